@@ -1,0 +1,95 @@
+package session
+
+import (
+	"regexp"
+	"time"
+)
+
+const (
+	// DefaultPolicyName is the policy of a user for whom none is named.
+	DefaultPolicyName = "default"
+	// DefaultIdleTimeout and DefaultAbsoluteLifetime are the first values of the policy "default".
+	DefaultIdleTimeout      = 30 * time.Minute
+	DefaultAbsoluteLifetime = 12 * time.Hour
+	// MaxTouchWindow and TouchWindowFraction give a policy's touch window when it names none: idle/32, at most a minute.
+	MaxTouchWindow      = time.Minute
+	TouchWindowFraction = 32
+	// TouchWindowAuto in Policy.TouchWindow asks for that default.
+	TouchWindowAuto time.Duration = -1
+)
+
+// AttributesWriter says who may change a session's attributes.
+type AttributesWriter string
+
+const (
+	WriteByService AttributesWriter = "service" // the default: the application, not the browser that holds the key
+	WriteByBearer  AttributesWriter = "bearer"  // also whoever presents the session's own key
+)
+
+// Policy is a named, replicated set of timers and rules. All durations are whole milliseconds.
+type Policy struct {
+	Name             string
+	IdleTimeout      time.Duration // 0 = none
+	AbsoluteLifetime time.Duration // since log-in; 0 = none
+	TouchWindow      time.Duration // TouchWindowAuto = idle/32, at most one minute; 0 = every use is written
+	AttributesWrite  AttributesWriter
+	Version          uint64 // log index of its last change; 0 before it is stored
+}
+
+// DefaultPolicy returns the first values of the policy "default".
+func DefaultPolicy() Policy {
+	return Policy{
+		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
+		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService,
+	}
+}
+
+// EffectiveTouchWindow resolves TouchWindowAuto.
+func (p Policy) EffectiveTouchWindow() time.Duration {
+	if p.TouchWindow != TouchWindowAuto {
+		return p.TouchWindow
+	}
+	return min(p.IdleTimeout/TouchWindowFraction, MaxTouchWindow).Truncate(time.Millisecond)
+}
+
+var policyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
+
+// Validate tells the first rule that p breaks.
+func (p Policy) Validate() error {
+	if err := ValidatePolicyName(p.Name); err != nil {
+		return err
+	}
+	switch {
+	case p.IdleTimeout < 0 || p.IdleTimeout > MaxTimeout:
+		return Invalid("idle_timeout_s", "must be between 0 (none) and %.0f seconds", MaxTimeout.Seconds())
+	case p.IdleTimeout != 0 && p.IdleTimeout < MinIdleTimeout:
+		return Invalid("idle_timeout_s", "must be 0 (none) or at least %.0f second", MinIdleTimeout.Seconds())
+	case p.AbsoluteLifetime < 0 || p.AbsoluteLifetime > MaxTimeout:
+		return Invalid("absolute_lifetime_s", "must be between 0 (none) and %.0f seconds", MaxTimeout.Seconds())
+	case p.AbsoluteLifetime != 0 && p.AbsoluteLifetime < MinIdleTimeout:
+		return Invalid("absolute_lifetime_s", "must be 0 (none) or at least %.0f second", MinIdleTimeout.Seconds())
+	case p.IdleTimeout == 0 && p.AbsoluteLifetime == 0:
+		return Invalid("idle_timeout_s", "a policy needs an idle timeout or an absolute lifetime: its sessions would never end")
+	case p.TouchWindow != TouchWindowAuto && p.TouchWindow < 0:
+		return Invalid("touch_window_s", "must be 0 (every use is written) or more")
+	case p.TouchWindow > p.IdleTimeout:
+		return Invalid("touch_window_s", "must not exceed the idle timeout")
+	case p.AttributesWrite != WriteByService && p.AttributesWrite != WriteByBearer:
+		return Invalid("attributes_write", "must be %q or %q", WriteByService, WriteByBearer)
+	}
+	return nil
+}
+
+// ValidatePolicyName tells what is wrong with a policy's name.
+func ValidatePolicyName(name string) error {
+	if name == "" {
+		return Invalid("policy", "a policy needs a name")
+	}
+	if len(name) > MaxPolicyNameBytes {
+		return TooLarge("policy", "a policy's name has at most %d bytes", MaxPolicyNameBytes)
+	}
+	if !policyName.MatchString(name) {
+		return Invalid("policy", "a policy's name has lower-case letters, digits, '.', '_' and '-', and begins and ends with a letter or digit")
+	}
+	return nil
+}

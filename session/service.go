@@ -1,0 +1,255 @@
+package session
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Consistency of a read.
+type Consistency string
+
+const (
+	// Linearizable reads see every write acknowledged anywhere before the read began. The default.
+	Linearizable Consistency = ""
+	// Local reads see this node's memory without asking anybody; they extend nothing.
+	Local Consistency = "local"
+)
+
+// IndexToken names a point of a history: "<history>:<index>". "" means none. Restoring a backup begins a new history.
+type IndexToken string
+
+// Call says who asks, from where, and how fresh the answer must be. Every method of Service takes one and
+// authenticates it by itself, so that no protocol can forget to.
+type Call struct {
+	Key       Key        // the caller's own key; zero = none
+	Address   netip.Addr // the caller's address, behind trusted proxies only
+	UserAgent string
+	// Subject is the session that a service or an admin acts on in place of its own; nil = its own.
+	Subject *Presented
+	// Operator marks a call over the node's own Unix socket: it acts as an admin without a key.
+	Operator    bool
+	Consistency Consistency
+	MinIndex    IndexToken // with it a read is local but waits until that index is applied
+}
+
+// Presented is a user's key as a service presents it.
+type Presented struct {
+	Key       Key
+	Address   netip.Addr // invalid = not told
+	UserAgent string
+}
+
+// Meta comes with every answer.
+type Meta struct {
+	Index IndexToken    // of the write, or the index that the read saw at least
+	Age   time.Duration // of local reads: the time since this node's data was known to be current; -1 otherwise
+}
+
+// Login asks for a new session.
+type Login struct {
+	User     string
+	Password string // ignored when Vouched
+	// Vouched: no password; the caller has role service or admin and answers for the user.
+	Vouched        bool
+	Policy         string // "" = the user's first policy
+	Attributes     Attributes
+	ClientAddress  netip.Addr // services and admins only; invalid = Call.Address for password log-ins, unknown for vouched ones
+	UserAgent      string
+	IdempotencyKey string // "" = none
+}
+
+// Issued answers a Login: the only place where a key is revealed.
+type Issued struct {
+	Key Key
+	Session
+	Attributes Attributes
+	Meta
+}
+
+// Checked answers whether a key is good.
+type Checked struct {
+	Session
+	Roles      []Role // of the session's user
+	Attributes Attributes
+	Meta
+}
+
+// Filter selects sessions; the zero Filter selects all. Fields combine with "and".
+type Filter struct {
+	User           string
+	ClientAddress  netip.Addr
+	Policy         string
+	IdleLongerThan time.Duration // 0 = any
+}
+
+// IsZero tells that the filter selects everything.
+func (f Filter) IsZero() bool { return f == Filter{} }
+
+// Page asks for a part of a list. Cursor "" = from the start; Limit 0 = DefaultPageSize.
+type Page struct {
+	Limit  int
+	Cursor string
+}
+
+// SessionList is one page, in order of creation. NextCursor "" = that was the last one.
+type SessionList struct {
+	Items      []Session
+	NextCursor string
+	Meta
+}
+
+// Revoked answers a revocation of many.
+type Revoked struct {
+	Count int // sessions that were alive and are ended now
+	Meta
+}
+
+// NewUser describes a user to create. Password "" = none: only vouched log-ins.
+type NewUser struct {
+	Name     string
+	Password string
+	Roles    []Role
+	Policies []string
+	Disabled bool
+}
+
+// UserChange is a merge patch of a user; nil fields stay. A new password ends the user's sessions other than the caller's.
+type UserChange struct {
+	Password *string
+	Roles    *[]Role
+	Policies *[]string
+	Disabled *bool
+	IfMatch  *uint64 // version that must be current
+}
+
+// UserResult is one user.
+type UserResult struct {
+	User
+	Meta
+}
+
+// UserList is one page of users in the order of their names.
+type UserList struct {
+	Items      []User
+	NextCursor string
+	Meta
+}
+
+// PolicyResult is one policy.
+type PolicyResult struct {
+	Policy
+	Meta
+}
+
+// PolicyChange is a merge patch of a policy; nil fields stay, or take the default when the policy is new.
+type PolicyChange struct {
+	IdleTimeout      *time.Duration
+	AbsoluteLifetime *time.Duration
+	TouchWindow      *time.Duration // TouchWindowAuto = default
+	AttributesWrite  *AttributesWriter
+	IfMatch          *uint64
+}
+
+// PolicyList has all policies in the order of their names; there are at most MaxPolicies.
+type PolicyList struct {
+	Items []Policy
+	Meta
+}
+
+// Service is what every protocol speaks to. All methods are safe for concurrent use, return *Error only, and
+// end within the node's request timeout or earlier when ctx ends. A write whose ctx ends may still happen.
+type Service interface {
+	Sessions
+	Users
+	Policies
+	Cluster
+	// Ready tells whether a request would be served: a linearizable one, or with local a local one. It never blocks.
+	Ready(local bool) error
+}
+
+// Sessions is the heart of Service.
+type Sessions interface {
+	// Login creates a session. Errors: CodeUnauthenticated for every wrong log-in, CodeForbidden, CodeInvalid, CodeTooLarge,
+	// CodeConflict (the user changed meanwhile; ask again), CodeIdempotencyMismatch.
+	Login(ctx context.Context, c Call, l Login) (Issued, error)
+	// Check answers for the called session (own or Subject) and counts as a use, unless look is true or the read is local.
+	Check(ctx context.Context, c Call, look bool) (Checked, error)
+	// Touch keeps the called session alive.
+	Touch(ctx context.Context, c Call) (Checked, error)
+	// PatchAttributes changes attributes and counts as a use. ifMatch nil = unconditionally.
+	PatchAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
+	// Logout ends the called session. A key that opens nothing is no error: what was asked for is true.
+	Logout(ctx context.Context, c Call) (Meta, error)
+	// ListSessions lists live sessions; a user without role admin must filter by itself.
+	ListSessions(ctx context.Context, c Call, f Filter, p Page) (SessionList, error)
+	// RevokeSessions ends exactly what ListSessions would have shown at one point, and answers when all are ended.
+	RevokeSessions(ctx context.Context, c Call, f Filter) (Revoked, error)
+	// GetSession and RevokeSession are for the session's user and admins; for others the session does not exist.
+	GetSession(ctx context.Context, c Call, id ID) (Checked, error)
+	RevokeSession(ctx context.Context, c Call, id ID) (Meta, error)
+	// RevokeUserSessions ends all sessions of a user in one log entry, except the caller's own when exceptCurrent.
+	RevokeUserSessions(ctx context.Context, c Call, user string, exceptCurrent bool) (Revoked, error)
+}
+
+// Users is for admins.
+type Users interface {
+	CreateUser(ctx context.Context, c Call, u NewUser) (UserResult, error)
+	GetUser(ctx context.Context, c Call, name string) (UserResult, error)
+	ListUsers(ctx context.Context, c Call, p Page) (UserList, error)
+	UpdateUser(ctx context.Context, c Call, name string, ch UserChange) (UserResult, error)
+	DeleteUser(ctx context.Context, c Call, name string) (Meta, error)
+}
+
+// Policies is for admins.
+type Policies interface {
+	ListPolicies(ctx context.Context, c Call) (PolicyList, error)
+	GetPolicy(ctx context.Context, c Call, name string) (PolicyResult, error)
+	// PutPolicy creates or replaces (absent fields take their default), PatchPolicy merges into an existing one.
+	PutPolicy(ctx context.Context, c Call, name string, ch PolicyChange) (PolicyResult, error)
+	PatchPolicy(ctx context.Context, c Call, name string, ch PolicyChange) (PolicyResult, error)
+	DeletePolicy(ctx context.Context, c Call, name string) (Meta, error)
+}
+
+// Cluster is for admins; every method works at every node.
+type Cluster interface {
+	ClusterStatus(ctx context.Context, c Call) (ClusterStatus, error)
+	// AddMember invites the node that waits at peerAddress (host:port of its peer port) into this cluster.
+	AddMember(ctx context.Context, c Call, peerAddress string) (Meta, error)
+	RemoveMember(ctx context.Context, c Call, nodeID string) (Meta, error)
+	// TransferLeadership to nodeID; "" = the most up-to-date voter.
+	TransferLeadership(ctx context.Context, c Call, nodeID string) (Meta, error)
+}
+
+// ClusterStatus is one node's view of the cluster.
+type ClusterStatus struct {
+	ClusterID   string
+	NodeID      string // the answering node
+	LeaderID    string // "" = none known
+	Term        uint64
+	CommitIndex uint64
+	Applied     uint64 // by the answering node
+	FormatLevel uint32
+	Time        time.Time // the replicated clock
+	Sessions    int
+	Healthy     bool
+	Failures    int // servers that may still be lost while a majority stays
+	Members     []Member
+}
+
+// Member is one server of the cluster.
+type Member struct {
+	ID            string
+	Name          string
+	PeerAddress   string
+	APIAddress    string
+	GossipAddress string
+	Role          string // leader, follower, non-voter
+	Healthy       bool
+	State         string        // of gossip: alive, suspect, dead, left, unknown
+	Applied       uint64        // last known; 0 = unknown
+	Lag           uint64        // entries behind the commit index; 0 when Applied is unknown
+	LastContact   time.Duration // since the member last answered the leader; -1 = unknown or the leader itself
+	Version       string
+	FormatLevel   uint32
+}
