@@ -26,9 +26,12 @@ type Config struct {
 	TLS *TLSFiles
 	// ClusterName is the configured name of the cluster that certificates name. Required with TLS.
 	ClusterName string
-	// GossipKey is proved by both sides when TLS is nil. It authenticates the peers; it does not encrypt the stream.
-	// nil = no proof.
+	// GossipKey is proved by both sides when TLS is nil, of at least 16 bytes. It authenticates the peers; it does not encrypt
+	// the stream. nil = no proof.
 	GossipKey []byte
+	// GossipKeys, when set, is asked for the key ring at every handshake in place of GossipKey: the first key proves this node, any
+	// of them proves a peer, so that keys can be rotated. It must not block. Whether there are keys at all must not change.
+	GossipKeys func() [][]byte
 	// InsecurePeers allows listening off loopback with neither TLS nor GossipKey.
 	InsecurePeers bool
 
@@ -73,6 +76,7 @@ const (
 	defaultPingInterval     = time.Second
 	defaultMaxFrameBytes    = 16 << 20
 	minMaxFrameBytes        = 4 << 10
+	minKeyBytes             = 16
 	defaultMaxInFlight      = 4096
 	defaultMaxConns         = 1024
 )
@@ -92,6 +96,9 @@ func (c Config) Validate() error {
 	}
 	if c.TLS != nil && c.ClusterName == "" {
 		return errors.New("link: TLS needs the cluster name, which the certificates must name as node.<cluster name>")
+	}
+	if c.GossipKey != nil && len(c.GossipKey) < minKeyBytes {
+		return fmt.Errorf("link: the gossip key has %d bytes, the least is %d", len(c.GossipKey), minKeyBytes)
 	}
 	if c.MaxFrameBytes != 0 && c.MaxFrameBytes < minMaxFrameBytes {
 		return fmt.Errorf("link: MaxFrameBytes is %d, the least is %d", c.MaxFrameBytes, minMaxFrameBytes)
