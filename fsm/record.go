@@ -1,0 +1,77 @@
+package fsm
+
+import (
+	"net/netip"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Record is a copy of a living session as it stands at the replicated clock. Its strings and byte slices are the
+// caller's, except Roles, which is shared and must not be changed.
+type Record struct {
+	ID            session.ID
+	Seq           uint64 // order of creation in the cluster, never used twice: the cursor of lists
+	Number        uint64 // order of creation for this user
+	User          string
+	UserVersion   uint64
+	Roles         []session.Role // of the session's user, sorted
+	Policy        string
+	CreatedMS     int64
+	LastUseMS     int64 // last recorded use
+	AbsoluteEndMS int64 // 0 = never
+	DeadlineMS    int64 // last recorded use + idle + window, not beyond the absolute end; 0 = never
+	IdleMS        int64 // of the policy; 0 = none
+	WindowMS      int64 // the policy's effective touch window
+
+	AttributesWrite   session.AttributesWriter
+	Attributes        []Attribute // in the order of their names
+	AttributesVersion uint64
+	Address           netip.Addr // invalid = unknown; IPv4 is unmapped
+	UserAgent         string
+}
+
+// Attribute is one named value of a session: canonical JSON.
+type Attribute struct {
+	Name  string
+	Value []byte
+}
+
+// UserRecord is a copy of a user's record.
+type UserRecord struct {
+	session.User        // Sessions counts those not ended; while ends lag behind the clock, due ones are among them
+	PasswordHash string // "" = none
+	// Shell marks a user known only through sessions that others vouched for, or one deleted whose sessions are
+	// still being ended. It is no account: it has no password, and goes with its last session.
+	Shell bool
+}
+
+// Cause says why a session was ended by the machine itself.
+type Cause uint8
+
+const (
+	CauseIdle     Cause = iota + 1 // unused for longer than the policy's idle timeout and window
+	CauseAbsolute                  // at the end of its absolute lifetime
+	CauseUser                      // its user was disabled, deleted, given a new password, or had its sessions revoked
+)
+
+// String names the cause as metrics and events spell it.
+func (c Cause) String() string {
+	switch c {
+	case CauseIdle:
+		return "idle"
+	case CauseAbsolute:
+		return "absolute"
+	case CauseUser:
+		return "user"
+	}
+	return "unknown"
+}
+
+// Ended is a session that the machine removed in an entry, without a command that names it.
+type Ended struct {
+	ID         session.ID
+	Number     uint64
+	User       string
+	Cause      Cause
+	DeadlineMS int64 // 0 = never
+}

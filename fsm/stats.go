@@ -1,0 +1,18 @@
+package fsm
+
+// Stats are figures for metrics. The Ended counters count since this process built the state, the others are the state's.
+type Stats struct {
+	Sessions           int // recorded: those due but not ended yet are among them
+	Users              int // accounts
+	ShellUsers         int // users known only through their sessions
+	Addresses          int // different client addresses
+	Policies           int
+	BlobBytes          int64 // memory that names, user agents, password hashes and attributes occupy
+	IdempotencyRecords int
+	PendingReaps       int // users whose ended sessions wait for their removal
+
+	EndedIdle     uint64
+	EndedAbsolute uint64
+	EndedUser     uint64 // through a change of their user
+	EndedByName   uint64 // by commands that named them
+}
