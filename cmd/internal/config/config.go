@@ -1,0 +1,100 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Config is everything that a node takes from its operator. Load returns it complete and valid: defaults are filled in,
+// addresses to advertise are resolved, keys are decoded. It is a value; nothing changes it afterwards.
+type Config struct {
+	Node     Node
+	API      API
+	Peer     Peer
+	Gossip   Gossip
+	Cluster  Cluster
+	Limits   Limits
+	Log      Log
+	Policies []session.Policy // first values, in the order of their names
+
+	// The seeds' words that are accepted because they say what is so anyway.
+	tokenizerType      string
+	sessionPersistence bool
+}
+
+// Node is this server itself.
+type Node struct {
+	Name     string
+	DataDir  string
+	LogStore string // boltdb or wal
+}
+
+// API is the HTTP side.
+type API struct {
+	Listen         string
+	Advertise      string // host:port, never an unspecified address
+	Socket         string // the operator's Unix socket
+	TLS            CertFiles
+	TrustedProxies []netip.Prefix
+	DrainDelay     time.Duration
+	MaxConnections int
+	CookieName     string // "" = keys are not taken from cookies
+
+	trustedProxies []string
+}
+
+// Peer is the port of Raft and peer calls.
+type Peer struct {
+	Listen        string
+	Advertise     string
+	TLS           PeerTLS
+	InsecurePeers bool
+}
+
+// PeerTLS names PEM files for mutual TLS between nodes; all empty = none.
+type PeerTLS struct{ CAFile, CertFile, KeyFile string }
+
+// IsZero tells that TLS between peers is off.
+func (t PeerTLS) IsZero() bool { return t == PeerTLS{} }
+
+// CertFiles names a server certificate; both empty = none.
+type CertFiles struct{ CertFile, KeyFile string }
+
+// IsZero tells that TLS is off.
+func (t CertFiles) IsZero() bool { return t == CertFiles{} }
+
+// Gossip is failure detection. Keys are secrets: they are never printed.
+type Gossip struct {
+	Listen    string
+	Advertise string
+	Keys      [][]byte // the first encrypts and is proved between peers, all decrypt
+
+	keys     []string
+	keysFile string
+}
+
+// Cluster is what all nodes of one cluster have in common.
+type Cluster struct {
+	Name             string
+	Join             []string
+	BootstrapExpect  int
+	DeadAfter        time.Duration
+	HeartbeatTimeout time.Duration
+}
+
+// Limits bounds waiting.
+type Limits struct {
+	RequestTimeout time.Duration
+	MaxStale       time.Duration
+}
+
+// Log is where and how much is logged; it goes to standard error.
+type Log struct {
+	Level  slog.Level
+	Format string // json or text
+
+	level string
+}

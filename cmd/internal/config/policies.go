@@ -1,0 +1,134 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// policyFields are the words of the API, so that a policy reads the same in the file and in an answer.
+func policyFields() []string {
+	return []string{"idle_timeout_s", "absolute_lifetime_s", "touch_window_s", "attributes_write"}
+}
+
+// policies reads the block: policy name → fields. Absent fields take the defaults of a new policy; the policy "default" is
+// always among the result.
+func (l *loader) policies(key string, value any) []session.Policy {
+	block, ok := value.(map[string]any)
+	if text, isText := value.(string); isText { // from a variable or a flag
+		if err := yaml.Unmarshal([]byte(text), &block); err != nil {
+			l.problem(key, "a YAML or JSON text with policies by name is needed here: %v", err)
+			return nil
+		}
+	} else if !ok {
+		l.problem(key, "policies by name are needed here, this is %s", describe(value))
+		return nil
+	}
+	list := make([]session.Policy, 0, len(block))
+	for _, name := range slices.Sorted(maps.Keys(block)) {
+		if p, ok := l.policy(key, name, block[name]); ok {
+			list = append(list, p)
+		}
+	}
+	if len(list) > session.MaxPolicies {
+		l.problem(key, "there are at most %d policies, these are %d", session.MaxPolicies, len(list))
+	}
+	return list
+}
+
+// withDefaultPolicy adds the policy "default" where no one gave it.
+func withDefaultPolicy(list []session.Policy) []session.Policy {
+	if slices.ContainsFunc(list, func(p session.Policy) bool { return p.Name == session.DefaultPolicyName }) {
+		return list
+	}
+	list = append(list, session.DefaultPolicy())
+	slices.SortFunc(list, func(a, b session.Policy) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (l *loader) policy(block, name string, value any) (session.Policy, bool) {
+	key := block + "." + name
+	fields, ok := value.(map[string]any)
+	if !ok && value != nil {
+		l.policyProblem(key, block, "the fields of a policy are needed here, this is %s", describe(value))
+		return session.Policy{}, false
+	}
+	p := session.DefaultPolicy()
+	p.Name = name
+	before := len(l.problems)
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if text := setPolicyField(&p, field, fields[field]); text != "" {
+			l.policyProblem(key+"."+field, block, "%s", text)
+		}
+	}
+	if len(l.problems) > before {
+		return p, false
+	}
+	if err := p.Validate(); err != nil {
+		var e *session.Error
+		if errors.As(err, &e) && slices.Contains(policyFields(), e.Field) {
+			l.policyProblem(key+"."+e.Field, block, "%s", e.Message)
+		} else if errors.As(err, &e) {
+			l.policyProblem(key, block, "%s", e.Message)
+		}
+		return p, false
+	}
+	return p, true
+}
+
+// policyProblem blames the nearest place that is known: the field, its policy, or the block.
+func (l *loader) policyProblem(key, block, format string, args ...any) {
+	at := key
+	for at != block {
+		if _, known := l.sources[at]; known {
+			break
+		}
+		cut := strings.LastIndexByte(at, '.')
+		at = at[:max(cut, len(block))]
+	}
+	l.problems = append(l.problems, Problem{Source: l.sources[at], Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+func setPolicyField(p *session.Policy, field string, value any) string {
+	switch field {
+	case "idle_timeout_s":
+		return setSeconds(&p.IdleTimeout, value)
+	case "absolute_lifetime_s":
+		return setSeconds(&p.AbsoluteLifetime, value)
+	case "touch_window_s":
+		return setSeconds(&p.TouchWindow, value)
+	case "attributes_write":
+		return assignText((*string)(&p.AttributesWrite), value)
+	}
+	if slices.Contains(refusedPolicyFields(), field) {
+		return "has no effect in this version and is refused rather than ignored; remove it"
+	}
+	return unknownText(field, policyFields())
+}
+
+// setSeconds reads a number of seconds, to the millisecond.
+func setSeconds(field *time.Duration, value any) string {
+	var seconds float64
+	switch v := value.(type) {
+	case int:
+		seconds = float64(v)
+	case float64:
+		seconds = v
+	default:
+		return "a number of seconds is needed here, this is " + describe(value)
+	}
+	if !(seconds >= 0 && seconds <= session.MaxTimeout.Seconds()) { // also refuses NaN
+		return "a number of seconds from 0 to " + strconv.FormatFloat(session.MaxTimeout.Seconds(), 'f', 0, 64) + " is needed here, this is " + describe(value)
+	}
+	*field = time.Duration(seconds*1000) * time.Millisecond
+	return ""
+}

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Reference returns the table of docs/configuration.md, in Markdown.
+func Reference() string {
+	var out strings.Builder
+	out.WriteString("| setting | type | default | meaning |\n| --- | --- | --- | --- |\n")
+	for _, s := range Settings() {
+		value := ""
+		if s.Default != "" {
+			value = "`" + s.Default + "`"
+		}
+		help := s.Help
+		if s.Secret {
+			help += " Secret: file or environment only, there is no flag."
+		}
+		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", s.Key, s.Type(), value, help)
+	}
+	return out.String()
+}
+
+// plainHelp is a setting's help for a terminal: no Markdown, the default at the end.
+func plainHelp(s Setting) string {
+	help := strings.ReplaceAll(s.Help, "`", "")
+	if s.Default != "" {
+		help += " Default: " + s.Default + "."
+	}
+	return help
+}

@@ -1,0 +1,24 @@
+package config
+
+import "strings"
+
+// refusedText tells why a setting that people know from elsewhere is refused, "" when there is nothing to tell. Ignoring it
+// silently would promise behaviour that nobody gets.
+func refusedText(key string) string {
+	section, _, _ := strings.Cut(key, ".")
+	switch section {
+	case "tokenizer":
+		return "has no effect in this version and is refused rather than ignored; remove it"
+	case "user", "userdata", "jsonActionApiDefaults", "livejournal":
+		return "has no effect in this version and is refused rather than ignored; remove it and set the timers of sessions in policies, such as policies.default.idle_timeout_s"
+	}
+	return ""
+}
+
+// refusedPolicyFields are fields of a policy that the design knows and this version does not.
+func refusedPolicyFields() []string {
+	return []string{
+		"inactivity_timeout_s", "no_tickle", "bind_address", "attributes", "max_sessions_per_user", "max_sessions_per_address",
+		"max_sessions", "on_limit", "single_session", "permanent_allowed", "key_format", "rotate_grace_s",
+	}
+}

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Setting is one row of the table: a key of the file with everything that is derived from it.
+type Setting struct {
+	Key     string // as in the file: section.name
+	Default string // as one would write it; "" = empty, absent or derived, as Help says
+	Help    string // one or two sentences: meaning, unit, and what it costs
+	Secret  bool   // never a flag, so that it stays out of the process list, and never in an error
+
+	field func(*Config) any // where it goes: *string, *int, *bool, *time.Duration, *[]string or *[]session.Policy
+}
+
+// Env is the setting's name in the environment.
+func (s Setting) Env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
+}
+
+// Flag is the setting's flag without the dashes; "" for secrets.
+func (s Setting) Flag() string {
+	if s.Secret {
+		return ""
+	}
+	return strings.ToLower(strings.NewReplacer(".", "-", "_", "-").Replace(s.Key))
+}
+
+// Type names what the setting takes.
+func (s Setting) Type() string {
+	switch s.field(new(Config)).(type) {
+	case *int:
+		return "number"
+	case *bool:
+		return "true or false"
+	case *time.Duration:
+		return "duration"
+	case *[]string:
+		return "list"
+	case *[]session.Policy:
+		return "policies"
+	}
+	return "text"
+}
+
+// EnvPrefix begins every variable of Hydrastore.
+const EnvPrefix = "HYDRASTORE_"
+
+// Settings returns the table, in the order of the reference page.
+func Settings() []Setting {
+	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), otherSettings(), seedSettings()}
+	var all []Setting
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}
+
+func nodeSettings() []Setting {
+	return []Setting{
+		{Key: "node.name", Help: "A name for people, in logs and lists. Default: the host's name.",
+			field: func(c *Config) any { return &c.Node.Name }},
+		{Key: "node.data_dir", Default: "data", Help: "Folder of the log, the snapshots and the node's identity. One node, one folder.",
+			field: func(c *Config) any { return &c.Node.DataDir }},
+		{Key: "node.log_store", Default: "boltdb", Help: "How the log is kept: `boltdb`, or `wal` (segment files, less fsync, younger code). Chosen once for a data folder.",
+			field: func(c *Config) any { return &c.Node.LogStore }},
+	}
+}
+
+func apiSettings() []Setting {
+	return []Setting{
+		{Key: "api.listen", Default: "127.0.0.1:8700", Help: "Where HTTP is served.",
+			field: func(c *Config) any { return &c.API.Listen }},
+		{Key: "api.advertise", Help: "host:port under which clients reach this node's API, shown by `cluster members`. Default: `api.listen`, or the host of `peer.advertise` when that is all addresses.",
+			field: func(c *Config) any { return &c.API.Advertise }},
+		{Key: "api.socket", Help: "Unix socket for operator commands on this machine, mode 0600. Who can open it is an admin. Default: `operator.sock` in the data folder.",
+			field: func(c *Config) any { return &c.API.Socket }},
+		{Key: "api.tls.cert_file", Help: "PEM certificate of the API, with its intermediates. Without it session keys travel in the clear: put a TLS load balancer in front.",
+			field: func(c *Config) any { return &c.API.TLS.CertFile }},
+		{Key: "api.tls.key_file", Help: "PEM private key of that certificate.",
+			field: func(c *Config) any { return &c.API.TLS.KeyFile }},
+		{Key: "api.trusted_proxies", Help: "Addresses or networks whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`. Default: none.",
+			field: func(c *Config) any { return &c.API.trustedProxies }},
+		{Key: "api.drain_delay", Default: "2s", Help: "How long after SIGTERM `/readyz` says no before connections are closed. At least the load balancer's check interval times its `fall`.",
+			field: func(c *Config) any { return &c.API.DrainDelay }},
+		{Key: "api.max_connections", Default: "16384", Help: "Open HTTP connections. More wait in the kernel's queue.",
+			field: func(c *Config) any { return &c.API.MaxConnections }},
+		{Key: "api.cookie.name", Help: "Also take session keys from this cookie; it must begin with `__Host-`. Default: no cookies.",
+			field: func(c *Config) any { return &c.API.CookieName }},
+	}
+}
+
+func peerSettings() []Setting {
+	return []Setting{
+		{Key: "peer.listen", Default: "127.0.0.1:8701", Help: "Where other nodes connect: Raft and calls between nodes (TCP).",
+			field: func(c *Config) any { return &c.Peer.Listen }},
+		{Key: "peer.advertise", Help: "host:port under which other nodes reach it. Default: `peer.listen`; needed when that is all addresses.",
+			field: func(c *Config) any { return &c.Peer.Advertise }},
+		{Key: "peer.tls.ca_file", Help: "PEM certificates that sign the nodes' certificates. The three `peer.tls` files together turn on mutual TLS.",
+			field: func(c *Config) any { return &c.Peer.TLS.CAFile }},
+		{Key: "peer.tls.cert_file", Help: "PEM certificate of this node; a SAN must be `node.` and `cluster.name`.",
+			field: func(c *Config) any { return &c.Peer.TLS.CertFile }},
+		{Key: "peer.tls.key_file", Help: "PEM private key of that certificate.",
+			field: func(c *Config) any { return &c.Peer.TLS.KeyFile }},
+		{Key: "peer.insecure_peers", Default: "false", Help: "Allow peers off this machine with neither TLS nor gossip keys: whoever reaches the port can join. Only for closed networks.",
+			field: func(c *Config) any { return &c.Peer.InsecurePeers }},
+	}
+}
+
+func gossipSettings() []Setting {
+	return []Setting{
+		{Key: "gossip.listen", Default: "127.0.0.1:8702", Help: "Where failure detection listens (UDP and TCP).",
+			field: func(c *Config) any { return &c.Gossip.Listen }},
+		{Key: "gossip.advertise", Help: "host:port under which others reach it. Default: `gossip.listen`, or the host of `peer.advertise` when that is all addresses.",
+			field: func(c *Config) any { return &c.Gossip.Advertise }},
+		{Key: "gossip.keys", Secret: true, Help: "Base64 keys of 16, 24 or 32 bytes (`head -c 32 /dev/urandom | base64`). The first encrypts; all decrypt. Without peer TLS it is also what nodes prove to each other.",
+			field: func(c *Config) any { return &c.Gossip.keys }},
+		{Key: "gossip.keys_file", Help: "File with those keys, one a line, in place of `gossip.keys`.",
+			field: func(c *Config) any { return &c.Gossip.keysFile }},
+	}
+}
+
+func clusterSettings() []Setting {
+	return []Setting{
+		{Key: "cluster.name", Default: "hydrastore", Help: "Name that the nodes' certificates carry. Equal on all nodes.",
+			field: func(c *Config) any { return &c.Cluster.Name }},
+		{Key: "cluster.join", Help: "Peer addresses (host:port) of the other nodes, or some of them. This node's own address may be among them.",
+			field: func(c *Config) any { return &c.Cluster.Join }},
+		{Key: "cluster.bootstrap_expect", Default: "", Help: "How many servers form a new cluster together, once. 0: never form one, only join. Default: 1 without `cluster.join`; with it, it must be said. Equal on all first nodes.",
+			field: func(c *Config) any { return &c.Cluster.BootstrapExpect }},
+		{Key: "cluster.dead_after", Default: "72h", Help: "A server that has been gone that long is removed while a majority stays.",
+			field: func(c *Config) any { return &c.Cluster.DeadAfter }},
+		{Key: "cluster.heartbeat_timeout", Default: "500ms", Help: "Silence of the leader after which others vote. Lower: faster failover (500ms gives a new leader in 1.3 s at p95, 1s in 2.7 s). Higher: bears slower disks and networks without needless elections. Equal on all nodes.",
+			field: func(c *Config) any { return &c.Cluster.HeartbeatTimeout }},
+	}
+}
+
+func otherSettings() []Setting {
+	return []Setting{
+		{Key: "limits.request_timeout", Default: "5s", Help: "How long a request may wait, a change of leader included, before it answers 503 or 504.",
+			field: func(c *Config) any { return &c.Limits.RequestTimeout }},
+		{Key: "limits.max_stale", Default: "5s", Help: "How old the data of a read with `consistency=local` may be.",
+			field: func(c *Config) any { return &c.Limits.MaxStale }},
+		{Key: "log.level", Default: "info", Help: "`debug`, `info`, `warn` or `error`.",
+			field: func(c *Config) any { return &c.Log.level }},
+		{Key: "log.format", Default: "json", Help: "`json` or `text`, on standard error.",
+			field: func(c *Config) any { return &c.Log.Format }},
+		{Key: "policies", Help: "First values of policies, by name; in a variable or flag as one YAML or JSON text. Afterwards they are replicated and changed with `hydrastore policy set`. See below.",
+			field: func(c *Config) any { return &c.Policies }},
+	}
+}
+
+func seedSettings() []Setting {
+	return []Setting{
+		{Key: "tokenizer.type", Default: "raft", Help: "Where sessions live. Only `raft`.",
+			field: func(c *Config) any { return &c.tokenizerType }},
+		{Key: "user.sessionPersistence", Default: "true", Help: "`true`: every node knows every key. Only `true`.",
+			field: func(c *Config) any { return &c.sessionPersistence }},
+	}
+}
