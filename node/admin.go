@@ -1,0 +1,131 @@
+package node
+
+import (
+	"context"
+
+	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// ClusterStatus implements session.Cluster. It asks nobody, so that it also answers without a majority.
+func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.ClusterStatus, error) {
+	if err := n.mayLook(ctx, c); err != nil {
+		return session.ClusterStatus{}, err
+	}
+	s := n.cluster.Status()
+	status := session.ClusterStatus{
+		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: s.LeaderID, Term: s.Term, CommitIndex: s.CommitIndex,
+		Applied: s.AppliedIndex, FormatLevel: n.fsm.FormatLevel(), Time: instant(n.fsm.ClockMS()), Sessions: n.fsm.Stats().Sessions,
+	}
+	voters, healthy := 0, 0
+	for _, m := range s.Members {
+		status.Members = append(status.Members, n.member(m, s))
+		if m.Suffrage == cluster.Voter {
+			voters++
+			if m.Healthy {
+				healthy++
+			}
+		}
+	}
+	status.Failures = max(0, healthy-(voters/2+1))
+	status.Healthy = s.LeaderID != "" && healthy == voters && voters > 0
+	return status, nil
+}
+
+// mayLook lets admins see the cluster's state by this node's own knowledge: an admin's key that this node knows is enough, so
+// that the page also works when no majority does.
+func (n *Node) mayLook(ctx context.Context, c session.Call) error {
+	if c.Operator {
+		return nil
+	}
+	if c.Key.IsZero() {
+		return session.ErrUnauthenticated()
+	}
+	readable, cancel := context.WithTimeout(ctx, electionPause)
+	defer cancel()
+	_, _ = n.reads.wait(readable) // the newest knowledge, if a majority is there to ask
+	record, ok := n.fsm.SessionByKey(c.Key.Hash())
+	if !ok {
+		return session.ErrUnauthenticated()
+	}
+	if p := (&principal{call: c, record: record}); !p.has(session.RoleAdmin) {
+		return errForbidden(string(session.RoleAdmin))
+	}
+	return nil
+}
+
+func (n *Node) member(m cluster.Member, s cluster.Status) session.Member {
+	out := session.Member{
+		ID: m.ID, Name: m.Name, PeerAddress: m.PeerAddress, APIAddress: m.APIAddress, GossipAddress: m.GossipAddress,
+		Role: roleOf(m), Healthy: m.Healthy, State: "unreachable", FormatLevel: m.FormatLevel, LastContact: -1,
+	}
+	if m.Alive {
+		out.State = "alive"
+	}
+	switch known, ok := n.peers.get(m.ID); {
+	case m.Self:
+		out.Applied, out.Version = s.AppliedIndex, n.config.Version
+		if !m.Leader && s.LastContact >= 0 {
+			out.LastContact = s.LastContact
+		}
+	case ok && n.leader.epoch.Load() != 0:
+		out.Applied, out.Version = known.applied, known.version
+		out.LastContact = n.config.Clock.Monotonic() - known.at
+	}
+	if out.Applied != 0 && s.CommitIndex > out.Applied {
+		out.Lag = s.CommitIndex - out.Applied
+	}
+	return out
+}
+
+// AddMember implements session.Cluster.
+func (n *Node) AddMember(ctx context.Context, c session.Call, peerAddress string) (session.Meta, error) {
+	return n.changeCluster(ctx, c, func(ctx context.Context) error { return n.cluster.Join(ctx, peerAddress) })
+}
+
+// RemoveMember implements session.Cluster.
+func (n *Node) RemoveMember(ctx context.Context, c session.Call, nodeID string) (session.Meta, error) {
+	return n.changeCluster(ctx, c, func(ctx context.Context) error { return n.cluster.RemoveMember(ctx, nodeID) })
+}
+
+// TransferLeadership implements session.Cluster.
+func (n *Node) TransferLeadership(ctx context.Context, c session.Call, nodeID string) (session.Meta, error) {
+	return n.changeCluster(ctx, c, func(ctx context.Context) error { return n.cluster.TransferLeadership(ctx, nodeID) })
+}
+
+func (n *Node) changeCluster(ctx context.Context, c session.Call, change func(context.Context) error) (session.Meta, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if _, err := n.authenticateAs(ctx, c, session.RoleAdmin); err != nil {
+		return session.Meta{}, err
+	}
+	if err := change(ctx); err != nil {
+		return session.Meta{}, clusterError(err)
+	}
+	return n.writeMeta(n.cluster.AppliedIndex()), nil
+}
+
+// Ready implements session.Service.
+func (n *Node) Ready(local bool) error {
+	switch {
+	case n.draining.Load():
+		return errStopping()
+	case n.cluster.ClusterID() == "":
+		return errStarting("it does not belong to a cluster yet")
+	}
+	most := n.config.RequestTimeout // a shorter loss of the leader is waited out by requests
+	if local {
+		most = n.config.MaxStale
+	}
+	age, known := n.freshness.age()
+	if !known {
+		return errStarting("it has not caught up with the cluster yet")
+	}
+	if _, seeded := n.fsm.Policy(session.DefaultPolicyName); !seeded {
+		return errStarting("the cluster's first values are not written yet")
+	}
+	if age > most {
+		return &session.Error{Code: session.CodeNoQuorum, RetryAfter: electionPause, Message: "no leader with a majority has been heard of for longer than requests wait"}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// principal is an authenticated caller, judged on one read point. Commands that it causes carry its authority, so that apply
+// judges it again at the entry's clock.
+type principal struct {
+	call   session.Call
+	point  readPoint
+	record fsm.Record // of the caller's own session; zero for the operator
+}
+
+// authenticate reads at the consistency that c asks for and finds the caller's session.
+func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, error) {
+	if !c.Operator && c.Key.IsZero() {
+		return nil, session.ErrUnauthenticated()
+	}
+	point, err := n.read(ctx, c)
+	if err != nil {
+		return nil, asError("read", err)
+	}
+	p := &principal{call: c, point: point}
+	if c.Operator {
+		return p, nil
+	}
+	record, ok := n.fsm.SessionByKey(c.Key.Hash())
+	if !ok {
+		return nil, session.ErrUnauthenticated()
+	}
+	p.record = record
+	return p, nil
+}
+
+// authenticateAs authenticates a caller that needs one of the roles, by a linearizable read, and counts the use of its key.
+func (n *Node) authenticateAs(ctx context.Context, c session.Call, roles ...session.Role) (*principal, error) {
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	p, err := n.authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !p.has(roles...) {
+		return nil, errForbidden(string(roles[len(roles)-1]))
+	}
+	if err := n.useCaller(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// has tells whether the caller has one of the roles; the operator has all.
+func (p *principal) has(roles ...session.Role) bool {
+	return p.call.Operator || slices.ContainsFunc(roles, func(r session.Role) bool { return slices.Contains(p.record.Roles, r) })
+}
+
+// extends tells whether the call may count as a use: local and min_index reads extend nothing.
+func (p *principal) extends() bool {
+	return p.call.Consistency == session.Linearizable && p.call.MinIndex == ""
+}
+
+// authority is what goes into the log with a command.
+func (p *principal) authority(orOwner bool, anyOf ...fsmpb.Role) *fsmpb.Authority {
+	if p.call.Operator {
+		return &fsmpb.Authority{System: true}
+	}
+	hash := p.call.Key.Hash()
+	return &fsmpb.Authority{KeyHash: hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
+}
+
+// target is the session that a call to a /session route is about: the caller's own, or the one that a service presents.
+type target struct {
+	principal *principal
+	record    fsm.Record
+	presented session.Presented
+	byService bool
+}
+
+// target finds the called session. The use of a service's own key is counted here, unless the read is local.
+func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
+	p, err := n.authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Subject == nil {
+		if c.Operator {
+			return nil, session.Invalid("Hydrastore-Session", "the operator has no session of its own; present a user's key")
+		}
+		own := session.Presented{Key: c.Key, Address: c.Address, UserAgent: c.UserAgent}
+		return &target{principal: p, record: p.record, presented: own}, nil
+	}
+	if !p.has(session.RoleService, session.RoleAdmin) {
+		return nil, session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
+	}
+	record, ok := n.fsm.SessionByKey(c.Subject.Key.Hash())
+	if !ok {
+		return nil, session.ErrUnauthenticated()
+	}
+	if p.extends() {
+		if err := n.useCaller(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return &target{principal: p, record: record, presented: *c.Subject, byService: true}, nil
+}
+
+// authority of the service that presents the key; nil when the bearer itself asks.
+func (t *target) authority() *fsmpb.Authority {
+	if !t.byService {
+		return nil
+	}
+	return t.principal.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
+}
+
+// addressBytes gives the form that an address has in the log: 16 bytes, empty for an unknown one.
+func addressBytes(a netip.Addr) []byte {
+	if !a.IsValid() {
+		return nil
+	}
+	b := a.As16()
+	return b[:]
+}
+
+func addressFrom(b []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(b)
+	return a.Unmap()
+}

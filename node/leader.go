@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/node/nodepb"
+)
+
+// leader is what a node does while it leads: keep time, turn batches into log entries, tick, and send beacons. Every
+// step names the epoch that it belongs to, so that a leader which was deposed without noticing does no harm.
+type leader struct {
+	node *Node
+
+	epoch    atomic.Uint64 // in which this node leads and keeps time; 0 = not leading
+	inFlight chan struct{} // a place for each entry under way
+	kick     chan struct{} // capacity 1: tick now, something is overdue
+
+	lastEntryMS atomic.Int64 // leader time of the newest entry
+	beacons     *beacons
+}
+
+func newLeader(n *Node) *leader {
+	return &leader{
+		node: n, inFlight: make(chan struct{}, n.config.Limits.EntriesInFlight), kick: make(chan struct{}, 1), beacons: newBeacons(n),
+	}
+}
+
+// run follows the changes of leadership until ctx ends.
+func (l *leader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		_, changed := l.node.cluster.Leadership()
+		if epoch, ok := l.node.cluster.Leading(); ok {
+			l.term(ctx, epoch, changed)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// term leads one epoch, until leadership changes.
+func (l *leader) term(ctx context.Context, epoch uint64, changed <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	start, err := l.agreeOnTime(ctx, epoch)
+	if err != nil {
+		return
+	}
+	l.node.time.lead(epoch, start)
+	l.node.inbox.open(epoch)
+	l.epoch.Store(epoch)
+	defer func() {
+		l.epoch.Store(0)
+		l.node.inbox.open(0)
+	}()
+	l.node.log.Info("leading", slog.Uint64("epoch", epoch), slog.Time("time", time.UnixMicro(start).UTC()))
+
+	var work sync.WaitGroup
+	work.Go(func() { l.propose(ctx, epoch) })
+	work.Go(func() { l.tick(ctx, epoch) })
+	work.Go(func() { l.beacons.run(ctx, epoch) })
+	work.Go(func() { l.node.seed(ctx) })
+	work.Wait()
+}
+
+// propose turns what is in the inbox into entries: while EntriesInFlight are under way, the next one fills.
+func (l *leader) propose(ctx context.Context, epoch uint64) {
+	for {
+		select {
+		case <-l.node.inbox.ready:
+		case <-ctx.Done():
+			return
+		}
+		for {
+			select {
+			case l.inFlight <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			of, items := l.node.inbox.take()
+			if len(items) == 0 {
+				<-l.inFlight
+				break
+			}
+			if of != epoch {
+				refuseAll(items)
+				<-l.inFlight
+				continue
+			}
+			l.proposeEntry(epoch, items)
+		}
+	}
+}
+
+// proposeEntry hands one entry to Raft and answers its batches when their outcome is known.
+func (l *leader) proposeEntry(epoch uint64, items []*item) {
+	batches := make([][]byte, len(items))
+	commands := 0
+	for i, it := range items {
+		batches[i] = it.encoded
+		commands += it.commands
+	}
+	proposal, ok := l.send(epoch, batches)
+	if !ok {
+		<-l.inFlight
+		refuseAll(items)
+		return
+	}
+	l.node.metrics.entryCommands.Observe(float64(commands))
+	go func() {
+		started := time.Now()
+		<-proposal.Done()
+		<-l.inFlight
+		l.node.metrics.commitSeconds.Observe(time.Since(started).Seconds())
+		switch err := proposal.Err(); {
+		case err == nil, errors.Is(err, cluster.ErrNotLeader):
+			refuseAll(items) // those that were applied have been answered by the state machine before this
+		default:
+			for _, it := range items {
+				it.answer(nodepb.SubmitResponse_OUTCOME_UNKNOWN, 0, nil)
+			}
+		}
+	}()
+}
+
+// send proposes an entry stamped with the leader's time. It returns false if this node does not lead the epoch.
+func (l *leader) send(epoch uint64, batches [][]byte) (*cluster.Proposal, bool) {
+	now, ok := l.node.time.now(epoch)
+	if current, leads := l.node.cluster.Leading(); !ok || !leads || current != epoch {
+		return nil, false
+	}
+	l.lastEntryMS.Store(now)
+	return l.node.cluster.Propose(appendEntry(nil, l.node.fsm.FormatLevel(), now, epoch, batches)), true
+}
+
+func refuseAll(items []*item) {
+	for _, it := range items {
+		refuse(it)
+	}
+}

@@ -1,0 +1,155 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+const (
+	// scanBudget bounds how many sessions one look into the state machine passes, so that a selective filter over
+	// millions holds up no apply.
+	scanBudget = 2_000
+	// revokeBatch is how many sessions one command of a revoke by filter ends.
+	revokeBatch = 512
+)
+
+// ListSessions implements session.Sessions.
+func (n *Node) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (session.SessionList, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	limit, err := pageLimit(p.Limit)
+	if err != nil {
+		return session.SessionList{}, err
+	}
+	after, err := parseCursor(p.Cursor)
+	if err != nil {
+		return session.SessionList{}, err
+	}
+	caller, err := n.listing(ctx, c, &f)
+	if err != nil {
+		return session.SessionList{}, err
+	}
+	if err := n.useUnlessLocal(ctx, caller); err != nil {
+		return session.SessionList{}, err
+	}
+	records, next, done := n.scan(ctx, f, after, n.fsm.LastSeq(), limit)
+	list := session.SessionList{Items: make([]session.Session, len(records)), Meta: n.readMeta(c, caller.point)}
+	for i, r := range records {
+		list.Items[i] = view(r)
+	}
+	if !done {
+		list.NextCursor = cursor(next)
+	}
+	return list, nil
+}
+
+// listing authenticates a caller that lists and brings the filter to its canonical form.
+func (n *Node) listing(ctx context.Context, c session.Call, f *session.Filter) (*principal, error) {
+	var err error
+	if f.User != "" {
+		if f.User, err = session.FoldUserName(f.User); err != nil {
+			return nil, err
+		}
+	}
+	f.ClientAddress = f.ClientAddress.Unmap().WithZone("")
+	if f.IdleLongerThan < 0 {
+		return nil, session.Invalid("idle_longer_than", "must not be negative")
+	}
+	p, err := n.authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.mayList(*f)
+}
+
+// scan collects up to limit sessions with after < seq ≤ last, in bounded looks.
+func (n *Node) scan(ctx context.Context, f session.Filter, after, last uint64, limit int) (found []fsm.Record, next uint64, done bool) {
+	next = after
+	for !done && len(found) < limit && ctx.Err() == nil {
+		var part []fsm.Record
+		part, next, done = n.fsm.ListSessions(f, next, last, limit-len(found), scanBudget)
+		found = append(found, part...)
+	}
+	return found, next, done
+}
+
+// RevokeSessions implements session.Sessions: it fixes the ids at one read index, ends them in batches, and answers when all
+// are ended.
+func (n *Node) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (session.Revoked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	p, err := n.listing(ctx, c, &f)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	records, _, done := n.scan(ctx, f, 0, n.fsm.LastSeq(), int(n.fsm.LastSeq())+1)
+	if !done {
+		return session.Revoked{}, &session.Error{Code: session.CodeUnavailable, Message: "the list took longer than the request timeout; nothing was ended; use a narrower filter"}
+	}
+	revoked := session.Revoked{Meta: n.readMeta(c, p.point)}
+	authority := p.authority(true, fsmpb.Role_ROLE_ADMIN)
+	for len(records) > 0 {
+		part := records[:min(revokeBatch, len(records))]
+		records = records[len(part):]
+		ids := make([][]byte, len(part))
+		for i := range part {
+			ids[i] = part[i].ID[:]
+		}
+		result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RevokeSessions{
+			RevokeSessions: &fsmpb.RevokeSessions{Ids: ids, Authority: authority},
+		}})
+		if err == nil {
+			err = resultError(result, "end these sessions")
+		}
+		if err != nil {
+			return session.Revoked{}, partly(err, revoked.Count)
+		}
+		revoked.Count += int(result.GetCount())
+		revoked.Meta = n.writeMeta(index)
+	}
+	return revoked, nil
+}
+
+// partly says that a revocation ended some sessions before it failed.
+func partly(err error, count int) error {
+	e, ok := err.(*session.Error)
+	if !ok || count == 0 {
+		return err
+	}
+	told := *e
+	told.Code = session.CodeOutcomeUnknown
+	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
+	return &told
+}
+
+func pageLimit(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return session.DefaultPageSize, nil
+	case limit < 0 || limit > session.MaxPageSize:
+		return 0, session.Invalid("limit", "must be between 1 and %d", session.MaxPageSize)
+	}
+	return limit, nil
+}
+
+// cursor encodes the place after which a list goes on. It is opaque to clients.
+func cursor(seq uint64) string {
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, seq))
+}
+
+func parseCursor(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(raw) != 8 {
+		return 0, session.Invalid("cursor", "must be the next_cursor of an earlier page")
+	}
+	return binary.BigEndian.Uint64(raw), nil
+}

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Login implements session.Sessions.
+func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (session.Issued, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if err := n.normalLogin(&l); err != nil {
+		return session.Issued{}, err
+	}
+	create := &fsmpb.CreateSession{User: l.User, Policy: l.Policy, Attributes: newAttributes(l.Attributes), UserAgent: l.UserAgent}
+	subject, err := n.vouchOrVerify(ctx, c, &l, create)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	create.Address = addressBytes(l.ClientAddress)
+	create.Idempotency = idempotency(subject, l)
+	return n.create(ctx, create)
+}
+
+// normalLogin validates l and brings it to its canonical form.
+func (n *Node) normalLogin(l *session.Login) (err error) {
+	if l.User, err = session.FoldUserName(l.User); err != nil {
+		return err
+	}
+	if l.Attributes, err = l.Attributes.Canonical(); err != nil {
+		return err
+	}
+	if l.Policy != "" {
+		if err := session.ValidatePolicyName(l.Policy); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(l.Password) > session.MaxPasswordBytes:
+		return session.TooLarge("password", "a password has at most %d bytes", session.MaxPasswordBytes)
+	case len(l.UserAgent) > session.MaxUserAgentBytes:
+		return session.TooLarge("user_agent", "a user agent has at most %d bytes", session.MaxUserAgentBytes)
+	case !utf8.ValidString(l.UserAgent):
+		return session.Invalid("user_agent", "must be valid UTF-8")
+	case len(l.IdempotencyKey) > session.MaxIdempotencyKeyBytes:
+		return session.TooLarge("Idempotency-Key", "has at most %d bytes", session.MaxIdempotencyKeyBytes)
+	}
+	l.ClientAddress = l.ClientAddress.Unmap().WithZone("")
+	return nil
+}
+
+// vouchOrVerify makes sure that the user may log in, fills in what the command needs of it, and returns the subject that asks.
+func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Login, create *fsmpb.CreateSession) (subject string, err error) {
+	if l.Vouched {
+		return n.vouch(ctx, c, create)
+	}
+	if l.ClientAddress.IsValid() || l.UserAgent != "" {
+		if err := n.mayNameClient(ctx, c); err != nil {
+			return "", err
+		}
+	} else {
+		l.ClientAddress, create.UserAgent = c.Address, agent(c.UserAgent)
+	}
+	user, err := n.verifyPassword(ctx, *l)
+	if err != nil {
+		return "", err
+	}
+	if l.Policy != "" && !slices.Contains(user.Policies, l.Policy) && !c.Operator {
+		return "", &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
+	}
+	create.UserVersion = user.Version
+	return "user " + l.User, nil
+}
+
+// vouch lets a service answer for the user.
+func (n *Node) vouch(ctx context.Context, c session.Call, create *fsmpb.CreateSession) (subject string, err error) {
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+	if err != nil {
+		return "", err
+	}
+	create.Vouched, create.Authority = true, p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
+	return "service " + p.record.User, nil
+}
+
+// mayNameClient tells whether the caller may say on whose behalf it logs in: services and admins.
+func (n *Node) mayNameClient(ctx context.Context, c session.Call) error {
+	forbidden := session.Invalid("client_ip", "only a session with role service or admin may name client_ip and user_agent")
+	if c.Key.IsZero() && !c.Operator {
+		return forbidden
+	}
+	_, err := n.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+	if session.CodeOf(err) == session.CodeForbidden {
+		return forbidden
+	}
+	return err
+}
+
+// verifyPassword reads the user and compares the password. Unknown and disabled users cost the same time as others.
+func (n *Node) verifyPassword(ctx context.Context, l session.Login) (fsm.UserRecord, error) {
+	if _, err := n.read(ctx, session.Call{}); err != nil {
+		return fsm.UserRecord{}, asError("read user", err)
+	}
+	user, known := n.fsm.User(l.User)
+	if !known || user.Shell {
+		user = fsm.UserRecord{}
+	}
+	right, err := n.hasher.Verify(ctx, user.PasswordHash, l.Password)
+	if err != nil {
+		return fsm.UserRecord{}, asError("verify password", err)
+	}
+	if !right || user.Disabled {
+		return fsm.UserRecord{}, session.ErrWrongCredentials()
+	}
+	return user, nil
+}
+
+// create draws key and id and writes the session.
+func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session.Issued, error) {
+	key, err := session.NewKey(n.config.Random)
+	if err != nil {
+		return session.Issued{}, internalError("create session", err)
+	}
+	id, err := session.NewID(n.config.Random)
+	if err != nil {
+		return session.Issued{}, internalError("create session", err)
+	}
+	hash := key.Hash()
+	create.KeyHash, create.Id = hash[:], id[:]
+	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
+	if err != nil {
+		return session.Issued{}, err
+	}
+	if err := loginError(result); err != nil {
+		return session.Issued{}, err
+	}
+	r := recordFrom(result.GetSession(), fsm.Record{})
+	return session.Issued{Key: key, Session: view(r), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}, nil
+}
+
+// loginError translates the refusals of a create.
+func loginError(r *fsmpb.Result) error {
+	switch {
+	case r.Code == fsmpb.Code_CODE_NOT_FOUND && r.Field == "policy":
+		return session.Invalid("policy", "there is no policy of this name")
+	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "user":
+		return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot log in users with role service or admin: they need their password"}
+	case r.Code == fsmpb.Code_CODE_CONFLICT:
+		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "the user was changed or disabled meanwhile; log in again"}
+	}
+	return resultError(r, "log in as this user")
+}
+
+// agent cuts a User-Agent header to what is kept: it is a hint for people and no reason to refuse a log-in.
+func agent(header string) string {
+	if len(header) > session.MaxUserAgentBytes {
+		header = header[:session.MaxUserAgentBytes]
+	}
+	for !utf8.ValidString(header) {
+		header = header[:len(header)-1]
+	}
+	return header
+}
+
+// idempotency hashes what makes two creates the same. The password is left out: it is verified each time, and a hash of
+// it beside known text would be a gift to whoever steals a disk.
+func idempotency(subject string, l session.Login) *fsmpb.Idempotency {
+	if l.IdempotencyKey == "" {
+		return nil
+	}
+	scope, body := sha256.New(), sha256.New()
+	writeParts(scope, "POST /v1/sessions", subject, l.IdempotencyKey)
+	writeParts(body, l.User, l.Policy, l.ClientAddress.String(), l.UserAgent)
+	for _, a := range newAttributes(l.Attributes) {
+		writeParts(body, a.Name, string(a.Value))
+	}
+	return &fsmpb.Idempotency{ScopeHash: scope.Sum(nil), BodyHash: body.Sum(nil)}
+}
+
+// writeParts writes each part with its length before it, so that no two lists of parts give the same bytes.
+func writeParts(w io.Writer, parts ...string) {
+	for _, p := range parts {
+		var length [4]byte
+		binary.BigEndian.PutUint32(length[:], uint32(len(p)))
+		_, _ = w.Write(length[:])
+		_, _ = io.WriteString(w, p)
+	}
+}

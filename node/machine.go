@@ -1,0 +1,54 @@
+package node
+
+import (
+	"io"
+	"time"
+
+	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/fsm"
+)
+
+// machine joins the replicated state to the cluster, and tells the waiting batches of this node what became of them. Its
+// methods run on the one goroutine of cluster.StateMachine.
+type machine struct {
+	node *Node
+	fsm  *fsm.Machine
+}
+
+func (m *machine) Apply(entries []cluster.Entry) error {
+	for _, e := range entries {
+		started := time.Now()
+		applied, err := m.fsm.Apply(e.Index, e.Term, e.Data)
+		if err != nil {
+			return err
+		}
+		m.node.metrics.applySeconds.Observe(time.Since(started).Seconds())
+		m.announce(e, applied)
+	}
+	return nil
+}
+
+func (m *machine) announce(e cluster.Entry, applied *fsm.Applied) {
+	for _, ended := range applied.Ended {
+		m.node.metrics.ended(ended.Cause.String())
+	}
+	if applied.Ignored {
+		return // meant for another epoch: its batches are sent again by their origins
+	}
+	self, incarnation := m.node.cluster.NodeID(), m.node.cluster.Incarnation()
+	for _, b := range applied.Batches {
+		m.node.inbox.applied(e.Term, b.Origin, b.Incarnation, b.Number, e.Index, b.Results)
+		if b.Origin == self && b.Incarnation == incarnation {
+			m.node.tracker.applied(b.Number, e.Index, b.Results)
+		}
+	}
+}
+
+func (m *machine) Established(l cluster.Leadership) { m.node.tracker.established(l.Epoch) }
+
+func (m *machine) Snapshot() (cluster.Snapshot, error) { return m.fsm.Snapshot(), nil }
+
+func (m *machine) Restore(r io.Reader, _, _ uint64) error {
+	m.node.tracker.restored()
+	return m.fsm.Restore(r)
+}

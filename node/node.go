@@ -1,0 +1,155 @@
+// Package node is one node's life: it batches commands, forwards them to the leader, waits for their outcome, reads, keeps
+// time, expires, and implements session.Service for every protocol in front.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Node is one member of the cluster. Its methods are safe for concurrent use.
+type Node struct {
+	config  Config
+	log     *slog.Logger
+	metrics *metrics
+	hasher  *auth.Hasher
+
+	fsm       *fsm.Machine
+	cluster   *cluster.Cluster
+	time      *timekeeper
+	freshness *freshness
+	tracker   *tracker
+	outbox    *outbox
+	inbox     *inbox
+	leader    *leader
+	reads     *readGate
+	peers     *peers
+	touches   *touches
+
+	draining atomic.Bool
+	stopped  chan struct{} // closed when waiting is over for everybody
+	stopOnce sync.Once
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+}
+
+var _ session.Service = (*Node)(nil)
+
+// New opens the node's data folder and peer port. Nothing is sent or answered before Start.
+func New(c Config) (*Node, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("node configuration: %w", err)
+	}
+	c = c.filled()
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("draw hash seed: %w", err)
+	}
+	hasher, err := auth.NewHasher(c.Hashing)
+	if err != nil {
+		return nil, fmt.Errorf("prepare password hashing: %w", err)
+	}
+	n := &Node{
+		config: c, log: c.Logger, hasher: hasher, stopped: make(chan struct{}),
+		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:])}),
+		time:    newTimekeeper(c.Clock),
+		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
+	}
+	n.metrics = newMetrics()
+	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver)
+	n.reads = newReadGate(n)
+	n.touches = newTouches(n, c.Limits.AsyncTouches)
+	n.leader = newLeader(n)
+	if n.cluster, err = cluster.Open(c.Cluster, &machine{node: n, fsm: n.fsm}); err != nil {
+		return nil, fmt.Errorf("open cluster: %w", err)
+	}
+	n.freshness = newFreshness(c.Clock, n.cluster.AppliedIndex)
+	n.handleCalls()
+	if c.Registerer != nil {
+		if err := n.registerMetrics(c.Registerer); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return n, nil
+}
+
+// filled completes c with what absent fields mean.
+func (c Config) filled() Config {
+	if c.Clock == nil {
+		c.Clock = SystemClock()
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Limits = c.Limits.withDefaults()
+	if !hasPolicy(c.Policies, session.DefaultPolicyName) {
+		c.Policies = append([]session.Policy{session.DefaultPolicy()}, c.Policies...)
+	}
+	c.Cluster.FormatLevel = fsm.SupportedFormatLevel
+	c.Cluster.Fatal = c.Fatal
+	c.Cluster.Logger = c.Logger
+	return c
+}
+
+func hasPolicy(policies []session.Policy, name string) bool {
+	for _, p := range policies {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Start begins to take part in the cluster. It returns when the work in the background runs; Ready tells when requests are
+// served. ctx bounds Start alone.
+func (n *Node) Start(ctx context.Context) error {
+	if err := n.cluster.Start(ctx); err != nil {
+		return fmt.Errorf("start cluster: %w", err)
+	}
+	running, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.work.Go(func() { n.leader.run(running) })
+	return nil
+}
+
+// NodeID returns the node's id: random, made once, kept with its data.
+func (n *Node) NodeID() string { return n.cluster.NodeID() }
+
+// PeerAddress returns the address of the peer port, for the join lists of others.
+func (n *Node) PeerAddress() string { return n.cluster.PeerAddress() }
+
+// Term returns Raft's current term, for logs; 0 before birth.
+func (n *Node) Term() uint64 { return n.cluster.Term() }
+
+// Drain makes Ready fail, so that load balancers turn away, while requests are still served.
+func (n *Node) Drain() { n.draining.Store(true) }
+
+// Shutdown ends the node gracefully: it refuses new writes, sees those under way through, hands leadership over and
+// closes everything. ctx bounds the graceful part; the rest always happens.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.Drain()
+	if left := n.outbox.close(ctx); left > 0 {
+		n.log.Warn("stopping with writes under way: their outcome stays unknown to their callers", slog.Int("left", left))
+	}
+	// The leader's own loops go on until leadership has been handed over: other nodes' batches may be in the inbox.
+	err := n.cluster.Shutdown(ctx)
+	n.stopOnce.Do(func() { close(n.stopped) })
+	if n.cancel != nil {
+		n.cancel()
+	}
+	n.work.Wait()
+	return err
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// The stages of a pending command. Only in stageQueued may its caller withdraw it and say "certainly not done".
+const (
+	stageQueued    int32 = iota // in no batch that a leader may have
+	stageSent                   // in a batch that may be in the log
+	stageWithdrawn              // the caller went away while it was queued
+	stageAbandoned              // the caller went away while it was sent: it was told that the outcome is unknown
+)
+
+// pending is one command on its way through the log.
+type pending struct {
+	encoded []byte
+	stage   atomic.Int32
+	done    chan outcome // capacity 1
+}
+
+// outcome is what became of a command.
+type outcome struct {
+	result *fsmpb.Result
+	index  uint64
+	err    error
+}
+
+// outbox gathers the commands of this node into batches and sees each batch through to its outcome.
+//
+// Batching is natural: while maxBatches batches are under way, the next one fills.
+type outbox struct {
+	deliver func(*batch) // sees one batch through; on a goroutine of its own
+
+	mu      sync.Mutex
+	queue   []*pending
+	active  int // batches under way
+	closed  bool
+	idle    *sync.Cond // signalled when active falls
+	limits  Limits
+	metrics *metrics
+}
+
+func newOutbox(l Limits, m *metrics, deliver func(*batch)) *outbox {
+	o := &outbox{deliver: deliver, limits: l, metrics: m}
+	o.idle = sync.NewCond(&o.mu)
+	return o
+}
+
+// submit sends one command through the log and waits for its result. The errors are the three of G7: CodeOverloaded and
+// CodeNoQuorum (certainly not done), CodeOutcomeUnknown.
+func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, uint64, error) {
+	encoded, err := proto.Marshal(c)
+	if err != nil {
+		return nil, 0, internalError("encode command", err)
+	}
+	if len(encoded) > o.limits.BatchBytes/2 {
+		return nil, 0, session.TooLarge("", "the request needs a log entry of %d bytes, at most %d are allowed", len(encoded), o.limits.BatchBytes/2)
+	}
+	p := &pending{encoded: encoded, done: make(chan outcome, 1)}
+	if err := o.enqueue(p); err != nil {
+		return nil, 0, err
+	}
+	select {
+	case out := <-p.done:
+		return out.result, out.index, out.err
+	case <-ctx.Done():
+		return p.giveUp()
+	}
+}
+
+// giveUp answers for a caller whose time is over.
+func (p *pending) giveUp() (*fsmpb.Result, uint64, error) {
+	if p.stage.CompareAndSwap(stageQueued, stageWithdrawn) {
+		return nil, 0, errNoQuorum()
+	}
+	p.stage.CompareAndSwap(stageSent, stageAbandoned)
+	select {
+	case out := <-p.done: // it came in this very moment
+		return out.result, out.index, out.err
+	default:
+		return nil, 0, errOutcomeUnknown()
+	}
+}
+
+func (o *outbox) enqueue(p *pending) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+		return errStopping()
+	case len(o.queue) >= o.limits.QueueCommands:
+		o.metrics.refused.Inc()
+		return &session.Error{Code: session.CodeOverloaded, Message: "the queue of writes is full", RetryAfter: time.Second}
+	}
+	o.queue = append(o.queue, p)
+	o.startLocked()
+	return nil
+}
+
+// startLocked starts batches as long as there is work and room.
+func (o *outbox) startLocked() {
+	for o.active < o.limits.BatchesInFlight && len(o.queue) > 0 {
+		b := o.takeLocked()
+		if len(b.commands) == 0 {
+			continue // all of them were withdrawn
+		}
+		o.active++
+		go o.run(b)
+	}
+}
+
+// takeLocked moves the head of the queue into a batch, within the limits on commands and bytes.
+func (o *outbox) takeLocked() *batch {
+	b := &batch{}
+	n, bytes := 0, 0
+	for n < len(o.queue) && len(b.commands) < o.limits.BatchCommands {
+		p := o.queue[n]
+		if len(b.commands) > 0 && bytes+len(p.encoded) > o.limits.BatchBytes {
+			break
+		}
+		n++
+		if p.stage.Load() == stageQueued {
+			b.commands = append(b.commands, p)
+			bytes += len(p.encoded)
+		}
+	}
+	clear(o.queue[:n])
+	o.queue = o.queue[n:]
+	if len(o.queue) == 0 {
+		o.queue = nil // let the backing array go after a burst
+	}
+	return b
+}
+
+func (o *outbox) run(b *batch) {
+	o.metrics.batchCommands.Observe(float64(len(b.commands)))
+	o.deliver(b)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.active--
+	o.startLocked()
+	o.idle.Broadcast()
+}
+
+// close refuses new commands and waits until the outcome of those under way is known. It returns early, with the
+// number of commands left, when ctx ends.
+func (o *outbox) close(ctx context.Context) (left int) {
+	stop := context.AfterFunc(ctx, o.idle.Broadcast)
+	defer stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for (o.active > 0 || len(o.queue) > 0) && ctx.Err() == nil {
+		o.idle.Wait()
+	}
+	return o.active + len(o.queue)
+}

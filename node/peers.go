@@ -1,0 +1,35 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hydrastore/hydrastore/node/nodepb"
+)
+
+// peers remembers, at the leader, what the other nodes last answered to its beacons.
+type peers struct {
+	mu   sync.Mutex
+	last map[string]peer
+}
+
+type peer struct {
+	applied uint64
+	version string
+	at      time.Duration // of the answer, by the leader's monotonic clock
+}
+
+func newPeers() *peers { return &peers{last: map[string]peer{}} }
+
+func (p *peers) heard(id string, r *nodepb.BeaconReply, at time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[id] = peer{applied: r.Applied, version: r.Version, at: at}
+}
+
+func (p *peers) get(id string) (peer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, ok := p.last[id]
+	return known, ok
+}

@@ -1,0 +1,159 @@
+package node
+
+import (
+	"context"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// ListPolicies implements session.Policies.
+func (n *Node) ListPolicies(ctx context.Context, c session.Call) (session.PolicyList, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.PolicyList{}, err
+	}
+	return session.PolicyList{Items: n.fsm.Policies(), Meta: n.writeMeta(p.point.index)}, nil
+}
+
+// GetPolicy implements session.Policies.
+func (n *Node) GetPolicy(ctx context.Context, c session.Call, name string) (session.PolicyResult, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if err := session.ValidatePolicyName(name); err != nil {
+		return session.PolicyResult{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.PolicyResult{}, err
+	}
+	return n.policyNow(name, n.writeMeta(p.point.index))
+}
+
+func (n *Node) policyNow(name string, m session.Meta) (session.PolicyResult, error) {
+	policy, ok := n.fsm.Policy(name)
+	if !ok {
+		return session.PolicyResult{}, &session.Error{Code: session.CodeNotFound, Field: "policy", Message: "there is no policy of this name"}
+	}
+	return session.PolicyResult{Policy: policy, Meta: m}, nil
+}
+
+// PutPolicy implements session.Policies.
+func (n *Node) PutPolicy(ctx context.Context, c session.Call, name string, ch session.PolicyChange) (session.PolicyResult, error) {
+	policy := session.DefaultPolicy()
+	policy.Name = name
+	return n.changePolicy(ctx, c, policy, ch, fsmpb.PutPolicy_MODE_PUT)
+}
+
+// PatchPolicy implements session.Policies.
+func (n *Node) PatchPolicy(ctx context.Context, c session.Call, name string, ch session.PolicyChange) (session.PolicyResult, error) {
+	return n.changePolicy(ctx, c, session.Policy{Name: name}, ch, fsmpb.PutPolicy_MODE_MERGE)
+}
+
+// changePolicy writes the whole policy, or with MODE_MERGE only the given fields: apply merges them, so that two
+// changes at once lose nothing.
+func (n *Node) changePolicy(ctx context.Context, c session.Call, base session.Policy, ch session.PolicyChange, mode fsmpb.PutPolicy_Mode) (session.PolicyResult, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if err := session.ValidatePolicyName(base.Name); err != nil {
+		return session.PolicyResult{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.PolicyResult{}, err
+	}
+	if mode == fsmpb.PutPolicy_MODE_MERGE {
+		current, err := n.policyNow(base.Name, session.Meta{})
+		if err != nil {
+			return session.PolicyResult{}, err
+		}
+		base = current.Policy
+	}
+	whole := merge(base, ch)
+	if err := whole.Validate(); err != nil {
+		return session.PolicyResult{}, err
+	}
+	put := putPolicy(whole, mode)
+	if mode == fsmpb.PutPolicy_MODE_MERGE {
+		put = mergePolicy(base.Name, ch)
+	}
+	put.ExpectedVersion, put.Authority = ch.IfMatch, p.authority(false, fsmpb.Role_ROLE_ADMIN)
+	meta, err := n.write(ctx, "change policies", &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: put}})
+	if err != nil {
+		return session.PolicyResult{}, err
+	}
+	if _, err := n.reads.wait(ctx); err != nil {
+		return session.PolicyResult{}, errOutcomeUnknown()
+	}
+	return n.policyNow(base.Name, meta)
+}
+
+// merge applies ch to base.
+func merge(base session.Policy, ch session.PolicyChange) session.Policy {
+	if ch.IdleTimeout != nil {
+		base.IdleTimeout = *ch.IdleTimeout
+	}
+	if ch.AbsoluteLifetime != nil {
+		base.AbsoluteLifetime = *ch.AbsoluteLifetime
+	}
+	if ch.TouchWindow != nil {
+		base.TouchWindow = *ch.TouchWindow
+	}
+	if ch.AttributesWrite != nil {
+		base.AttributesWrite = *ch.AttributesWrite
+	}
+	return base
+}
+
+// putPolicy writes all fields.
+func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
+	idle, absolute, window := p.IdleTimeout.Milliseconds(), p.AbsoluteLifetime.Milliseconds(), windowMS(p.TouchWindow.Milliseconds(), p.TouchWindow == session.TouchWindowAuto)
+	return &fsmpb.PutPolicy{
+		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
+	}
+}
+
+// mergePolicy writes the fields that ch names.
+func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
+	put := &fsmpb.PutPolicy{Name: name, Mode: fsmpb.PutPolicy_MODE_MERGE}
+	if ch.IdleTimeout != nil {
+		put.IdleMs = ptr(ch.IdleTimeout.Milliseconds())
+	}
+	if ch.AbsoluteLifetime != nil {
+		put.AbsoluteMs = ptr(ch.AbsoluteLifetime.Milliseconds())
+	}
+	if ch.TouchWindow != nil {
+		put.TouchWindowMs = ptr(windowMS(ch.TouchWindow.Milliseconds(), *ch.TouchWindow == session.TouchWindowAuto))
+	}
+	if ch.AttributesWrite != nil {
+		put.AttributesWrite = writerTo(*ch.AttributesWrite)
+	}
+	return put
+}
+
+func windowMS(ms int64, auto bool) int64 {
+	if auto {
+		return -1
+	}
+	return ms
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// DeletePolicy implements session.Policies.
+func (n *Node) DeletePolicy(ctx context.Context, c session.Call, name string) (session.Meta, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if err := session.ValidatePolicyName(name); err != nil {
+		return session.Meta{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	return n.write(ctx, "delete this policy", &fsmpb.Command{Kind: &fsmpb.Command_DeletePolicy{DeletePolicy: &fsmpb.DeletePolicy{
+		Name: name, Authority: p.authority(false, fsmpb.Role_ROLE_ADMIN),
+	}}})
+}

@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// firstAdmin is the name of the user that AdminPassword creates.
+const firstAdmin = "admin"
+
+// seed writes, at a new leader, what the cluster should have and does not: first policies, the first admin, and the
+// format level that all members support. Each is a create that fails when it is there.
+func (n *Node) seed(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.seedOnce(ctx); err == nil {
+			return
+		} else if ctx.Err() == nil {
+			n.log.Warn("first values are not written yet; trying again", slog.Any("error", err))
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (n *Node) seedOnce(ctx context.Context) error {
+	for _, p := range n.config.Policies {
+		if _, known := n.fsm.Policy(p.Name); known {
+			continue
+		}
+		put := putPolicy(p, fsmpb.PutPolicy_MODE_CREATE)
+		put.Authority = &fsmpb.Authority{System: true}
+		if err := n.seedWith(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: put}}); err != nil {
+			return err
+		}
+	}
+	if err := n.raiseFormat(ctx); err != nil {
+		return err
+	}
+	return n.seedAdmin(ctx)
+}
+
+func (n *Node) seedAdmin(ctx context.Context) error {
+	if n.config.AdminPassword == "" || n.fsm.HasAdmin() {
+		return nil
+	}
+	hash, err := n.hasher.Hash(ctx, n.config.AdminPassword)
+	if err != nil {
+		return err
+	}
+	return n.seedWith(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: &fsmpb.PutUser{
+		Name: firstAdmin, Mode: fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN, PasswordHash: &hash, Authority: &fsmpb.Authority{System: true},
+	}}})
+}
+
+// raiseFormat raises the format level to what all members have announced, so that an old node never meets an entry that it
+// cannot apply.
+func (n *Node) raiseFormat(ctx context.Context) error {
+	level := uint32(fsm.SupportedFormatLevel)
+	for _, m := range n.cluster.Members() {
+		if m.FormatLevel == 0 {
+			return nil // not announced yet; a later leader will do it
+		}
+		level = min(level, m.FormatLevel)
+	}
+	if level <= n.fsm.FormatLevel() {
+		return nil
+	}
+	return n.seedWith(ctx, &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: level}}})
+}
+
+func (n *Node) seedWith(ctx context.Context, c *fsmpb.Command) error {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	result, _, err := n.outbox.submit(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := resultError(result, "write first values"); session.CodeOf(err) != session.CodeExists {
+		return err
+	}
+	return nil
+}

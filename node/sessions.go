@@ -1,0 +1,215 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// limit bounds a request by the request timeout.
+func (n *Node) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, n.config.RequestTimeout)
+}
+
+// Check implements session.Sessions.
+func (n *Node) Check(ctx context.Context, c session.Call, look bool) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	t, err := n.target(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	meta := n.readMeta(c, t.principal.point)
+	if look || !t.principal.extends() {
+		return checked(t.record, meta), nil
+	}
+	return n.used(ctx, t)
+}
+
+// Touch implements session.Sessions.
+func (n *Node) Touch(ctx context.Context, c session.Call) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	t, err := n.target(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	return n.used(ctx, t)
+}
+
+// used counts a use and answers with the state after it.
+func (n *Node) used(ctx context.Context, t *target) (session.Checked, error) {
+	r, index, err := n.useTarget(ctx, t)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	return checked(r, n.writeMeta(index)), nil
+}
+
+// PatchAttributes implements session.Sessions.
+func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	patch, err := p.Canonical()
+	if err != nil {
+		return session.Checked{}, err
+	}
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	t, err := n.target(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	hash := t.presented.Key.Hash()
+	command := &fsmpb.PatchAttributes{
+		KeyHash: hash[:], Address: addressBytes(t.presented.Address), IfVersion: ifMatch, Changes: changes(patch), Authority: t.authority(),
+	}
+	if !t.byService && t.principal.has(session.RoleService, session.RoleAdmin) {
+		command.Authority = t.principal.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN) // a service's own session
+	}
+	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PatchAttributes{PatchAttributes: command}})
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if err := resultError(result, "change the attributes of this session: its policy leaves that to services"); err != nil {
+		return session.Checked{}, err
+	}
+	return checked(recordFrom(result.GetSession(), t.record), n.writeMeta(index)), nil
+}
+
+func changes(patch session.AttributePatch) []*fsmpb.AttributeChange {
+	out := make([]*fsmpb.AttributeChange, 0, len(patch))
+	for _, a := range newAttributes(session.Attributes(patch)) {
+		if session.IsDeletion(a.Value) {
+			out = append(out, &fsmpb.AttributeChange{Name: a.Name, Delete: true})
+		} else {
+			out = append(out, &fsmpb.AttributeChange{Name: a.Name, Value: a.Value})
+		}
+	}
+	return out
+}
+
+// Logout implements session.Sessions.
+func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	revoke := &fsmpb.RevokeSession{}
+	key := c.Key
+	if c.Subject != nil {
+		p, err := n.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+		if session.CodeOf(err) == session.CodeForbidden {
+			return session.Meta{}, session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
+		}
+		if err != nil {
+			return session.Meta{}, err
+		}
+		key, revoke.Authority = c.Subject.Key, p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
+	}
+	if key.IsZero() {
+		return session.Meta{}, session.ErrUnauthenticated()
+	}
+	hash := key.Hash()
+	revoke.KeyHash = hash[:]
+	return n.write(ctx, "end this session", &fsmpb.Command{Kind: &fsmpb.Command_RevokeSession{RevokeSession: revoke}})
+}
+
+// write submits a command whose result is only its success.
+func (n *Node) write(ctx context.Context, what string, c *fsmpb.Command) (session.Meta, error) {
+	result, index, err := n.outbox.submit(ctx, c)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	return n.writeMeta(index), resultError(result, what)
+}
+
+// GetSession implements session.Sessions.
+func (n *Node) GetSession(ctx context.Context, c session.Call, id session.ID) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	p, err := n.authenticate(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if err := n.useUnlessLocal(ctx, p); err != nil {
+		return session.Checked{}, err
+	}
+	r, ok := n.fsm.SessionByID(id)
+	if !ok || (r.User != p.record.User && !p.has(session.RoleAdmin)) {
+		return session.Checked{}, session.Errorf(session.CodeNotFound, "there is no such session, or not any more")
+	}
+	return checked(r, n.readMeta(c, p.point)), nil
+}
+
+func (n *Node) useUnlessLocal(ctx context.Context, p *principal) error {
+	if !p.extends() {
+		return nil
+	}
+	return n.useCaller(ctx, p)
+}
+
+// RevokeSession implements session.Sessions.
+func (n *Node) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	p, err := n.authenticateAs(ctx, c, session.Roles()...)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	return n.write(ctx, "end this session", &fsmpb.Command{Kind: &fsmpb.Command_RevokeSession{RevokeSession: &fsmpb.RevokeSession{
+		Id: id[:], Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN),
+	}}})
+}
+
+// RevokeUserSessions implements session.Sessions.
+func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user string, exceptCurrent bool) (session.Revoked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	name, err := session.FoldUserName(user)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.Roles()...)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN)}
+	if exceptCurrent {
+		if revoke.ExceptId, err = n.currentID(p, name); err != nil {
+			return session.Revoked{}, err
+		}
+	}
+	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RevokeUserSessions{RevokeUserSessions: revoke}})
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	if err := resultError(result, "end this user's sessions"); err != nil {
+		return session.Revoked{}, err
+	}
+	return session.Revoked{Count: int(result.GetCount()), Meta: n.writeMeta(index)}, nil
+}
+
+// currentID finds the session that "except=current" means: the caller's own, or the one that it presents.
+func (n *Node) currentID(p *principal, user string) ([]byte, error) {
+	current := p.record
+	if s := p.call.Subject; s != nil {
+		record, ok := n.fsm.SessionByKey(s.Key.Hash())
+		if !ok {
+			return nil, session.ErrUnauthenticated()
+		}
+		current = record
+	}
+	if current.ID.IsZero() || current.User != user {
+		return nil, session.Invalid("except", "the current session is not one of this user's")
+	}
+	return slices.Clone(current.ID[:]), nil
+}
+
+// mayList tells whether p may see what f selects.
+func (p *principal) mayList(f session.Filter) error {
+	if p.has(session.RoleAdmin) || (f.User != "" && f.User == p.record.User) {
+		return nil
+	}
+	return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "only admins see the sessions of others; filter by your own user name"}
+}

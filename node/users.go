@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// CreateUser implements session.Users.
+func (n *Node) CreateUser(ctx context.Context, c session.Call, u session.NewUser) (session.UserResult, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	put := &fsmpb.PutUser{Mode: fsmpb.PutUser_MODE_CREATE, Disabled: &u.Disabled}
+	change := session.UserChange{Roles: &u.Roles, Policies: &u.Policies}
+	if u.Password != "" {
+		change.Password = &u.Password
+	}
+	return n.putUser(ctx, c, u.Name, change, put)
+}
+
+// UpdateUser implements session.Users.
+func (n *Node) UpdateUser(ctx context.Context, c session.Call, name string, ch session.UserChange) (session.UserResult, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	put := &fsmpb.PutUser{Mode: fsmpb.PutUser_MODE_UPDATE, Disabled: ch.Disabled, ExpectedVersion: ch.IfMatch}
+	return n.putUser(ctx, c, name, ch, put)
+}
+
+// putUser validates a change, hashes the password, and writes.
+func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch session.UserChange, put *fsmpb.PutUser) (session.UserResult, error) {
+	folded, err := session.FoldUserName(name)
+	if err != nil {
+		return session.UserResult{}, err
+	}
+	put.Name = folded
+	if err := fillUser(ch, put); err != nil {
+		return session.UserResult{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.UserResult{}, err
+	}
+	put.Authority = p.authority(false, fsmpb.Role_ROLE_ADMIN)
+	if ch.Password != nil {
+		hash, err := n.hasher.Hash(ctx, *ch.Password)
+		if err != nil {
+			return session.UserResult{}, asError("hash password", err)
+		}
+		put.PasswordHash = &hash
+		if p.record.User == folded {
+			put.ExceptId = slices.Clone(p.record.ID[:])
+		}
+	}
+	meta, err := n.write(ctx, "change this user", &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
+	if err != nil {
+		return session.UserResult{}, err
+	}
+	return n.userAfter(ctx, folded, meta)
+}
+
+// fillUser translates the parts of a change that need no work.
+func fillUser(ch session.UserChange, put *fsmpb.PutUser) error {
+	if ch.Password != nil {
+		if err := session.ValidatePassword(*ch.Password); err != nil {
+			return err
+		}
+	}
+	if ch.Roles != nil {
+		roles, err := session.NormalRoles(*ch.Roles)
+		if err != nil {
+			return err
+		}
+		put.Roles = rolesTo(roles)
+	}
+	if ch.Policies != nil {
+		policies := *ch.Policies
+		if len(policies) == 0 {
+			policies = []string{session.DefaultPolicyName}
+		}
+		if len(policies) > session.MaxPoliciesPerUser {
+			return session.TooLarge("policies", "a user has at most %d policies", session.MaxPoliciesPerUser)
+		}
+		for i, name := range policies {
+			if err := session.ValidatePolicyName(name); err != nil {
+				return err
+			}
+			if slices.Contains(policies[:i], name) {
+				return session.Invalid("policies", "%q is named twice", name)
+			}
+		}
+		put.Policies = &fsmpb.NameList{Names: policies}
+	}
+	return nil
+}
+
+// userAfter reads the user as it stands after an own write.
+func (n *Node) userAfter(ctx context.Context, name string, meta session.Meta) (session.UserResult, error) {
+	if _, err := n.reads.wait(ctx); err != nil {
+		return session.UserResult{}, errOutcomeUnknown() // written, but what it looks like now is not known
+	}
+	record, ok := n.account(name)
+	if !ok {
+		return session.UserResult{}, noUser()
+	}
+	return session.UserResult{User: record.User, Meta: meta}, nil
+}
+
+func (n *Node) account(name string) (fsm.UserRecord, bool) {
+	record, ok := n.fsm.User(name)
+	return record, ok && !record.Shell
+}
+
+func noUser() *session.Error {
+	return &session.Error{Code: session.CodeNotFound, Field: "user", Message: "there is no user of this name"}
+}
+
+// GetUser implements session.Users.
+func (n *Node) GetUser(ctx context.Context, c session.Call, name string) (session.UserResult, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	folded, err := session.FoldUserName(name)
+	if err != nil {
+		return session.UserResult{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.UserResult{}, err
+	}
+	record, ok := n.account(folded)
+	if !ok {
+		return session.UserResult{}, noUser()
+	}
+	return session.UserResult{User: record.User, Meta: n.writeMeta(p.point.index)}, nil
+}
+
+// ListUsers implements session.Users.
+func (n *Node) ListUsers(ctx context.Context, c session.Call, p session.Page) (session.UserList, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	limit, err := pageLimit(p.Limit)
+	if err != nil {
+		return session.UserList{}, err
+	}
+	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || len(after) > session.MaxUserNameBytes {
+		return session.UserList{}, session.Invalid("cursor", "must be the next_cursor of an earlier page")
+	}
+	caller, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.UserList{}, err
+	}
+	records := n.fsm.ListUsers(string(after), limit+1)
+	list := session.UserList{Meta: n.writeMeta(caller.point.index)}
+	if len(records) > limit {
+		records = records[:limit]
+		list.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(records[limit-1].Name))
+	}
+	for _, r := range records {
+		list.Items = append(list.Items, r.User)
+	}
+	return list, nil
+}
+
+// DeleteUser implements session.Users.
+func (n *Node) DeleteUser(ctx context.Context, c session.Call, name string) (session.Meta, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	folded, err := session.FoldUserName(name)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	return n.write(ctx, "delete this user", &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: &fsmpb.DeleteUser{
+		Name: folded, Authority: p.authority(false, fsmpb.Role_ROLE_ADMIN),
+	}}})
+}
