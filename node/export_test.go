@@ -1,0 +1,46 @@
+package node
+
+import "time"
+
+// What the tests of this package look at from outside.
+
+// Judge exposes the touch economy's decision.
+var Judge = judge
+
+// The decisions of Judge.
+const (
+	TouchNone  = touchNone
+	TouchAsync = touchAsync
+	TouchSync  = touchSync
+)
+
+// AppendBatch and AppendEntry expose the encoding of entries.
+var (
+	AppendBatch = appendBatch
+	AppendEntry = appendEntry
+)
+
+// Timekeeper exposes the continuation of leader time.
+type Timekeeper = timekeeper
+
+// NewTimekeeper makes one.
+var NewTimekeeper = newTimekeeper
+
+// Hear, Continuation, Lead, Now and Steer expose its methods.
+func (t *timekeeper) Hear(epoch uint64, us int64)    { t.hear(epoch, us) }
+func (t *timekeeper) Continuation() (int64, bool)    { return t.continuation() }
+func (t *timekeeper) Lead(epoch uint64, us int64)    { t.lead(epoch, us) }
+func (t *timekeeper) Now(epoch uint64) (int64, bool) { return t.now(epoch) }
+func (t *timekeeper) Steer(epoch uint64, offset int64, interval time.Duration) {
+	t.steer(epoch, offset, interval)
+}
+
+// Freshness exposes the age of a node's data.
+type Freshness = freshness
+
+// NewFreshness makes one.
+var NewFreshness = newFreshness
+
+// Confirm and Age expose its methods.
+func (f *freshness) Confirm(at time.Duration, commit uint64) { f.confirm(at, commit) }
+func (f *freshness) Age() (time.Duration, bool)              { return f.age() }
