@@ -18,7 +18,7 @@ import (
 const expectUnset = -1
 
 const (
-	maxMembers     = 15       // servers of one cluster in the join list and the first group
+	maxMembers     = 9        // servers of one cluster in the join list and the first group
 	maxKeysFile    = 64 << 10 // bytes
 	maxGossipKeys  = 16
 	maxNameBytes   = 63  // a DNS label
@@ -62,8 +62,8 @@ func (l *loader) names() {
 		l.problem("api.socket", "the path of a Unix socket has at most %d bytes, %q has %d: set a shorter one", maxSocketBytes, c.API.Socket, len(c.API.Socket))
 	}
 	l.oneOf("node.log_store", c.Node.LogStore, "boltdb", "wal")
-	if name := c.API.CookieName; name != "" && (!strings.HasPrefix(name, "__Host-") || strings.ContainsAny(name, " \t=;,\"\\")) {
-		l.problem("api.cookie.name", "a cookie that holds keys must begin with __Host- and have no spaces or separators")
+	if name := strings.TrimPrefix(c.API.CookieName, "__Host-"); c.API.CookieName != "" && !cookieName.MatchString(name) {
+		l.problem("api.cookie.name", "a cookie's name has 1 to 64 letters, digits, '-' and '_', this is %s", describe(c.API.CookieName))
 	}
 }
 
@@ -178,7 +178,9 @@ func (l *loader) clusterMembers() {
 func (l *loader) times() {
 	c := &l.config
 	l.between("api.drain_delay", c.API.DrainDelay, 0, 5*time.Minute)
-	l.between("cluster.dead_after", c.Cluster.DeadAfter, time.Minute, 10*365*24*time.Hour)
+	if c.Cluster.DeadAfter != 0 {
+		l.between("cluster.dead_after", c.Cluster.DeadAfter, time.Minute, 10*365*24*time.Hour)
+	}
 	l.between("cluster.heartbeat_timeout", c.Cluster.HeartbeatTimeout, 50*time.Millisecond, 30*time.Second)
 	l.between("limits.request_timeout", c.Limits.RequestTimeout, 100*time.Millisecond, time.Minute)
 	l.between("limits.max_stale", c.Limits.MaxStale, 100*time.Millisecond, 24*time.Hour)

@@ -18,6 +18,7 @@ const MaxFileBytes = 1 << 20
 
 var (
 	serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_(TCP|UDP)(_\w+)?$`)
+	cookieName  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	yamlLine    = regexp.MustCompile(`line (\d+): `)
 )
 

@@ -105,6 +105,10 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 	case "absolute_lifetime_s":
 		return setSeconds(&p.AbsoluteLifetime, value)
 	case "touch_window_s":
+		if value == -1 {
+			p.TouchWindow = session.TouchWindowAuto
+			return ""
+		}
 		return setSeconds(&p.TouchWindow, value)
 	case "attributes_write":
 		return assignText((*string)(&p.AttributesWrite), value)

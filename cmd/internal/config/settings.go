@@ -89,7 +89,7 @@ func apiSettings() []Setting {
 			field: func(c *Config) any { return &c.API.DrainDelay }},
 		{Key: "api.max_connections", Default: "16384", Help: "Open HTTP connections. More wait in the kernel's queue.",
 			field: func(c *Config) any { return &c.API.MaxConnections }},
-		{Key: "api.cookie.name", Help: "Also take session keys from this cookie; it must begin with `__Host-`. Default: no cookies.",
+		{Key: "api.cookie.name", Help: "Also take session keys from the cookie of this name, to which `__Host-` is put in front. Default: no cookies.",
 			field: func(c *Config) any { return &c.API.CookieName }},
 	}
 }
@@ -132,7 +132,7 @@ func clusterSettings() []Setting {
 			field: func(c *Config) any { return &c.Cluster.Join }},
 		{Key: "cluster.bootstrap_expect", Default: "", Help: "How many servers form a new cluster together, once. 0: never form one, only join. Default: 1 without `cluster.join`; with it, it must be said. Equal on all first nodes.",
 			field: func(c *Config) any { return &c.Cluster.BootstrapExpect }},
-		{Key: "cluster.dead_after", Default: "72h", Help: "A server that has been gone that long is removed while a majority stays.",
+		{Key: "cluster.dead_after", Default: "72h", Help: "A server that has been gone that long is removed while a majority stays. 0: never.",
 			field: func(c *Config) any { return &c.Cluster.DeadAfter }},
 		{Key: "cluster.heartbeat_timeout", Default: "500ms", Help: "Silence of the leader after which others vote. Lower: faster failover (500ms gives a new leader in 1.3 s at p95, 1s in 2.7 s). Higher: bears slower disks and networks without needless elections. Equal on all nodes.",
 			field: func(c *Config) any { return &c.Cluster.HeartbeatTimeout }},
