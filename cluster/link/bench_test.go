@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/cluster/link"
 )
@@ -32,8 +33,10 @@ func benchmarkCalls(b *testing.B, callers, bytes int) {
 	server.Serve()
 	client := open(b, link.Config{Identity: as("a", "c1")})
 	payload := make([]byte, bytes)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
 	call := func() error {
-		_, err := client.Call(context.Background(), server.Addr(), link.PurposeRPC, "echo", payload)
+		_, err := client.Call(ctx, server.Addr(), link.PurposeRPC, "echo", payload)
 		return err
 	}
 	if err := call(); err != nil {

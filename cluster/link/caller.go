@@ -120,7 +120,7 @@ func (c *caller) call(ctx context.Context, method string, payload []byte) ([]byt
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		if c.abandon(id) {
+		if c.abandon(id, ctx.Err()) {
 			pendingCalls.Put(p)
 			return nil, &linkError{kind: ErrUnknownOutcome, cause: ctx.Err()}
 		}
@@ -175,8 +175,9 @@ func timeLeft(ctx context.Context) (time.Duration, error) {
 	return max(time.Until(deadline), time.Microsecond), nil
 }
 
-// abandon gives up call id and tells the peer; false = its answer is on the way to the caller.
-func (c *caller) abandon(id uint64) bool {
+// abandon gives up call id; false = its answer is on the way to the caller. The peer is told unless the deadline passed, which it
+// sees by itself.
+func (c *caller) abandon(id uint64, cause error) bool {
 	c.mu.Lock()
 	_, waiting := c.pending[id]
 	if waiting {
@@ -184,7 +185,7 @@ func (c *caller) abandon(id uint64) bool {
 		c.freeRoom()
 	}
 	c.mu.Unlock()
-	if waiting {
+	if waiting && !errors.Is(cause, context.DeadlineExceeded) {
 		c.control(frameCancel, id)
 	}
 	return waiting

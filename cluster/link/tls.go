@@ -124,12 +124,15 @@ func (l *Link) secure(ctx context.Context, conn net.Conn, dialer bool) (net.Conn
 	return secured, nil
 }
 
+// alertOp is what crypto/tls names the operation of an error that the peer's alert made.
+const alertOp = "remote error"
+
 // explain makes a refusal of a TLS error that an operator must mend, and leaves a lost connection as it is. A dialer meets
 // the acceptor's alert only when it reads, after its own side of the handshake is done.
 func (c *credentials) explain(err error) error {
 	var (
 		record tls.RecordHeaderError
-		alert  tls.AlertError
+		remote *net.OpError
 		cert   *tls.CertificateVerificationError
 		name   x509.HostnameError
 	)
@@ -139,7 +142,7 @@ func (c *credentials) explain(err error) error {
 	case errors.As(err, &record):
 		return &refusedError{refusal: refusedProofKind,
 			text: "the peer does not speak TLS: give all nodes of a cluster certificates, or none"}
-	case errors.As(err, &alert), errors.As(err, &cert), errors.As(err, &name):
+	case errors.As(err, &cert), errors.As(err, &name), errors.As(err, &remote) && remote.Op == alertOp:
 		return &refusedError{refusal: refusedProof,
 			text: fmt.Sprintf("both nodes need a certificate that names %s, signed by the CA in %s: %v", c.san, c.files.CA, err)}
 	}

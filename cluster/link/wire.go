@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	maxQueuedBytes = 4 << 20
 	// keptBufferBytes is the largest write buffer that is used again rather than left to the garbage collector.
 	keptBufferBytes = 256 << 10
+	// gatherBytes is how much makes a write worth a system call without looking for more.
+	gatherBytes = 16 << 10
 	// writeTimeout bounds one write: a peer that takes nothing for so long is gone.
 	writeTimeout = 30 * time.Second
 	// clientSilence and serverSilence are the intervals without a byte after which a connection is closed. The dialer asks
@@ -154,6 +157,12 @@ func (w *wire) take(empty []byte) []byte {
 	defer w.mu.Unlock()
 	for len(w.buf) == 0 && !w.closed && !w.flushing {
 		w.work.Wait()
+	}
+	if !w.closed && len(w.buf) < gatherBytes {
+		// Whoever is ready to send now joins this write: a yield costs far less than a system call.
+		w.mu.Unlock()
+		runtime.Gosched()
+		w.mu.Lock()
 	}
 	if w.closed || len(w.buf) == 0 {
 		return nil
