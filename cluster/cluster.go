@@ -6,16 +6,60 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 
+	"github.com/hashicorp/raft"
 	"github.com/hydrastore/hydrastore/cluster/link"
+	"github.com/hydrastore/hydrastore/cluster/storage"
+	"github.com/hydrastore/hydrastore/cluster/transport"
 )
 
 // Cluster is one node's part in one replicated state machine. Its methods may be
 // called from any goroutine, unless they say otherwise.
 type Cluster struct {
-	cfg Config
-	sm  StateMachine
+	cfg  Config
+	name string
+	log  *slog.Logger
+
+	store *storage.Storage
+	ident *identityStore
+	link  *link.Link
+
+	machine    *machine
+	table      *memberTable
+	applied    *appliedIndex
+	leadership *leadershipState
+	peers      *peers
+	note       *note
+	confirmer  *confirmer
+	birth      *birth
+	pilot      *pilot
+
+	raft      atomic.Pointer[raft.Raft] // nil before birth
+	transport *transport.Transport      // set with raft
+	reports   *transport.Notifications  // set with raft
+	gossip    atomic.Pointer[gossiper]  // nil before birth
+	born      chan struct{}             // closed when raft is set
+
+	proposals     gate          // futures that are waited for
+	changes       chan struct{} // held by who changes the membership
+	transferGuard transferGuard
+
+	ctx        context.Context // ends when the node closes
+	cancel     context.CancelFunc
+	background sync.WaitGroup // goroutines that end with ctx
+	retire     chan struct{}  // closed when the cluster has removed this node
+	retireOnce sync.Once
+	fatalOnce  sync.Once
+	closing    sync.Once
+	closed     chan struct{} // closed when Shutdown is done
+	closeErr   error         // set before closed closes
 }
 
 // Vote is a voter's testimony of its Raft term. See ReadIndex.
@@ -31,55 +75,204 @@ func Open(cfg Config, sm StateMachine) (*Cluster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, codeError(CodeInvalid, err, "cluster configuration")
 	}
-	return &Cluster{cfg: cfg, sm: sm}, nil
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	cfg.Faults = cmp.Or(cfg.Faults, new(Faults))
+	c := &Cluster{
+		cfg:        cfg,
+		log:        cfg.Logger,
+		table:      newMemberTable(),
+		applied:    new(appliedIndex),
+		leadership: newLeadershipState(),
+		peers:      newPeers(),
+		note:       &note{log: cfg.Logger},
+		born:       make(chan struct{}),
+		changes:    make(chan struct{}, 1),
+		retire:     make(chan struct{}),
+		closed:     make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.open(sm); err != nil {
+		c.cancel()
+		return nil, errors.Join(err, c.closeStores())
+	}
+	return c, nil
+}
+
+func (c *Cluster) open(sm StateMachine) error {
+	var err error
+	if c.store, err = storage.Open(storage.Config{
+		Dir: c.cfg.Dir, LogStore: c.cfg.LogStore, WriteTimeout: c.cfg.WriteTimeout, SnapshotRetain: c.cfg.SnapshotRetain,
+		SnapshotBytes: c.cfg.SnapshotBytes, SnapshotCommands: c.cfg.SnapshotCommands, TrailingBytes: c.cfg.TrailingBytes,
+		Fatal: c.fatal, Logger: c.log, Faults: c.cfg.Faults.Disk,
+	}); err != nil {
+		return err
+	}
+	hasState, err := raft.HasExistingState(c.store.Log(), c.store.Stable(), c.store.Snapshots())
+	if err != nil {
+		return fmt.Errorf("read the state of Raft: %w", err)
+	}
+	if c.ident, err = openIdentity(c.cfg.Dir, hasState); err != nil {
+		return err
+	}
+	c.name = cmp.Or(c.cfg.Name, c.NodeID())
+	c.log = c.log.With("node", c.NodeID())
+	c.note.log = c.log
+	if c.link, err = c.openLink(); err != nil {
+		return err
+	}
+	c.machine = &machine{
+		sm: sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied,
+		established: c.onEstablished, configured: c.onConfigured, fatal: c.fatal,
+	}
+	c.confirmer = &confirmer{
+		self: c.NodeID(), timeout: c.cfg.ElectionTimeout, peers: map[string]bool{},
+		leading: c.Leading, commit: c.CommitIndex, voters: c.voters, ask: c.askTerm,
+	}
+	c.birth = newBirth(c)
+	c.pilot = newPilot(c)
+	c.register()
+	return nil
+}
+
+func (c *Cluster) openLink() (*link.Link, error) {
+	cfg := link.Config{
+		Listen: c.cfg.PeerListen, Advertise: c.cfg.PeerAdvertise, Identity: c.linkIdentity, AllowBeforeBirth: c.allowBeforeBirth,
+		TLS: c.cfg.TLS, ClusterName: c.cfg.ClusterName, InsecurePeers: c.cfg.InsecurePeers,
+		Logger: c.log, Dial: c.cfg.Faults.Dial, DialTimeout: max(c.cfg.ElectionTimeout, minDialTimeout),
+	}
+	if len(c.cfg.GossipKeys) > 0 {
+		cfg.GossipKey = c.cfg.GossipKeys[0]
+	}
+	return link.Open(cfg)
+}
+
+// linkIdentity is what this node says in handshakes.
+func (c *Cluster) linkIdentity() link.Identity {
+	id := c.ident.get()
+	return link.Identity{NodeID: id.NodeID, ClusterID: id.ClusterID}
+}
+
+// allowBeforeBirth lets the other nodes of the birth that this one has agreed to
+// speak Raft: some of them learn a moment earlier that all have agreed.
+func (c *Cluster) allowBeforeBirth(remote link.Identity, p link.Purpose) bool {
+	proposal := c.ident.get().Proposal
+	return p == link.PurposeRaft && proposal.has(remote.NodeID) && remote.ClusterID == proposal.ClusterID
 }
 
 // Handle registers an RPC method that the other members can Call. All methods
 // must be registered before Start. Names beginning with "cluster." are taken.
-func (c *Cluster) Handle(method string, h link.Handler) {}
+func (c *Cluster) Handle(method string, h link.Handler) {
+	c.link.Handle(method, link.PurposeRPC, h)
+}
 
 // Start begins to answer peers and to take part: a node that belongs to a
 // cluster starts Raft and gossip; another one looks for its fellows in the
 // background, until a cluster is born or lets it in (see Born). It returns when
-// the background work runs. ctx bounds Start alone.
-func (c *Cluster) Start(ctx context.Context) error { return nil }
+// the background work runs; for a node with data that includes reading the
+// snapshot. ctx bounds nothing else. It may be called once.
+func (c *Cluster) Start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	id := c.ident.get()
+	if id.Removed {
+		c.link.Serve()
+		c.note.set("the cluster has removed this node: empty its data folder and start it as a new node")
+		return nil
+	}
+	if id.ClusterID == "" {
+		c.link.Serve()
+		c.goBackground(c.beBorn)
+		return nil
+	}
+	if err := c.startRaft(); err != nil {
+		return err
+	}
+	c.link.Serve()
+	return nil
+}
+
+// beBorn searches until this node belongs to a cluster, and starts Raft.
+func (c *Cluster) beBorn(ctx context.Context) {
+	err := c.birth.run(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		c.note.clear()
+		c.log.Info("this node belongs to a cluster now", "cluster", c.ClusterID())
+		err = c.startRaft()
+	}
+	if err != nil {
+		c.fatal(err)
+	}
+}
+
+// goBackground runs f on a goroutine that ends with the node.
+func (c *Cluster) goBackground(f func(context.Context)) {
+	c.background.Go(func() { f(c.ctx) })
+}
+
+// fatal ends this node's part: see Config.Fatal. It never waits for Raft.
+func (c *Cluster) fatal(err error) {
+	c.fatalOnce.Do(func() {
+		c.machine.stop()
+		c.cfg.Fatal(err)
+	})
+}
 
 // NodeID returns this node's id: random, made once, kept with the data.
-func (c *Cluster) NodeID() string { return "" }
+func (c *Cluster) NodeID() string { return c.ident.nodeID() }
 
 // Incarnation returns how often this node has been started; it grows by one,
 // durably, before anything is sent.
-func (c *Cluster) Incarnation() uint64 { return 0 }
+func (c *Cluster) Incarnation() uint64 { return c.ident.get().Incarnation }
 
 // ClusterID returns the id of the cluster this node belongs to; "" before birth.
-func (c *Cluster) ClusterID() string { return "" }
+func (c *Cluster) ClusterID() string { return c.ident.get().ClusterID }
 
 // PeerAddress returns the address under which others reach the peer port.
-func (c *Cluster) PeerAddress() string { return "" }
+func (c *Cluster) PeerAddress() string { return c.link.Addr() }
 
 // Born is closed when this node belongs to a cluster and runs Raft.
-func (c *Cluster) Born() <-chan struct{} { return nil }
-
-// Propose hands data to the log, if this node leads. It blocks only while Raft's
-// queue is full, at most Config.EnqueueTimeout. Proposals of one goroutine enter
-// the log in the order of the calls. data must not be changed afterwards and is
-// at most MaxEntryBytes long.
-func (c *Cluster) Propose(data []byte) *Proposal { return failedProposal(ErrNotBorn) }
+func (c *Cluster) Born() <-chan struct{} { return c.born }
 
 // Leadership returns the newest leadership that this node has applied, and a
 // channel that is closed when it changes: with each established entry, and when
 // this node gains or loses Raft leadership. A node that has won an election
-// knows no leader until its own established entry is applied.
-func (c *Cluster) Leadership() (Leadership, <-chan struct{}) { return Leadership{}, nil }
+// knows no leader until its own established entry is applied; a follower may
+// name a leader that is gone.
+func (c *Cluster) Leadership() (Leadership, <-chan struct{}) {
+	l, changed := c.leadership.get()
+	if l.Self && !c.leads(l.Epoch) {
+		return Leadership{}, changed
+	}
+	return l, changed
+}
 
 // Leading reports whether this node leads in an established epoch right now, by
 // its own knowledge: another leader may exist already. ConfirmLeadership excludes
 // that.
-func (c *Cluster) Leading() (epoch uint64, ok bool) { return 0, false }
+func (c *Cluster) Leading() (epoch uint64, ok bool) {
+	l, _ := c.leadership.get()
+	if !l.Self || !c.leads(l.Epoch) {
+		return 0, false
+	}
+	return l.Epoch, true
+}
+
+// leads reports whether Raft leads in the term epoch.
+func (c *Cluster) leads(epoch uint64) bool {
+	r := c.raft.Load()
+	return r != nil && r.State() == raft.Leader && r.CurrentTerm() == epoch
+}
 
 // ConfirmLeadership returns nil if at some moment after the call began no leader
 // of a later epoch had been elected. See ReadIndex.
-func (c *Cluster) ConfirmLeadership(ctx context.Context, votes ...Vote) error { return ErrNotLeader }
+func (c *Cluster) ConfirmLeadership(ctx context.Context, votes ...Vote) error {
+	_, _, err := c.confirmer.confirm(ctx, votes)
+	return err
+}
 
 // ReadIndex returns an index such that a state machine that has applied it shows
 // every write acknowledged anywhere before the call began, and the epoch in which
@@ -87,64 +280,52 @@ func (c *Cluster) ConfirmLeadership(ctx context.Context, votes ...Vote) error { 
 // their term, in rounds that concurrent calls share.
 //
 // votes are testimonies that the caller has already: a follower that asks on
-// behalf of reads sends its own Term, taken after the last of these reads began.
-// Votes of nodes that are no voters are ignored. With enough of them no round is
-// needed.
+// behalf of reads sends its own Term, taken after the last of these reads began,
+// and the leader passes it on under the id that the follower proved. Votes of
+// nodes that are no voters are ignored. With enough of them no round is needed.
 //
 // The error is ErrNotLeader if this node does not lead or has learned of a later
 // term, or the context's.
 func (c *Cluster) ReadIndex(ctx context.Context, votes ...Vote) (index, epoch uint64, err error) {
-	return 0, 0, ErrNotLeader
+	return c.confirmer.confirm(ctx, votes)
 }
 
 // Term returns Raft's current term, which is durable before this node grants a
 // vote in it. 0 before birth. It never blocks.
-func (c *Cluster) Term() uint64 { return 0 }
+func (c *Cluster) Term() uint64 {
+	if r := c.raft.Load(); r != nil {
+		return r.CurrentTerm()
+	}
+	return 0
+}
 
 // WaitApplied waits until the state machine has applied everything up to index,
 // which must come from ReadIndex, a Proposal or AppliedIndex of some node: the
-// log also holds entries that no state machine ever sees.
-func (c *Cluster) WaitApplied(ctx context.Context, index uint64) error { return ErrNotBorn }
+// log also holds entries that no state machine ever sees. The error is the
+// context's, or ErrClosed.
+func (c *Cluster) WaitApplied(ctx context.Context, index uint64) error {
+	return c.applied.wait(ctx, index)
+}
 
 // AppliedIndex returns the index of the last entry that the state machine has
 // applied. Everything up to it is visible when this returns.
-func (c *Cluster) AppliedIndex() uint64 { return 0 }
+func (c *Cluster) AppliedIndex() uint64 { return c.applied.load() }
 
 // CommitIndex returns the last index that this node knows to be committed. It may
 // name an entry that the state machine never sees; do not wait for it.
-func (c *Cluster) CommitIndex() uint64 { return 0 }
-
-// Call calls method at the member with the given id, which proves in the
-// handshake that it is that member. The answer's errors are link's: CallError
-// with the handler's code, ErrUnreachable, ErrUnknownOutcome; ErrUnknownNode if
-// there is no such member.
-func (c *Cluster) Call(ctx context.Context, nodeID, method string, payload []byte) ([]byte, error) {
-	return nil, ErrUnknownNode
+func (c *Cluster) CommitIndex() uint64 {
+	if r := c.raft.Load(); r != nil {
+		return r.CommitIndex()
+	}
+	return 0
 }
 
-// Members returns the members in the order of Raft's configuration.
-func (c *Cluster) Members() []Member { return nil }
+// AddCommands counts commands that the state machine has applied, for
+// Config.SnapshotCommands: only the state machine knows how many an entry holds.
+func (c *Cluster) AddCommands(n int) { c.store.Trigger().AddCommands(n) }
 
-// Status returns this node's view of itself and the cluster.
-func (c *Cluster) Status() Status { return Status{} }
+// Storage returns what the disk has done so far; each call begins a new maximum.
+func (c *Cluster) Storage() storage.Stats { return c.store.Stats() }
 
-// Join asks the unborn or joining node at a peer address to look for a cluster at
-// this node now, so that it need not have this node in its join list. At any node.
-func (c *Cluster) Join(ctx context.Context, peerAddress string) error { return ErrNotBorn }
-
-// RemoveMember removes a member for good, at any node: the leader does it. It is
-// refused (ErrQuorum) when the remaining live voters would be no quorum or the
-// voters fewer than bootstrap_expect, unless the member is dead already and the
-// live voters are a quorum with and without it.
-func (c *Cluster) RemoveMember(ctx context.Context, id string) error { return ErrNotBorn }
-
-// TransferLeadership makes the voter with the given id leader, or with "" the
-// voter that is most up to date, at any node. It returns when the leader has
-// handed over.
-func (c *Cluster) TransferLeadership(ctx context.Context, id string) error { return ErrNotBorn }
-
-// Shutdown ends this node's part gracefully: it transfers leadership when
-// leading, leaves gossip, stops Raft, closes the peer port and the stores. ctx
-// bounds the graceful part; the rest always happens. Later calls wait for the
-// first and return its result.
-func (c *Cluster) Shutdown(ctx context.Context) error { return nil }
+// Link returns the counters of the peer port.
+func (c *Cluster) Link() link.Stats { return c.link.Stats() }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster/link"
+	"github.com/hydrastore/hydrastore/cluster/storage"
 )
 
 // Limits that are not settings: changing them needs a reason from a measurement.
@@ -103,25 +104,26 @@ type Config struct {
 	// Default 1 s.
 	EnqueueTimeout time.Duration
 
-	// LogStore chooses the log's store: "bolt" or "wal". Default "bolt".
+	// LogStore chooses the log's store: "boltdb" or "wal". Default "boltdb".
 	LogStore string
 
 	// WriteTimeout is how long one write to the log may take before this node
 	// stops as failed (Fatal), so that a hung disk does not lead. Default 10 s.
 	WriteTimeout time.Duration
 
-	// SnapshotBytes and SnapshotEntries: a snapshot is taken when the log has
-	// grown by either since the last one. Lower: shorter start and catch-up,
-	// more writing. Defaults 64 MiB and 100,000.
-	SnapshotBytes   uint64
-	SnapshotEntries uint64
+	// SnapshotBytes and SnapshotCommands: a snapshot is taken when the log has
+	// grown by either since the last one; commands are what AddCommands counts.
+	// Lower: shorter start and catch-up, more writing. Defaults 64 MiB and
+	// 1,000,000.
+	SnapshotBytes    uint64
+	SnapshotCommands uint64
 
 	// SnapshotRetain is how many snapshots are kept. Default 2.
 	SnapshotRetain int
 
 	// TrailingBytes is how much of the log stays behind a snapshot, so that a
 	// follower which was away shortly catches up by log and not by snapshot.
-	// Default 64 MiB.
+	// Default 32 MiB.
 	TrailingBytes uint64
 
 	// PromoteAfter is how long a new node must keep up without a fault before it
@@ -149,21 +151,21 @@ type Config struct {
 // DefaultConfig returns the defaults that the fields of Config name.
 func DefaultConfig() Config {
 	return Config{
-		ClusterName:     "hydrastore",
-		PeerListen:      "127.0.0.1:8701",
-		GossipListen:    "127.0.0.1:8702",
-		BootstrapExpect: 1,
-		ElectionTimeout: 500 * time.Millisecond,
-		CommitTimeout:   5 * time.Millisecond,
-		EnqueueTimeout:  time.Second,
-		LogStore:        "bolt",
-		WriteTimeout:    10 * time.Second,
-		SnapshotBytes:   64 << 20,
-		SnapshotEntries: 100_000,
-		SnapshotRetain:  2,
-		TrailingBytes:   64 << 20,
-		PromoteAfter:    5 * time.Second,
-		DeadAfter:       72 * time.Hour,
+		ClusterName:      "hydrastore",
+		PeerListen:       "127.0.0.1:8701",
+		GossipListen:     "127.0.0.1:8702",
+		BootstrapExpect:  1,
+		ElectionTimeout:  500 * time.Millisecond,
+		CommitTimeout:    5 * time.Millisecond,
+		EnqueueTimeout:   time.Second,
+		LogStore:         storage.LogStoreBoltDB,
+		WriteTimeout:     10 * time.Second,
+		SnapshotBytes:    64 << 20,
+		SnapshotCommands: 1_000_000,
+		SnapshotRetain:   2,
+		TrailingBytes:    32 << 20,
+		PromoteAfter:     5 * time.Second,
+		DeadAfter:        72 * time.Hour,
 	}
 }
 
@@ -187,8 +189,8 @@ func (c Config) Validate() error {
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > MaxBootstrapExpect {
 		bad("bootstrap_expect: %d, must be 0 to %d", c.BootstrapExpect, MaxBootstrapExpect)
 	}
-	if c.LogStore != "bolt" && c.LogStore != "wal" {
-		bad("log store %q: must be bolt or wal", c.LogStore)
+	if c.LogStore != storage.LogStoreBoltDB && c.LogStore != storage.LogStoreWAL {
+		bad("log store %q: must be %s or %s", c.LogStore, storage.LogStoreBoltDB, storage.LogStoreWAL)
 	}
 	c.validateAddresses(bad)
 	c.validateTimes(bad)
@@ -239,7 +241,7 @@ func (c Config) validateTimes(bad func(string, ...any)) {
 			bad("%s: %v, at least %v", d.what, d.value, d.min)
 		}
 	}
-	if c.SnapshotBytes == 0 || c.SnapshotEntries == 0 {
+	if c.SnapshotBytes == 0 || c.SnapshotCommands == 0 {
 		bad("snapshot thresholds: must be positive")
 	}
 	if c.SnapshotRetain < 1 {

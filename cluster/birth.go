@@ -1,0 +1,414 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hydrastore/hydrastore/cluster/clusterpb"
+	"github.com/hydrastore/hydrastore/cluster/link"
+)
+
+// Bounds of the search for fellows.
+const (
+	probeInterval = 200 * time.Millisecond // between rounds, plus up to half of it at random
+	probeTimeout  = 2 * time.Second        // for one answer
+	joinTimeout   = 15 * time.Second       // for one attempt to be let in
+	maxKnown      = 64                     // unborn nodes remembered
+	knownFor      = 30 * time.Second       // without hearing of them again
+)
+
+// birth is the life of a node before it belongs to a cluster. DESIGN.md tells the
+// protocol; in short: the nodes ask each other where they stand; when
+// bootstrap_expect of them see exactly each other, the one with the lowest id
+// proposes them as the cluster; each stores that durably and never another; when
+// a node has heard from all of them that they have stored it, the cluster exists.
+type birth struct {
+	c *Cluster
+
+	mu         sync.Mutex // held across the store of a proposal, so that only one is accepted
+	candidates []birthplace
+	known      map[string]knownPeer
+	invited    []string // addresses to ask beside Config.Join
+}
+
+type knownPeer struct {
+	birthplace
+	heard time.Time
+}
+
+func newBirth(c *Cluster) *birth { return &birth{c: c, known: map[string]knownPeer{}} }
+
+// run searches until this node belongs to a cluster, and returns nil then.
+func (b *birth) run(ctx context.Context) error {
+	for {
+		done, err := b.round(ctx)
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(probeInterval + rand.N(probeInterval/2)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// round asks everyone once and takes the step that the answers allow. Its error
+// is fatal: the disk did not take the identity.
+func (b *birth) round(ctx context.Context) (born bool, err error) {
+	answers := b.probeAll(ctx)
+	for _, a := range answers {
+		if p := fromProposal(a.GetProposal()); p.has(b.self().ID) {
+			if _, err := b.accept(p); err != nil {
+				return false, err
+			}
+		}
+	}
+	if p := b.c.ident.get().Proposal; p != nil {
+		return b.complete(ctx, p, answers)
+	}
+	if id, from, ok := b.existing(answers); ok {
+		return b.enter(ctx, id, from)
+	}
+	return false, b.found(answers)
+}
+
+// complete finishes the birth that this node has agreed to, when all others say
+// that they have agreed too; those who have not are sent the proposal.
+func (b *birth) complete(ctx context.Context, p *proposedBirth, answers map[string]*clusterpb.Probe) (bool, error) {
+	var missing []string
+	for _, peer := range p.Peers {
+		if peer.ID == b.self().ID {
+			continue
+		}
+		a, answered := answers[peer.ID]
+		switch agreed := cmp.Or(a.GetClusterId(), a.GetProposal().GetClusterId()); {
+		case answered && agreed == p.ClusterID:
+			continue
+		case answered && agreed != "":
+			b.c.note.set("node %s has agreed to cluster %s and this node to %s, so neither can come to be: stop these nodes, empty their data folders and start them again", peer.ID, agreed, p.ClusterID)
+			return false, nil
+		case answered:
+			b.offer(ctx, peer, p)
+		}
+		missing = append(missing, peer.PeerAddress)
+	}
+	if len(missing) > 0 {
+		b.c.note.set("waiting for %s to agree to cluster %s", strings.Join(missing, ", "), p.ClusterID)
+		return false, nil
+	}
+	return true, b.c.ident.update(func(id *identity) { id.ClusterID = p.ClusterID })
+}
+
+// offer sends the proposal to a node that has none. What comes of it shows in
+// the next round.
+func (b *birth) offer(ctx context.Context, to birthplace, p *proposedBirth) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var a clusterpb.Accepted
+	err := b.c.ask(ctx, link.Peer{Addr: to.PeerAddress, NodeID: to.ID}, link.PurposeBirth, methodAccept, &clusterpb.Accept{Proposal: toProposal(p)}, &a)
+	if err != nil {
+		b.c.log.Debug("offer of a birth failed", "node", to.ID, "address", to.PeerAddress, "error", err)
+	}
+}
+
+// existing looks for a cluster among the answers. It takes none when there are
+// two: only an operator can know which is meant.
+func (b *birth) existing(answers map[string]*clusterpb.Probe) (id string, from *clusterpb.Peer, ok bool) {
+	found := map[string]*clusterpb.Peer{}
+	for _, node := range slices.Sorted(maps.Keys(answers)) {
+		if a := answers[node]; a.GetClusterId() != "" {
+			found[a.GetClusterId()] = a.GetPeer()
+		}
+	}
+	if len(found) > 1 {
+		b.c.note.set("the join addresses belong to different clusters (%s): list nodes of one cluster only", strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+		return "", nil, false
+	}
+	for id, from := range found {
+		return id, from, true
+	}
+	return "", nil, false
+}
+
+// enter asks an existing cluster to let this node in.
+func (b *birth) enter(ctx context.Context, clusterID string, from *clusterpb.Peer) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	var a clusterpb.Announced
+	err := b.c.ask(ctx, link.Peer{Addr: from.GetPeerAddress(), NodeID: from.GetId()}, link.PurposeBirth, methodAnnounce, b.c.announcement(), &a)
+	if err == nil && a.GetClusterId() != clusterID {
+		err = newError(CodeConflict, "it answered for cluster %s", a.GetClusterId())
+	}
+	if err != nil {
+		b.c.note.set("cluster %s at %s did not let this node in: %v", clusterID, from.GetPeerAddress(), err)
+		return false, nil
+	}
+	return true, b.c.ident.update(func(id *identity) { id.ClusterID = clusterID })
+}
+
+// found proposes a cluster if this node is the one to do so.
+func (b *birth) found(answers map[string]*clusterpb.Probe) error {
+	expect := b.c.cfg.BootstrapExpect
+	list := b.view(answers)
+	b.mu.Lock()
+	b.candidates = list
+	b.mu.Unlock()
+	switch {
+	case expect == 0:
+		b.c.note.set("waiting for a cluster to join at %s", strings.Join(b.c.cfg.Join, ", "))
+		return nil
+	case len(list) < expect:
+		b.c.note.set("waiting for %d nodes to found a cluster, %d are here", expect, len(list))
+		return nil
+	case list[0].ID != b.self().ID:
+		b.c.note.set("waiting for node %s to propose a cluster", list[0].ID)
+		return nil
+	}
+	for _, peer := range list[1:] {
+		if !slices.Equal(fromPeers(answers[peer.ID].GetCandidates()), list) {
+			b.c.note.set("waiting for node %s to see the same %d nodes", peer.ID, expect)
+			return nil
+		}
+	}
+	_, err := b.accept(&proposedBirth{ClusterID: newID(), Peers: list})
+	return err
+}
+
+// view returns the nodes with which this one would found a cluster: of itself
+// and of those who answered and are free, the ones with the lowest ids.
+func (b *birth) view(answers map[string]*clusterpb.Probe) []birthplace {
+	expect := b.c.cfg.BootstrapExpect
+	list := []birthplace{b.self()}
+	for id, a := range answers {
+		switch {
+		case a.GetProposal() != nil || a.GetClusterId() != "":
+		case int(a.GetBootstrapExpect()) != expect:
+			b.c.log.Warn("a node expects another number of nodes to found the cluster", "node", id, "address", a.GetPeer().GetPeerAddress(), "bootstrap_expect", a.GetBootstrapExpect(), "here", expect)
+		default:
+			list = append(list, fromPeer(a.GetPeer()))
+		}
+	}
+	slices.SortFunc(list, func(x, y birthplace) int { return cmp.Compare(x.ID, y.ID) })
+	return list[:min(len(list), max(expect, 1))]
+}
+
+// accept stores a proposal if none is stored, and returns the one that is.
+func (b *birth) accept(p *proposedBirth) (*proposedBirth, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id := b.c.ident.get()
+	if id.Proposal != nil || id.ClusterID != "" {
+		return id.Proposal, nil
+	}
+	if err := b.check(p); err != nil {
+		b.c.log.Warn("a proposed birth was refused", "error", err)
+		return nil, nil
+	}
+	if err := b.c.ident.update(func(id *identity) { id.Proposal = p }); err != nil {
+		return nil, err
+	}
+	b.c.log.Info("agreed to found a cluster", "cluster", p.ClusterID, "nodes", len(p.Peers))
+	return p, nil
+}
+
+// check reports what is wrong with a proposal, seen from this node.
+func (b *birth) check(p *proposedBirth) error {
+	switch {
+	case p.ClusterID == "":
+		return errors.New("it has no cluster id")
+	case len(p.Peers) != b.c.cfg.BootstrapExpect:
+		return fmt.Errorf("it lists %d nodes, bootstrap_expect is %d here", len(p.Peers), b.c.cfg.BootstrapExpect)
+	case !slices.Contains(p.Peers, b.self()):
+		return errors.New("it does not list this node with its present name and address")
+	}
+	return nil
+}
+
+// probeAll asks every known address where it stands; the answers are by node id,
+// those of differently named clusters and of this node itself left out.
+func (b *birth) probeAll(ctx context.Context) map[string]*clusterpb.Probe {
+	var (
+		mu      sync.Mutex
+		wg      sync.WaitGroup
+		answers = map[string]*clusterpb.Probe{}
+	)
+	for _, addr := range b.targets() {
+		wg.Go(func() {
+			a, err := b.probe(ctx, addr)
+			if err != nil {
+				b.c.log.Debug("no answer before birth", "address", addr, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[a.GetPeer().GetId()] = a
+		})
+	}
+	wg.Wait()
+	delete(answers, b.self().ID)
+	return answers
+}
+
+func (b *birth) probe(ctx context.Context, addr string) (*clusterpb.Probe, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	a := new(clusterpb.Probe)
+	if err := b.c.ask(ctx, link.Peer{Addr: addr}, link.PurposeBirth, methodProbe, b.standing(), a); err != nil {
+		return nil, err
+	}
+	if a.GetClusterName() != b.c.cfg.ClusterName {
+		b.c.note.set("the node at %s belongs to a cluster named %q, this one to %q: correct the join list or the name", addr, a.GetClusterName(), b.c.cfg.ClusterName)
+		return nil, errors.New("cluster name differs")
+	}
+	b.hear(a)
+	return a, nil
+}
+
+// standing says where this node stands.
+func (b *birth) standing() *clusterpb.Probe {
+	id := b.c.ident.get()
+	p := &clusterpb.Probe{
+		Peer:            toPeer(b.self()),
+		ClusterName:     b.c.cfg.ClusterName,
+		BootstrapExpect: uint32(b.c.cfg.BootstrapExpect),
+		ClusterId:       id.ClusterID,
+		Proposal:        toProposal(id.Proposal),
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.Candidates = toPeers(b.candidates)
+	for _, k := range b.known {
+		p.Known = append(p.Known, toPeer(k.birthplace))
+	}
+	return p
+}
+
+// hear remembers the unborn nodes that a message names, to ask them too.
+func (b *birth) hear(m *clusterpb.Probe) {
+	if m.GetClusterId() != "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(b.known, func(_ string, k knownPeer) bool { return now.Sub(k.heard) > knownFor })
+	for i, peer := range append([]*clusterpb.Peer{m.GetPeer()}, m.GetKnown()...) {
+		_, old := b.known[peer.GetId()]
+		if peer.GetId() == "" || peer.GetPeerAddress() == "" || peer.GetId() == b.c.NodeID() || (!old && len(b.known) >= maxKnown) || (old && i > 0) {
+			continue // at first hand it counts as heard again, at second hand only if it is new
+		}
+		b.known[peer.GetId()] = knownPeer{fromPeer(peer), now}
+	}
+}
+
+// targets returns the addresses to ask.
+func (b *birth) targets() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := append(slices.Clone(b.c.cfg.Join), b.invited...)
+	for _, k := range b.known {
+		list = append(list, k.PeerAddress)
+	}
+	if p := b.c.ident.get().Proposal; p != nil {
+		for _, peer := range p.Peers {
+			list = append(list, peer.PeerAddress)
+		}
+	}
+	slices.Sort(list)
+	list = slices.Compact(list)
+	return slices.DeleteFunc(list, func(a string) bool { return a == b.self().PeerAddress })
+}
+
+// self is this node, as a proposal lists it.
+func (b *birth) self() birthplace {
+	return birthplace{ID: b.c.NodeID(), Name: b.c.name, PeerAddress: b.c.PeerAddress()}
+}
+
+// serveProbe answers where this node stands.
+func (b *birth) serveProbe(_ context.Context, from link.Identity, q *clusterpb.Probe) (*clusterpb.Probe, error) {
+	if q.GetPeer().GetId() != from.NodeID {
+		return nil, newError(CodeInvalid, "the question names another node than the one that proved itself")
+	}
+	if q.GetClusterName() == b.c.cfg.ClusterName && b.c.ClusterID() == "" {
+		b.hear(q)
+	}
+	return b.standing(), nil
+}
+
+// serveAccept stores a proposal.
+func (b *birth) serveAccept(_ context.Context, from link.Identity, q *clusterpb.Accept) (*clusterpb.Accepted, error) {
+	p := fromProposal(q.GetProposal())
+	if !p.has(from.NodeID) {
+		return nil, newError(CodeInvalid, "the proposal does not list the node that sent it")
+	}
+	stored, err := b.accept(p)
+	if err != nil {
+		b.c.fatal(err)
+		return nil, err
+	}
+	return &clusterpb.Accepted{Proposal: toProposal(stored)}, nil
+}
+
+// serveInvite makes this node ask at the address of a cluster that wants it.
+func (b *birth) serveInvite(_ context.Context, _ link.Identity, q *clusterpb.Invite) (*clusterpb.Invited, error) {
+	if q.GetClusterName() != b.c.cfg.ClusterName {
+		return nil, newError(CodeConflict, "the node belongs to a cluster named %q, not %q", b.c.cfg.ClusterName, q.GetClusterName())
+	}
+	if id := b.c.ClusterID(); id != "" && id != q.GetClusterId() {
+		return nil, newError(CodeConflict, "the node belongs to cluster %s already", id)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Contains(b.invited, q.GetPeerAddress()) && len(b.invited) < maxKnown {
+		b.invited = append(b.invited, q.GetPeerAddress())
+	}
+	return &clusterpb.Invited{NodeId: b.c.NodeID()}, nil
+}
+
+func toPeer(p birthplace) *clusterpb.Peer {
+	return &clusterpb.Peer{Id: p.ID, Name: p.Name, PeerAddress: p.PeerAddress}
+}
+
+func fromPeer(p *clusterpb.Peer) birthplace {
+	return birthplace{ID: p.GetId(), Name: p.GetName(), PeerAddress: p.GetPeerAddress()}
+}
+
+func toPeers(list []birthplace) []*clusterpb.Peer {
+	out := make([]*clusterpb.Peer, 0, len(list))
+	for _, p := range list {
+		out = append(out, toPeer(p))
+	}
+	return out
+}
+
+func fromPeers(list []*clusterpb.Peer) []birthplace {
+	out := make([]birthplace, 0, len(list))
+	for _, p := range list {
+		out = append(out, fromPeer(p))
+	}
+	return out
+}
+
+func toProposal(p *proposedBirth) *clusterpb.Proposal {
+	if p == nil {
+		return nil
+	}
+	return &clusterpb.Proposal{ClusterId: p.ClusterID, Peers: toPeers(p.Peers)}
+}
+
+// fromProposal returns nil for no proposal.
+func fromProposal(p *clusterpb.Proposal) *proposedBirth {
+	if p == nil {
+		return nil
+	}
+	return &proposedBirth{ClusterID: p.GetClusterId(), Peers: fromPeers(p.GetPeers())}
+}

@@ -1,0 +1,353 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/hydrastore/hydrastore/cluster/clusterpb"
+	"github.com/hydrastore/hydrastore/cluster/link"
+	"google.golang.org/protobuf/proto"
+)
+
+// Bounds of a change of membership.
+const (
+	changeTimeout = 10 * time.Second // for one change at the leader
+	livenessProbe = time.Second      // for the answer that shows a node alive
+	maxMembers    = 64               // servers in the configuration
+)
+
+// Changes of membership are made by the leader, one at a time (c.changes). Raft's
+// configuration says who is a member; the member table says what a member is
+// called and where it is reached, and which ids are gone for good.
+//
+// A node comes in configuration first, record second; it goes tombstone first,
+// configuration second. So what a lost leader left half done can be told apart:
+// a record without a server, or a server with a tombstone, is a removal to be
+// finished (tidy); a server without a record will announce itself.
+
+// admit takes in what a node announces: a newcomer becomes a non-voter, a member
+// gets its new address and record.
+func (c *Cluster) admit(ctx context.Context, m *clusterpb.Member) error {
+	if err := c.lockChanges(ctx); err != nil {
+		return err
+	}
+	defer c.unlockChanges()
+	if c.table.isRemoved(m.GetId()) {
+		return newError(CodeRemoved, "node %s has been removed from the cluster: empty its data folder to let it come back as a new node", m.GetId())
+	}
+	server, member := c.server(m.GetId())
+	if !member || string(server.Address) != m.GetPeerAddress() {
+		if err := c.makeRoom(ctx, m); err != nil {
+			return err
+		}
+		if err := c.place(ctx, m, server, member); err != nil {
+			return err
+		}
+	}
+	if proto.Equal(c.table.get(m.GetId()), m) {
+		return nil
+	}
+	if rival := c.nameHolder(m); rival != nil {
+		return newError(CodeConflict, "the name %q is node %s's: give this node another name", m.GetName(), rival.GetId())
+	}
+	return c.proposeInternal(ctx, &clusterpb.Internal{Entry: &clusterpb.Internal_MemberPut{MemberPut: &clusterpb.MemberPut{Member: m}}})
+}
+
+// place puts a newcomer, or a member's new address, into the configuration.
+func (c *Cluster) place(ctx context.Context, m *clusterpb.Member, server raft.Server, member bool) error {
+	if !member && len(c.servers()) >= maxMembers {
+		return newError(CodeConflict, "the cluster has %d members, which is the limit", maxMembers)
+	}
+	id, addr := raft.ServerID(m.GetId()), raft.ServerAddress(m.GetPeerAddress())
+	return c.configure(ctx, func(r *raft.Raft, timeout time.Duration) raft.IndexFuture {
+		if member && server.Suffrage == raft.Voter {
+			return r.AddVoter(id, addr, 0, timeout)
+		}
+		return r.AddNonvoter(id, addr, 0, timeout)
+	})
+}
+
+// makeRoom removes the dead member whose address or name a newcomer has, and
+// refuses the newcomer if that member lives.
+func (c *Cluster) makeRoom(ctx context.Context, m *clusterpb.Member) error {
+	for _, s := range c.servers() {
+		if id := string(s.ID); id != m.GetId() && string(s.Address) == m.GetPeerAddress() {
+			if !c.gone(ctx, id, 0) {
+				return newError(CodeConflict, "the address %s is node %s's, which is alive", m.GetPeerAddress(), id)
+			}
+			if err := c.expel(ctx, id, true); err != nil {
+				return err
+			}
+		}
+	}
+	rival := c.nameHolder(m)
+	if _, member := c.server(m.GetId()); rival == nil || member {
+		return nil // a member keeps its place; its record is refused later
+	}
+	// The newcomer's address does not show that the holder of the name is gone, so
+	// that one must have been silent for a while.
+	if !c.gone(ctx, rival.GetId(), 2*aliveFor(c.cfg.ElectionTimeout)) {
+		return newError(CodeConflict, "the name %q is node %s's, which is alive or was lately: give this node another name, or try again", m.GetName(), rival.GetId())
+	}
+	return c.expel(ctx, rival.GetId(), true)
+}
+
+// nameHolder returns another member's record with m's name, or nil.
+func (c *Cluster) nameHolder(m *clusterpb.Member) *clusterpb.Member {
+	for _, other := range c.table.all() {
+		if other.GetId() != m.GetId() && other.GetName() == m.GetName() {
+			return other
+		}
+	}
+	return nil
+}
+
+// gone reports whether a member does not answer now, and has given no sign of
+// life for at least silence.
+func (c *Cluster) gone(ctx context.Context, id string, silence time.Duration) bool {
+	if id == c.NodeID() || c.peers.silence(id) < silence {
+		return false
+	}
+	return !c.answers(ctx, id)
+}
+
+// answers asks a member for a sign of life.
+func (c *Cluster) answers(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, livenessProbe)
+	defer cancel()
+	_, err := c.Call(ctx, id, methodConfirm, nil)
+	return err == nil
+}
+
+// evict removes a member, for RemoveMember and for the death of a member.
+func (c *Cluster) evict(ctx context.Context, id string) error {
+	if id == c.NodeID() {
+		if err := c.handOver(ctx, ""); err != nil {
+			return err
+		}
+		return ErrNotLeader // the next leader does it
+	}
+	if err := c.lockChanges(ctx); err != nil {
+		return err
+	}
+	defer c.unlockChanges()
+	if _, member := c.server(id); !member {
+		if c.table.isRemoved(id) {
+			return nil
+		}
+		return newError(CodeUnknownNode, "no member has the id %q", id)
+	}
+	return c.expel(ctx, id, c.gone(ctx, id, 0))
+}
+
+// expel removes a member if that leaves the cluster able to work. c.changes is
+// held.
+func (c *Cluster) expel(ctx context.Context, id string, dead bool) error {
+	if err := c.checkQuorum(ctx, id, dead); err != nil {
+		return err
+	}
+	err := c.proposeInternal(ctx, &clusterpb.Internal{Entry: &clusterpb.Internal_MemberRemove{MemberRemove: &clusterpb.MemberRemove{Id: id}}})
+	if err != nil {
+		return err
+	}
+	c.log.Info("removing a member", "node", id, "dead", dead)
+	return c.configure(ctx, func(r *raft.Raft, timeout time.Duration) raft.IndexFuture {
+		return r.RemoveServer(raft.ServerID(id), 0, timeout)
+	})
+}
+
+// checkQuorum refuses a removal after which too few voters would be left: always
+// when those that answer now would be no majority; for a member that is alive
+// also when they would be fewer than bootstrap_expect.
+func (c *Cluster) checkQuorum(ctx context.Context, id string, dead bool) error {
+	voters := c.voters()
+	rest := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
+	if len(rest) == len(voters) {
+		return nil // it has no vote to lose
+	}
+	if !dead && len(rest) < c.cfg.BootstrapExpect {
+		return newError(CodeQuorum, "removing node %s would leave %d voters, bootstrap_expect is %d: add a node first", id, len(rest), c.cfg.BootstrapExpect)
+	}
+	if alive := c.countAlive(ctx, rest); alive <= len(rest)/2 {
+		return newError(CodeQuorum, "without node %s only %d of %d voters would be alive, which is no majority: bring a node back first", id, alive, len(rest))
+	}
+	return nil
+}
+
+func (c *Cluster) countAlive(ctx context.Context, ids []string) int {
+	alive := make(chan bool, len(ids))
+	for _, id := range ids {
+		go func() { alive <- id == c.NodeID() || c.answers(ctx, id) }()
+	}
+	n := 0
+	for range ids {
+		if <-alive {
+			n++
+		}
+	}
+	return n
+}
+
+// tidy finishes removals that an earlier leader began.
+func (c *Cluster) tidy(ctx context.Context) {
+	if err := c.lockChanges(ctx); err != nil {
+		return
+	}
+	defer c.unlockChanges()
+	if _, ok := c.Leading(); !ok {
+		return
+	}
+	in := map[string]bool{}
+	for _, s := range c.servers() {
+		in[string(s.ID)] = true
+		if string(s.ID) != c.NodeID() && c.table.isRemoved(string(s.ID)) {
+			if err := c.expel(ctx, string(s.ID), c.gone(ctx, string(s.ID), 0)); err != nil {
+				c.log.Warn("a removal begun earlier cannot be finished yet", "node", s.ID, "error", err)
+			}
+		}
+	}
+	for _, m := range c.table.all() {
+		if !in[m.GetId()] {
+			err := c.proposeInternal(ctx, &clusterpb.Internal{Entry: &clusterpb.Internal_MemberRemove{MemberRemove: &clusterpb.MemberRemove{Id: m.GetId()}}})
+			if err != nil {
+				c.log.Warn("a record of a removed member cannot be deleted yet", "node", m.GetId(), "error", err)
+			}
+		}
+	}
+	c.peers.keep(in)
+}
+
+// configure makes one change of the configuration and waits until it is
+// committed and applied here.
+func (c *Cluster) configure(ctx context.Context, change func(*raft.Raft, time.Duration) raft.IndexFuture) error {
+	r := c.raft.Load()
+	if r == nil {
+		return ErrNotBorn
+	}
+	var f raft.IndexFuture
+	err := c.await(ctx, func() error {
+		f = change(r, c.cfg.EnqueueTimeout)
+		return f.Error()
+	})
+	if err == nil || ctx.Err() != nil || c.ctx.Err() != nil {
+		return err
+	}
+	if f.Index() == 0 {
+		return codeError(CodeNotLeader, err, "configuration not changed")
+	}
+	return codeError(CodeOutcomeUnknown, err, "change of the configuration")
+}
+
+// await runs wait, which may block for longer than ctx, on a goroutine that
+// Shutdown waits for.
+func (c *Cluster) await(ctx context.Context, wait func() error) error {
+	if !c.proposals.enter() {
+		return ErrClosed
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer c.proposals.leave()
+		done <- wait()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return codeError(CodeOutcomeUnknown, context.Cause(ctx), "no outcome in time")
+	}
+}
+
+func (c *Cluster) lockChanges(ctx context.Context) error {
+	select {
+	case c.changes <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (c *Cluster) unlockChanges() { <-c.changes }
+
+// handOver makes another voter leader, and returns when this node leads no more.
+func (c *Cluster) handOver(ctx context.Context, id string) error {
+	r := c.raft.Load()
+	if r == nil {
+		return ErrNotBorn
+	}
+	if id == c.NodeID() {
+		return nil
+	}
+	if id == "" {
+		return c.transferResult(c.await(ctx, func() error { return r.LeadershipTransfer().Error() }))
+	}
+	s, ok := c.server(id)
+	if !ok {
+		return newError(CodeUnknownNode, "no member has the id %q", id)
+	}
+	if s.Suffrage != raft.Voter {
+		return newError(CodeInvalid, "node %s has no vote and cannot lead", id)
+	}
+	return c.transferResult(c.await(ctx, func() error { return r.LeadershipTransferToServer(s.ID, s.Address).Error() }))
+}
+
+func (c *Cluster) transferResult(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, leading := c.Leading(); !leading {
+		return codeError(CodeNotLeader, err, "leadership is not here")
+	}
+	return codeError(CodeConflict, err, "the other node did not take over; this one still leads")
+}
+
+// serveChange makes a change for another node.
+func (c *Cluster) serveChange(ctx context.Context, _ link.Identity, q *clusterpb.Change) (*clusterpb.Change, error) {
+	if _, ok := c.Leading(); !ok {
+		return nil, ErrNotLeader
+	}
+	return q, c.change(ctx, q)
+}
+
+func (c *Cluster) change(ctx context.Context, q *clusterpb.Change) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	switch q.GetKind() {
+	case clusterpb.Change_REMOVE:
+		return c.evict(ctx, q.GetId())
+	case clusterpb.Change_TRANSFER:
+		return c.handOver(ctx, q.GetId())
+	default:
+		return newError(CodeInvalid, "unknown change %v: a newer release asks", q.GetKind())
+	}
+}
+
+// changeAtLeader makes a change wherever the leader is.
+func (c *Cluster) changeAtLeader(ctx context.Context, q *clusterpb.Change) error {
+	return c.atLeader(ctx,
+		func(ctx context.Context) error { return c.change(ctx, q) },
+		func(ctx context.Context, to link.Peer) error {
+			return c.ask(ctx, to, link.PurposeRPC, methodChange, q, new(clusterpb.Change))
+		})
+}
+
+// RemoveMember removes a member for good, at any node: the leader does it. It is
+// refused (ErrQuorum) when the remaining voters that are alive would be no
+// majority, or the voters fewer than bootstrap_expect; the latter does not count
+// when the member is dead already. Removing a removed member again succeeds.
+func (c *Cluster) RemoveMember(ctx context.Context, id string) error {
+	return c.changeAtLeader(ctx, &clusterpb.Change{Kind: clusterpb.Change_REMOVE, Id: id})
+}
+
+// TransferLeadership makes the voter with the given id leader, or with "" the
+// voter that is most up to date, at any node. It returns when the leader has
+// handed over; who leads next shows in Leadership.
+func (c *Cluster) TransferLeadership(ctx context.Context, id string) error {
+	if l, _ := c.Leadership(); id != "" && l.NodeID == id {
+		return nil
+	}
+	return c.changeAtLeader(ctx, &clusterpb.Change{Kind: clusterpb.Change_TRANSFER, Id: id})
+}

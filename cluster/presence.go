@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/hydrastore/hydrastore/cluster/clusterpb"
+	"github.com/hydrastore/hydrastore/cluster/link"
+	"google.golang.org/protobuf/proto"
+)
+
+// presenceInterval is how often a node looks whether the cluster knows it as it
+// is, and how often it says so again while the cluster does not.
+const presenceInterval = time.Second
+
+// announcement is what this node says about itself.
+func (c *Cluster) announcement() *clusterpb.Announce {
+	id := c.ident.get()
+	return &clusterpb.Announce{
+		ClusterName: c.cfg.ClusterName,
+		ClusterId:   id.ClusterID,
+		Member: &clusterpb.Member{
+			Id: id.NodeID, Name: c.name, PeerAddress: c.PeerAddress(), ApiAddress: c.cfg.APIAddress,
+			GossipAddress: c.gossipAddress(), FormatLevel: c.cfg.FormatLevel, Incarnation: id.Incarnation,
+		},
+	}
+}
+
+// keepPresent announces this node until the cluster knows it by its present
+// addresses, and again whenever it does not: after a removal that this node has
+// not heard of, the answer tells it.
+func (c *Cluster) keepPresent(ctx context.Context) {
+	tick := time.NewTicker(presenceInterval)
+	defer tick.Stop()
+	for {
+		if c.table.isRemoved(c.NodeID()) {
+			c.becomeRemoved()
+			return
+		}
+		if !c.isPresent() {
+			err := c.announce(ctx)
+			switch {
+			case errors.Is(err, ErrRemoved):
+				c.becomeRemoved()
+				return
+			case err != nil && ctx.Err() == nil:
+				c.note.set("the cluster does not know this node by its present name and addresses yet: %v", err)
+			case err == nil:
+				c.note.clear()
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// isPresent reports whether the cluster knows this node as it is, and the leader
+// speaks to it.
+func (c *Cluster) isPresent() bool {
+	s, member := c.server(c.NodeID())
+	if !member || string(s.Address) != c.PeerAddress() || !proto.Equal(c.table.get(c.NodeID()), c.announcement().GetMember()) {
+		return false
+	}
+	r := c.raft.Load()
+	return r.State() == raft.Leader || time.Since(r.LastContact()) < aliveFor(c.cfg.ElectionTimeout)
+}
+
+// announce tells the leader, through whoever can reach it.
+func (c *Cluster) announce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	q := c.announcement()
+	if _, ok := c.Leading(); ok {
+		return c.admit(ctx, q.GetMember())
+	}
+	err := error(ErrNoLeader)
+	for _, to := range c.contacts() {
+		err = c.ask(ctx, to, link.PurposeRPC, methodAnnounce, q, new(clusterpb.Announced))
+		if err == nil || !temporary(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// contacts returns whom to announce to: the leader first, then the other members,
+// then the join addresses.
+func (c *Cluster) contacts() []link.Peer {
+	var list []link.Peer
+	_, leader := c.raft.Load().LeaderWithID()
+	add := func(id string) {
+		if addr, ok := c.addressOf(id); ok && id != c.NodeID() {
+			list = append(list, link.Peer{Addr: addr, NodeID: id})
+		}
+	}
+	if leader != "" {
+		add(string(leader))
+	}
+	for _, s := range c.servers() {
+		if s.ID != leader {
+			add(string(s.ID))
+		}
+	}
+	for _, addr := range c.cfg.Join {
+		known := slices.ContainsFunc(list, func(p link.Peer) bool { return p.Addr == addr })
+		if !known && addr != c.PeerAddress() {
+			list = append(list, link.Peer{Addr: addr})
+		}
+	}
+	return list
+}
+
+// serveAnnounce lets a node in, or passes its announcement on to the leader,
+// once.
+func (c *Cluster) serveAnnounce(ctx context.Context, from link.Identity, q *clusterpb.Announce) (*clusterpb.Announced, error) {
+	clusterID := c.ClusterID()
+	switch {
+	case clusterID == "" || c.raft.Load() == nil:
+		return nil, ErrNotBorn
+	case q.GetClusterName() != c.cfg.ClusterName:
+		return nil, newError(CodeConflict, "this cluster is named %q, not %q", c.cfg.ClusterName, q.GetClusterName())
+	case q.GetClusterId() != "" && q.GetClusterId() != clusterID:
+		return nil, newError(CodeConflict, "this is cluster %s, the node belongs to cluster %s", clusterID, q.GetClusterId())
+	case !q.GetForwarded() && q.GetMember().GetId() != from.NodeID:
+		return nil, newError(CodeInvalid, "the announcement names another node than the one that proved itself")
+	case len(q.GetMember().GetName()) > MaxNameBytes || q.GetMember().GetPeerAddress() == "":
+		return nil, newError(CodeInvalid, "the announcement lacks a peer address or has too long a name")
+	}
+	c.peers.claim(q.GetMember())
+	c.peers.alive(q.GetMember().GetId())
+	if err := c.passOn(ctx, q); err != nil {
+		return nil, err
+	}
+	return &clusterpb.Announced{ClusterId: clusterID}, nil
+}
+
+func (c *Cluster) passOn(ctx context.Context, q *clusterpb.Announce) error {
+	if _, ok := c.Leading(); ok {
+		return c.admit(ctx, q.GetMember())
+	}
+	if q.GetForwarded() {
+		return ErrNotLeader
+	}
+	forwarded := proto.CloneOf(q)
+	forwarded.Forwarded = true
+	return c.atLeaderOnce(ctx,
+		func(ctx context.Context) error { return c.admit(ctx, q.GetMember()) },
+		func(ctx context.Context, to link.Peer) error {
+			return c.ask(ctx, to, link.PurposeRPC, methodAnnounce, forwarded, new(clusterpb.Announced))
+		})
+}
+
+// becomeRemoved ends this node's part in the cluster: it stops Raft, so that it
+// stands for no election, and remembers the removal across restarts.
+func (c *Cluster) becomeRemoved() {
+	if err := c.ident.update(func(id *identity) { id.Removed = true }); err != nil {
+		c.fatal(err)
+		return
+	}
+	c.note.set("the cluster has removed this node: stop it, or empty its data folder and start it as a new node")
+	c.log.Warn("removed from the cluster", "node", c.NodeID(), "cluster", c.ClusterID())
+	c.retireOnce.Do(func() { close(c.retire) })
+}
+
+// Join asks the node at a peer address, which belongs to no cluster yet, to join
+// this one, and waits until it is a member. At any node.
+func (c *Cluster) Join(ctx context.Context, peerAddress string) error {
+	if c.raft.Load() == nil {
+		return ErrNotBorn
+	}
+	var a clusterpb.Invited
+	q := &clusterpb.Invite{ClusterName: c.cfg.ClusterName, ClusterId: c.ClusterID(), PeerAddress: c.PeerAddress()}
+	if err := c.ask(ctx, link.Peer{Addr: peerAddress}, link.PurposeBirth, methodInvite, q, &a); err != nil {
+		return err
+	}
+	tick := time.NewTicker(c.cfg.ElectionTimeout / 5)
+	defer tick.Stop()
+	for {
+		if _, member := c.server(a.GetNodeId()); member {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return codeError(CodeNoLeader, context.Cause(ctx), "node %s at %s was invited and is no member yet", a.GetNodeId(), peerAddress)
+		case <-c.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
