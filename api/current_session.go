@@ -1,0 +1,94 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/hydrastore/hydrastore/api/internal/rest"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Check answers GET /v1/session.
+func (h *handlers) Check(c echo.Context, p rest.CheckParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	if err := setFreshness(&call, p.Consistency, p.MinIndex); err != nil {
+		return err
+	}
+	if p.Touch != nil && *p.Touch {
+		call.Consistency = session.Linearizable // a use needs the leader: a local read that counts is no local read
+	}
+	checked, err := h.service.Check(c.Request().Context(), call, p.Touch != nil && !*p.Touch)
+	if err != nil {
+		return err
+	}
+	return h.answerChecked(c, &call, &checked)
+}
+
+// Touch answers POST /v1/session/touch.
+func (h *handlers) Touch(c echo.Context, p rest.TouchParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	checked, err := h.service.Touch(c.Request().Context(), call)
+	if err != nil {
+		return err
+	}
+	return h.answerChecked(c, &call, &checked)
+}
+
+// PatchAttributes answers PATCH /v1/session/attributes.
+func (h *handlers) PatchAttributes(c echo.Context, p rest.PatchAttributesParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	ifMatch, err := parseIfMatch(p.IfMatch)
+	if err != nil {
+		return err
+	}
+	var patch session.AttributePatch
+	if err := h.readBody(c, func(body []byte) (err error) { patch, err = decodeAttributePatch(body); return err }); err != nil {
+		return err
+	}
+	checked, err := h.service.PatchAttributes(c.Request().Context(), call, patch, ifMatch)
+	if err != nil {
+		return err
+	}
+	return h.answerChecked(c, &call, &checked)
+}
+
+// Logout answers DELETE /v1/session: 204 for a key that opens nothing, too, be it ever so garbled.
+func (h *handlers) Logout(c echo.Context, p rest.LogoutParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	var bad *garbledKey
+	switch {
+	case errors.As(err, &bad) && bad.coded.Field == headerSession:
+		// The caller must still be a service: the service judges that, with a key that opens nothing.
+		if call.Subject.Key, err = unknownKey(); err != nil {
+			return err
+		}
+	case errors.As(err, &bad) && p.HydrastoreSession == nil:
+		h.server.cookies.clear(c.Response().Header(), c.Request())
+		return c.NoContent(http.StatusNoContent)
+	case err != nil:
+		return err
+	}
+	meta, err := h.service.Logout(c.Request().Context(), call)
+	if err != nil {
+		return err
+	}
+	h.server.cookies.clear(c.Response().Header(), c.Request())
+	return done(c, meta)
+}
+
+func (h *handlers) answerChecked(c echo.Context, call *session.Call, checked *session.Checked) error {
+	setReadMeta(c, call, checked.Meta)
+	setETag(c, checked.AttributesVersion)
+	return writeAppended(h, c, http.StatusOK, appendChecked, checked)
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// unmatched is the route of requests that no route takes: their paths are the client's invention.
+const unmatched = "unmatched"
+
+// observe surrounds every request, matched or not: the headers that all answers have, errors and panics as problem
+// documents, metrics, and one line in the log. It is the only middleware.
+func (h *handlers) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		started := time.Now()
+		h.server.metrics.inFlight.Inc()
+		defer h.server.metrics.inFlight.Dec()
+
+		id := h.server.requestIDs.of(c.Request())
+		header := c.Response().Header()
+		header[headerRequestID] = []string{id}
+		header[echo.HeaderCacheControl] = valueNoStore
+		header[echo.HeaderXContentTypeOptions] = valueNoSniff
+
+		var code session.Code
+		if err := h.guarded(c, next); err != nil {
+			code = h.answerError(c, id, err)
+		}
+		h.finished(c, id, code, time.Since(started))
+		return nil
+	}
+}
+
+// guarded makes a panic an error. http.ErrAbortHandler goes on: it asks for a broken connection.
+func (h *handlers) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(cause)
+		default:
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	if !takesBody(c.Request().Method, c.Path()) {
+		if err := refuseBody(c.Request()); err != nil {
+			return err
+		}
+	}
+	return next(c)
+}
+
+// answerError writes the problem document, and for a defect the cause into the log.
+func (h *handlers) answerError(c echo.Context, id string, err error) session.Code {
+	status, shown := problemOf(err)
+	if shown.Code == session.CodeInternal {
+		h.server.config.Logger.LogAttrs(c.Request().Context(), slog.LevelError, "internal error",
+			slog.String("request_id", id), slog.String("route", routeOf(c)), slog.String("cause", err.Error()))
+	}
+	if c.Response().Committed {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+	if err := writeProblem(c, id, status, shown); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return shown.Code
+}
+
+// finished counts and logs one request. Neither path nor query is logged: they name users, and could hold a secret that
+// somebody put there by mistake.
+func (h *handlers) finished(c echo.Context, id string, code session.Code, took time.Duration) {
+	s, r, status := h.server, c.Request(), c.Response().Status
+	route := routeOf(c)
+	s.metrics.observe(route, r.Method, status, took)
+
+	level := s.accessLevel(route, status)
+	if !s.config.Logger.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 9)
+	attrs = append(attrs, slog.String("request_id", id), slog.String("method", knownMethod(r.Method)), slog.String("route", route),
+		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if address := h.clientAddress(r); address.IsValid() {
+		attrs = append(attrs, slog.String("client_ip", address.String()))
+	}
+	if s.config.Term != nil {
+		attrs = append(attrs, slog.Uint64("term", s.config.Term()))
+	}
+	if code != "" {
+		attrs = append(attrs, slog.String("code", string(code)))
+	}
+	if h.operator {
+		attrs = append(attrs, slog.Bool("operator", true))
+	}
+	s.config.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// accessLevel keeps what load balancers and scrapers ask all the time out of the usual log.
+func (s *Server) accessLevel(route string, status int) slog.Level {
+	switch {
+	case status == http.StatusInternalServerError:
+		return slog.LevelError
+	case !strings.HasPrefix(route, "/v1/") && route != unmatched:
+		return slog.LevelDebug
+	case status > http.StatusInternalServerError:
+		return slog.LevelWarn
+	}
+	return s.config.AccessLevel
+}
+
+// clientAddress is the caller's; none over the node's own socket.
+func (h *handlers) clientAddress(r *http.Request) netip.Addr {
+	if h.operator {
+		return netip.Addr{}
+	}
+	return h.server.addresses.client(r)
+}
+
+func routeOf(c echo.Context) string {
+	if route := c.Path(); route != "" && c.Handler() != nil {
+		return route
+	}
+	return unmatched
+}

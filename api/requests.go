@@ -1,0 +1,97 @@
+package api
+
+import (
+	"net/netip"
+
+	"github.com/hydrastore/hydrastore/api/internal/strictjson"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+func decodeLogin(body []byte) (session.Login, error) {
+	var l session.Login
+	var password, clientIP *string
+	err := decodeMembers(body, "user",
+		text("user", &l.User),
+		optional(text, "password", &password),
+		text("policy", &l.Policy),
+		attributes("attributes", &l.Attributes),
+		optional(text, "client_ip", &clientIP),
+		text("user_agent", &l.UserAgent),
+	)
+	if err != nil {
+		return l, err
+	}
+	if len(l.UserAgent) > session.MaxUserAgentBytes {
+		return l, session.TooLarge("user_agent", "has at most %d bytes", session.MaxUserAgentBytes)
+	}
+	if l.Vouched = password == nil; !l.Vouched {
+		l.Password = *password
+	}
+	l.ClientAddress, err = optionalAddress("client_ip", clientIP)
+	return l, err
+}
+
+func optionalAddress(field string, text *string) (netip.Addr, error) {
+	if text == nil {
+		return netip.Addr{}, nil
+	}
+	return parseAddress(field, *text)
+}
+
+func decodeAttributePatch(body []byte) (session.AttributePatch, error) {
+	patch := make(session.AttributePatch)
+	err := strictjson.ReadObject(body, func(name string, v strictjson.Value) error {
+		patch[name] = v.Raw()
+		return nil
+	})
+	return patch, err
+}
+
+func decodeNewUser(body []byte) (session.NewUser, error) {
+	var u session.NewUser
+	err := decodeMembers(body, "user",
+		text("user", &u.Name),
+		text("password", &u.Password),
+		roles("roles", &u.Roles),
+		texts("policies", &u.Policies),
+		boolean("disabled", &u.Disabled),
+	)
+	return u, err
+}
+
+func decodeUserChange(body []byte) (session.UserChange, error) {
+	var ch session.UserChange
+	err := decodeMembers(body, "",
+		optional(text, "password", &ch.Password),
+		optional(roles, "roles", &ch.Roles),
+		optional(texts, "policies", &ch.Policies),
+		optional(boolean, "disabled", &ch.Disabled),
+	)
+	return ch, err
+}
+
+func decodePolicyChange(body []byte) (session.PolicyChange, error) {
+	var ch session.PolicyChange
+	var write *string
+	err := decodeMembers(body, "",
+		optional(seconds, "idle_timeout_s", &ch.IdleTimeout),
+		optional(seconds, "absolute_lifetime_s", &ch.AbsoluteLifetime),
+		optional(seconds, "touch_window_s", &ch.TouchWindow),
+		optional(text, "attributes_write", &write),
+	)
+	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
+		*ch.TouchWindow = session.TouchWindowAuto
+	}
+	ch.AttributesWrite = (*session.AttributesWriter)(write)
+	return ch, err
+}
+
+func decodeNewMember(body []byte) (peerAddress string, err error) {
+	err = decodeMembers(body, "peer_address", text("peer_address", &peerAddress))
+	return peerAddress, err
+}
+
+func decodeLeaderTransfer(body []byte) (nodeID string, err error) {
+	err = decodeMembers(body, "", text("id", &nodeID))
+	return nodeID, err
+}
