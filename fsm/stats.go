@@ -16,3 +16,14 @@ type Stats struct {
 	EndedUser     uint64 // through a change of their user
 	EndedByName   uint64 // by commands that named them
 }
+
+// Stats returns figures for metrics.
+func (m *Machine) Stats() Stats {
+	return reading(m, func(s *state) Stats {
+		return Stats{
+			Sessions: s.sessions.n, Users: s.users.accounts.Len(), ShellUsers: s.users.shells, Addresses: s.sessions.byAddress.n,
+			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, PendingReaps: s.users.reaps,
+			EndedIdle: s.ended.idle, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user, EndedByName: s.ended.named,
+		}
+	})
+}

@@ -697,7 +697,7 @@ type Authority struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	KeyHash []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`                               // 32 bytes; empty only with system
 	Address []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`                                              // 16 bytes; empty = unknown
-	AnyOf   []Role                 `protobuf:"varint,3,rep,packed,name=any_of,json=anyOf,proto3,enum=hydrastore.fsm.v1.Role" json:"any_of,omitempty"` // empty = any role
+	AnyOf   []Role                 `protobuf:"varint,3,rep,packed,name=any_of,json=anyOf,proto3,enum=hydrastore.fsm.v1.Role" json:"any_of,omitempty"` // empty = any role, or with or_owner none
 	// The roles are not asked for when the key's user is the user, or the session's user, that the command acts on.
 	OrOwner bool `protobuf:"varint,4,opt,name=or_owner,json=orOwner,proto3" json:"or_owner,omitempty"`
 	// The cluster itself, or its operator over a node's own socket: there is no key to judge.

@@ -1,0 +1,138 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+)
+
+// Reads wait for at most this much of an entry: between slices the state is consistent, and each command its own step.
+const (
+	commandsPerLock = 32
+	endsPerLock     = 32
+)
+
+// Apply applies one entry of the log. An error means that this node cannot follow the log and must stop; the state is then
+// as it was before. data is not kept.
+func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
+	s := m.state
+	if index <= s.index {
+		return nil, fmt.Errorf("apply entry %d: the state already stands at %d", index, s.index)
+	}
+	entry, commands, err := decodeEntry(data, s.level)
+	if err != nil {
+		return nil, fmt.Errorf("apply entry %d: %w", index, err)
+	}
+	if entry.Epoch != term {
+		m.locked(func() { s.index = index })
+		return &Applied{Index: index, ClockMS: s.clock, Ignored: true}, nil
+	}
+	m.begin(index, entry.ClockMs)
+	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end()}
+	out.Batches = m.applyBatches(entry.Batches, commands)
+	return out, nil
+}
+
+func (m *Machine) locked(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
+// begin moves index and clock. From here on the entry cannot fail.
+func (m *Machine) begin(index uint64, clock int64) {
+	s := m.state
+	oldest, newest := s.sharing.bounds()
+	m.locked(func() {
+		s.shared = newest
+		s.index = index
+		s.clock = max(s.clock, clock)
+		s.arena.settle(oldest)
+		s.forgetOutdated()
+	})
+}
+
+// end removes what is due and then what is condemned, within one budget.
+func (m *Machine) end() []Ended {
+	s := m.state
+	var ended []Ended
+	for budget := m.endsPerEntry; budget > 0; {
+		more := false
+		m.locked(func() {
+			for range min(budget, endsPerLock) {
+				if ended, more = s.endDue(ended); !more {
+					ended, more = s.reap(ended)
+				}
+				if !more {
+					return
+				}
+				budget--
+			}
+		})
+		if !more {
+			break
+		}
+	}
+	return ended
+}
+
+func (m *Machine) applyBatches(batches []*fsmpb.Batch, commands int) []AppliedBatch {
+	results := make([]fsmpb.Result, commands)
+	pointers := make([]*fsmpb.Result, commands)
+	for i := range results {
+		pointers[i] = &results[i]
+	}
+	out := make([]AppliedBatch, len(batches))
+	for i, b := range batches {
+		n := len(b.Commands)
+		out[i] = AppliedBatch{Origin: b.OriginNode, Incarnation: b.Incarnation, Number: b.Number, Results: pointers[:n:n]}
+		m.applyCommands(b.Commands, pointers[:n])
+		pointers = pointers[n:]
+	}
+	return out
+}
+
+func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Result) {
+	for len(commands) > 0 {
+		n := min(len(commands), commandsPerLock)
+		m.locked(func() {
+			for i, c := range commands[:n] {
+				m.state.apply(c, results[i])
+			}
+		})
+		commands, results = commands[n:], results[n:]
+	}
+}
+
+// apply applies one command. A command that fails changes nothing.
+func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
+	switch k := c.Kind.(type) {
+	case *fsmpb.Command_CreateSession:
+		s.createSession(k.CreateSession, r)
+	case *fsmpb.Command_TouchSession:
+		s.touchSession(k.TouchSession, r)
+	case *fsmpb.Command_PatchAttributes:
+		s.patchAttributes(k.PatchAttributes, r)
+	case *fsmpb.Command_RevokeSession:
+		s.revokeSession(k.RevokeSession, r)
+	case *fsmpb.Command_RevokeSessions:
+		s.revokeSessions(k.RevokeSessions, r)
+	case *fsmpb.Command_RevokeUserSessions:
+		s.revokeUserSessions(k.RevokeUserSessions, r)
+	case *fsmpb.Command_PutUser:
+		s.putUser(k.PutUser, r)
+	case *fsmpb.Command_DeleteUser:
+		s.deleteUser(k.DeleteUser, r)
+	case *fsmpb.Command_PutPolicy:
+		s.putPolicy(k.PutPolicy, r)
+	case *fsmpb.Command_DeletePolicy:
+		s.deletePolicy(k.DeletePolicy, r)
+	case *fsmpb.Command_SetFormatLevel:
+		s.level = max(s.level, k.SetFormatLevel.Level)
+	}
+}
+
+// fail records why a command did nothing.
+func fail(r *fsmpb.Result, code fsmpb.Code, field string) {
+	r.Code, r.Field = code, field
+}

@@ -1,0 +1,260 @@
+package fsm
+
+import (
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// login is a CreateSession whose parts have been judged.
+type login struct {
+	key    session.KeyHash
+	id     session.ID
+	user   uint32 // slot; 0 = a shell is to be made
+	policy uint8
+	idem   *idempotencyKey
+	blob   []byte // attributes
+}
+
+type idempotencyKey struct{ scope, body [32]byte }
+
+func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
+	var l login
+	if !l.parse(c) {
+		fail(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	if len(c.UserAgent) > session.MaxUserAgentBytes {
+		fail(r, fsmpb.Code_CODE_TOO_LARGE, "user_agent")
+		return
+	}
+	blob, code := firstAttributes(nil, c.Attributes)
+	if code != fsmpb.Code_CODE_OK {
+		fail(r, code, "attributes")
+		return
+	}
+	l.blob = blob
+	by, code, field := s.admit(c, &l)
+	if code == fsmpb.Code_CODE_OK {
+		code, field = s.choosePolicy(c, by, &l)
+	}
+	if code == fsmpb.Code_CODE_OK && (s.findKey(l.key) != 0 || s.findID(l.id) != 0) {
+		code, field = fsmpb.Code_CODE_CONFLICT, "key_hash"
+	}
+	if code != fsmpb.Code_CODE_OK {
+		fail(r, code, field)
+		return
+	}
+	if l.idem != nil && s.repeat(&l, r) {
+		return
+	}
+	if s.sessions.n >= maxSessions {
+		fail(r, fsmpb.Code_CODE_TOO_LARGE, "sessions")
+		return
+	}
+	slot := s.logIn(c, &l)
+	s.sessionResult(slot, c.User, r)
+}
+
+// parse judges what does not depend on the state.
+func (l *login) parse(c *fsmpb.CreateSession) bool {
+	var key, id bool
+	l.key, key = keyHash(c.KeyHash)
+	l.id, id = sessionID(c.Id)
+	if !key || !id || !validUserName(c.User) || !validAddress(c.Address) || len(c.Policy) > session.MaxPolicyNameBytes {
+		return false
+	}
+	if c.Vouched != (c.Authority != nil) || c.Vouched && c.UserVersion != 0 {
+		return false
+	}
+	if c.Idempotency == nil {
+		return true
+	}
+	l.idem = &idempotencyKey{}
+	return len(c.Idempotency.ScopeHash) == copy(l.idem.scope[:], c.Idempotency.ScopeHash) && len(c.Idempotency.ScopeHash) == 32 &&
+		len(c.Idempotency.BodyHash) == copy(l.idem.body[:], c.Idempotency.BodyHash) && len(c.Idempotency.BodyHash) == 32
+}
+
+// admit judges whether the user may be logged in: by the one who vouches, or by the password that was verified.
+func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, string) {
+	l.user = s.findUser(c.User)
+	if !c.Vouched {
+		if l.user == 0 {
+			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
+		}
+		u := s.users.recs.at(l.user)
+		if !u.stored() || u.disabled() || u.version != c.UserVersion {
+			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
+		}
+		return caller{user: l.user, roles: u.roles}, fsmpb.Code_CODE_OK, ""
+	}
+	by, code := s.judge(c.Authority, 0)
+	switch {
+	case code != fsmpb.Code_CODE_OK:
+		return by, code, "authority"
+	case !by.mayActForOthers():
+		return by, fsmpb.Code_CODE_FORBIDDEN, "authority"
+	case l.user == 0:
+		return by, fsmpb.Code_CODE_OK, ""
+	}
+	if u := s.users.recs.at(l.user); u.disabled() || u.roles&(roleService|roleAdmin) != 0 {
+		return by, fsmpb.Code_CODE_FORBIDDEN, "user"
+	}
+	return by, fsmpb.Code_CODE_OK, ""
+}
+
+// choosePolicy finds the session's policy. A user chooses among its own, services and admins among all.
+func (s *state) choosePolicy(c *fsmpb.CreateSession, by caller, l *login) (fsmpb.Code, string) {
+	var own []byte
+	if l.user != 0 {
+		own = s.arena.get(s.users.recs.at(l.user).policies)
+	}
+	name := c.Policy
+	if name == "" {
+		if len(own) > 0 {
+			l.policy = own[0]
+			return fsmpb.Code_CODE_OK, ""
+		}
+		name = session.DefaultPolicyName
+	}
+	index, p := s.policies.find(name)
+	if p == nil {
+		return fsmpb.Code_CODE_NOT_FOUND, "policy"
+	}
+	l.policy = index
+	allowed := by.mayActForOthers() || len(own) == 0 && name == session.DefaultPolicyName
+	for _, i := range own {
+		allowed = allowed || i == index
+	}
+	if !allowed {
+		return fsmpb.Code_CODE_FORBIDDEN, "policy"
+	}
+	return fsmpb.Code_CODE_OK, ""
+}
+
+// repeat answers a repeated request with the session made first, under the new key. It returns false when a session has to
+// be made: the request is new, or its session has ended.
+func (s *state) repeat(l *login, r *fsmpb.Result) bool {
+	at := s.findScope(l.idem.scope)
+	if at == 0 || s.idem.recs.at(at).outdated(s.clock) {
+		return false
+	}
+	rec := s.idem.recs.at(at)
+	slot := s.sessions.order.find(rec.seq)
+	if rec.body != l.idem.body || slot != 0 && s.sessions.recs.at(slot).user != l.user {
+		fail(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "idempotency")
+		return true
+	}
+	if slot == 0 || !s.alive(slot) {
+		return false
+	}
+	s.rekey(slot, l.key)
+	s.use(slot)
+	s.sessionResult(slot, "", r)
+	r.Repeated = true
+	return true
+}
+
+// logIn makes the session. Everything has been judged.
+func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
+	if l.user == 0 {
+		l.user = s.addUser(c.User)
+	}
+	u := s.mutUser(l.user)
+	u.lastNumber++
+	rec := sessionRec{
+		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, createdMS: s.clock, lastUseMS: s.clock,
+		attributesVersion: s.index, user: l.user, policy: l.policy,
+		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)),
+	}
+	copy(rec.address[:], c.Address)
+	slot := s.placeSession(rec)
+	if l.idem != nil {
+		s.rememberLogin(l.idem, rec.seq)
+	}
+	return slot
+}
+
+// rememberLogin lets repetitions find the session. A record whose session has ended keeps its age.
+func (s *state) rememberLogin(key *idempotencyKey, seq uint64) {
+	if at := s.findScope(key.scope); at != 0 && !s.idem.recs.at(at).outdated(s.clock) {
+		s.idem.recs.mut(at, s.shared).seq = seq
+		return
+	}
+	s.remember(key.scope, key.body, seq)
+}
+
+func (s *state) touchSession(c *fsmpb.TouchSession, r *fsmpb.Result) {
+	slot, _, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	if !ok {
+		return
+	}
+	s.use(slot)
+	s.sessionResult(slot, "", r)
+}
+
+// presented finds the living session whose key a command presents, itself or through a service. On false r has the answer.
+func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (uint32, caller, bool) {
+	key, ok := keyHash(hash)
+	if !ok || !validAddress(address) {
+		fail(r, fsmpb.Code_CODE_INVALID, "")
+		return 0, caller{}, false
+	}
+	var by caller
+	if a != nil {
+		var code fsmpb.Code
+		if by, code = s.judge(a, 0); code != fsmpb.Code_CODE_OK {
+			fail(r, code, "authority")
+			return 0, caller{}, false
+		}
+	}
+	slot := s.live(key)
+	if slot == 0 {
+		fail(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
+		return 0, caller{}, false
+	}
+	if a == nil {
+		user := s.sessions.recs.at(slot).user
+		by = caller{user: user, roles: s.users.recs.at(user).roles}
+	}
+	return slot, by, true
+}
+
+func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
+	changes, code := checkChanges(c.Changes)
+	if code != fsmpb.Code_CODE_OK {
+		fail(r, code, "attributes")
+		return
+	}
+	slot, by, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	if !ok {
+		return
+	}
+	rec := s.sessions.recs.at(slot)
+	if !by.mayActForOthers() && s.policies.byIndex[rec.policy].AttributesWrite != session.WriteByBearer {
+		fail(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
+		return
+	}
+	if c.IfVersion != nil && *c.IfVersion != rec.attributesVersion {
+		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "attributes")
+		return
+	}
+	old := s.arena.get(rec.attributes)
+	blob, code := mergeAttributes(nil, old, changes)
+	if code != fsmpb.Code_CODE_OK {
+		fail(r, code, "attributes")
+		return
+	}
+	if string(blob) != string(old) {
+		s.setAttributes(slot, blob)
+	}
+	s.use(slot)
+	s.sessionResult(slot, "", r)
+}
+
+// setAttributes gives the attributes a version that they never had: two patches in one entry must not share one.
+func (s *state) setAttributes(slot uint32, blob []byte) {
+	rec := s.mutSession(slot)
+	s.arena.drop(rec.attributes, s.shared)
+	rec.attributes = s.arena.put(blob)
+	rec.attributesVersion = max(s.index, rec.attributesVersion+1)
+}

@@ -1,0 +1,180 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// MaxPasswordHashBytes bounds an encoded password hash.
+const MaxPasswordHashBytes = 512
+
+func setVersion(r *fsmpb.Result, v uint64) { r.Payload = &fsmpb.Result_Version{Version: v} }
+
+// userChange is a PutUser whose parts have been judged; nil fields stay.
+type userChange struct {
+	password *string
+	roles    *uint8
+	policies *[]byte
+	disabled *bool
+}
+
+func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
+	change, code, field := s.parseUser(c)
+	if code != fsmpb.Code_CODE_OK {
+		fail(r, code, field)
+		return
+	}
+	if _, code := s.judge(c.Authority, 0); code != fsmpb.Code_CODE_OK {
+		fail(r, code, "authority")
+		return
+	}
+	slot := s.findUser(c.Name)
+	stored := slot != 0 && s.users.recs.at(slot).stored()
+	switch {
+	case c.Mode == fsmpb.PutUser_MODE_UPDATE && !stored:
+		fail(r, fsmpb.Code_CODE_NOT_FOUND, "user")
+		return
+	case c.Mode == fsmpb.PutUser_MODE_CREATE && stored,
+		c.Mode == fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN && (stored || s.users.admins > 0):
+		fail(r, fsmpb.Code_CODE_EXISTS, "user")
+		return
+	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != s.users.recs.at(slot).version):
+		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	if slot == 0 {
+		slot = s.addUser(c.Name)
+	}
+	s.changeUser(slot, change, c.ExceptId)
+	setVersion(r, s.users.recs.at(slot).version)
+}
+
+// parseUser judges the parts of a PutUser. The list of policies depends on the state, nothing else.
+func (s *state) parseUser(c *fsmpb.PutUser) (u userChange, code fsmpb.Code, field string) {
+	roles, known := roleBits(c.Roles.GetRoles())
+	switch {
+	case !validUserName(c.Name) || !validExcept(c.ExceptId) || !known:
+		return u, fsmpb.Code_CODE_INVALID, ""
+	case c.Mode < fsmpb.PutUser_MODE_CREATE || c.Mode > fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN:
+		return u, fsmpb.Code_CODE_INVALID, "mode"
+	case len(c.GetPasswordHash()) > MaxPasswordHashBytes:
+		return u, fsmpb.Code_CODE_TOO_LARGE, "password_hash"
+	case len(c.Policies.GetNames()) > session.MaxPoliciesPerUser:
+		return u, fsmpb.Code_CODE_TOO_LARGE, "policies"
+	}
+	u.password, u.disabled = c.PasswordHash, c.Disabled
+	if roles == 0 && c.Roles != nil {
+		roles = roleUser
+	}
+	if c.Mode == fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN {
+		roles |= roleAdmin
+	}
+	if roles != 0 {
+		u.roles = &roles
+	}
+	if c.Policies == nil {
+		return u, fsmpb.Code_CODE_OK, ""
+	}
+	indexes, code := s.policyIndexes(c.Policies.Names)
+	u.policies = &indexes
+	return u, code, "policies"
+}
+
+func (s *state) policyIndexes(names []string) ([]byte, fsmpb.Code) {
+	indexes := make([]byte, 0, len(names))
+	for _, name := range names {
+		index, p := s.policies.find(name)
+		if p == nil {
+			return nil, fsmpb.Code_CODE_NOT_FOUND
+		}
+		if slices.Contains(indexes, index) {
+			return nil, fsmpb.Code_CODE_INVALID
+		}
+		indexes = append(indexes, index)
+	}
+	return indexes, fsmpb.Code_CODE_OK
+}
+
+// changeUser makes a record an account, or changes one. It ends the user's sessions when they were won with what is no longer true.
+func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
+	s.countUser(slot, -1)
+	u := s.mutUser(slot)
+	if !u.stored() {
+		u.createdMS = s.clock
+	}
+	killAll, killOthers := false, false
+	if c.roles != nil {
+		// Whoever vouched for a plain user, or stole its key, must not find itself with an admin's or a service's session.
+		gained := *c.roles &^ u.roles & (roleService | roleAdmin)
+		killAll = gained != 0
+		u.roles = *c.roles
+	}
+	if c.password != nil && *c.password != string(s.arena.get(u.password)) {
+		killOthers = true
+		s.arena.drop(u.password, s.shared)
+		u.password = s.arena.put([]byte(*c.password))
+	}
+	if c.policies != nil {
+		s.arena.drop(u.policies, s.shared)
+		u.policies = s.arena.put(*c.policies)
+	}
+	u.flags |= userStored
+	if c.disabled != nil && *c.disabled {
+		killAll = true
+	}
+	exempt := s.exemptUnless(killAll, slot, exceptID)
+	if c.disabled != nil {
+		u.flags &^= userDisabled
+		if *c.disabled {
+			u.flags |= userDisabled
+		}
+	}
+	u.version = s.nextVersion()
+	s.countUser(slot, 1)
+	if killAll || killOthers {
+		s.condemn(slot, exempt)
+	}
+}
+
+func (s *state) exemptUnless(all bool, slot uint32, exceptID []byte) uint64 {
+	if all {
+		return 0
+	}
+	return s.exempt(slot, exceptID)
+}
+
+func (s *state) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
+	if !validUserName(c.Name) {
+		fail(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	if _, code := s.judge(c.Authority, 0); code != fsmpb.Code_CODE_OK {
+		fail(r, code, "authority")
+		return
+	}
+	slot := s.findUser(c.Name)
+	if slot == 0 || !s.users.recs.at(slot).stored() {
+		fail(r, fsmpb.Code_CODE_NOT_FOUND, "user")
+		return
+	}
+	if c.ExpectedVersion != nil && *c.ExpectedVersion != s.users.recs.at(slot).version {
+		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	s.unstore(slot)
+	setVersion(r, s.nextVersion())
+}
+
+// unstore turns an account into a shell whose sessions are dead, and which goes with the last of them.
+func (s *state) unstore(slot uint32) {
+	s.countUser(slot, -1)
+	u := s.mutUser(slot)
+	s.arena.drop(u.password, s.shared)
+	s.arena.drop(u.policies, s.shared)
+	u.password, u.policies, u.roles, u.flags, u.version = 0, 0, roleUser, 0, 0
+	s.countUser(slot, 1)
+	s.condemn(slot, 0)
+	s.dropIfForgotten(slot)
+}

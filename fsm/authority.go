@@ -1,0 +1,83 @@
+package fsm
+
+import (
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// caller is who a judged authority turned out to be.
+type caller struct {
+	system bool
+	user   uint32 // slot; 0 with system
+	roles  uint8
+}
+
+// mayActForOthers tells whether the caller may vouch for users, choose any policy, and write attributes that bearers may not.
+func (c caller) mayActForOthers() bool { return c.system || c.roles&(roleService|roleAdmin) != 0 }
+
+func roleBit(r fsmpb.Role) uint8 {
+	switch r {
+	case fsmpb.Role_ROLE_USER:
+		return roleUser
+	case fsmpb.Role_ROLE_SERVICE:
+		return roleService
+	case fsmpb.Role_ROLE_ADMIN:
+		return roleAdmin
+	}
+	return 0
+}
+
+// roleBits folds a list of roles; false when one of them is unknown.
+func roleBits(roles []fsmpb.Role) (uint8, bool) {
+	var bits uint8
+	for _, r := range roles {
+		b := roleBit(r)
+		if b == 0 {
+			return 0, false
+		}
+		bits |= b
+	}
+	return bits, true
+}
+
+// judge judges a command's authority at the entry's clock. owner is the slot of the user that the command acts on, 0 when there
+// is none: with or_owner that user needs no role.
+func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
+	if a == nil {
+		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
+	}
+	anyOf, known := roleBits(a.AnyOf)
+	if !known || !validAddress(a.Address) || a.System != (len(a.KeyHash) == 0) {
+		return caller{}, fsmpb.Code_CODE_INVALID
+	}
+	if a.System {
+		return caller{system: true}, fsmpb.Code_CODE_OK
+	}
+	key, ok := keyHash(a.KeyHash)
+	if !ok {
+		return caller{}, fsmpb.Code_CODE_INVALID
+	}
+	slot := s.live(key)
+	if slot == 0 {
+		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
+	}
+	user := s.sessions.recs.at(slot).user
+	c := caller{user: user, roles: s.users.recs.at(user).roles}
+	if c.roles&anyOf != 0 || a.OrOwner && owner == user || anyOf == 0 && !a.OrOwner {
+		return c, fsmpb.Code_CODE_OK
+	}
+	return caller{}, fsmpb.Code_CODE_FORBIDDEN
+}
+
+// keyHash converts; false when the length is wrong.
+func keyHash(b []byte) (h session.KeyHash, ok bool) {
+	return h, len(b) == copy(h[:], b) && len(b) == len(h)
+}
+
+func sessionID(b []byte) (id session.ID, ok bool) {
+	return id, len(b) == copy(id[:], b) && len(b) == len(id)
+}
+
+func validAddress(b []byte) bool { return len(b) == 0 || len(b) == 16 }
+
+func validUserName(name string) bool { return name != "" && len(name) <= session.MaxUserNameBytes }

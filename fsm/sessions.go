@@ -1,0 +1,213 @@
+package fsm
+
+import "github.com/hydrastore/hydrastore/session"
+
+// maxSessions is far below what slots and blobs can name.
+const maxSessions = 1 << 26
+
+// sessionRec is a session as snapshots see it: plain data, 120 bytes.
+type sessionRec struct {
+	key     session.KeyHash
+	id      session.ID
+	address [16]byte // zero = unknown
+
+	seq               uint64 // 0 = free
+	number            uint64
+	createdMS         int64
+	lastUseMS         int64
+	attributesVersion uint64
+
+	user       uint32
+	attributes blobRef
+	agent      blobRef
+	policy     uint8
+}
+
+// sessionLinks are what can be computed from the records, and so is no part of a snapshot.
+type sessionLinks struct {
+	userPrev, userNext       uint32 // ring of the user's sessions in the order of creation; userNext is also the list of free slots
+	addressPrev, addressNext uint32 // ring of the address's sessions likewise
+	heapPos                  [2]uint32
+}
+
+// sessions holds the recorded sessions, with every way to find one.
+type sessions struct {
+	recs      chunked[sessionRec]
+	links     chunked[sessionLinks]
+	free      uint32
+	byKey     table
+	byID      table
+	byAddress table // the oldest session of each address
+	order     seqLog
+	lastSeq   uint64
+	n         int
+}
+
+func (s *state) findKey(h session.KeyHash) uint32 {
+	return s.sessions.byKey.find(s.hasher.random(h[:]), func(slot uint32) bool { return s.sessions.recs.at(slot).key.Equal(h) })
+}
+
+func (s *state) findID(id session.ID) uint32 {
+	return s.sessions.byID.find(s.hasher.random(id[:]), func(slot uint32) bool { return s.sessions.recs.at(slot).id == id })
+}
+
+// findAddress returns the oldest session from an address, 0 when there is none.
+func (s *state) findAddress(address [16]byte) uint32 {
+	return s.sessions.byAddress.find(s.hasher.bytes(address[:]), func(slot uint32) bool {
+		return s.sessions.recs.at(slot).address == address
+	})
+}
+
+func (s *state) mutSession(slot uint32) *sessionRec { return s.sessions.recs.mut(slot, s.shared) }
+
+// live finds the session that a key opens now: 0 when it is unknown or dead.
+func (s *state) live(h session.KeyHash) uint32 {
+	slot := s.findKey(h)
+	if slot == 0 || !s.alive(slot) {
+		return 0
+	}
+	return slot
+}
+
+// alive judges a recorded session at the replicated clock. Removal follows later and decides nothing.
+func (s *state) alive(slot uint32) bool {
+	r := s.sessions.recs.at(slot)
+	u := s.users.recs.at(r.user)
+	return !u.disabled() && !u.condemned(r.seq) && s.clock < s.policies.byIndex[r.policy].deadline(r)
+}
+
+// placeSession stores a record whose sequence number is greater than all before, and indexes it.
+func (s *state) placeSession(rec sessionRec) uint32 {
+	ss := &s.sessions
+	slot := ss.free
+	if slot != 0 {
+		ss.free = ss.links.at(slot).userNext
+	} else {
+		slot = ss.recs.grow(s.shared)
+		ss.links.grow(0)
+	}
+	*s.mutSession(slot) = rec
+	ss.byKey.insert(s.hasher.random(rec.key[:]), slot)
+	ss.byID.insert(s.hasher.random(rec.id[:]), slot)
+	ss.order.append(rec.seq, slot)
+	s.linkUser(slot, rec.user)
+	s.linkAddress(slot, rec.address)
+	p := s.policies.byIndex[rec.policy]
+	p.idle.push(slot, rec.lastUseMS)
+	p.absolute.push(slot, rec.createdMS)
+	ss.lastSeq = rec.seq
+	ss.n++
+	return slot
+}
+
+// removeSession takes a session out of everything, and its user's shell with it when it was the last one.
+func (s *state) removeSession(slot uint32) {
+	ss := &s.sessions
+	rec := *ss.recs.at(slot)
+	p := s.policies.byIndex[rec.policy]
+	p.idle.remove(slot)
+	p.absolute.remove(slot)
+	s.unlinkAddress(slot, rec.address)
+	s.unlinkUser(slot, &rec)
+	ss.order.remove(rec.seq)
+	ss.byID.remove(s.hasher.random(rec.id[:]), slot)
+	ss.byKey.remove(s.hasher.random(rec.key[:]), slot)
+	s.arena.drop(rec.attributes, s.shared)
+	s.arena.drop(rec.agent, s.shared)
+	*s.mutSession(slot) = sessionRec{}
+	*ss.links.at(slot) = sessionLinks{userNext: ss.free}
+	ss.free = slot
+	ss.n--
+	s.dropIfForgotten(rec.user)
+}
+
+// rekey lets another key open a session; the old one opens nothing any more.
+func (s *state) rekey(slot uint32, key session.KeyHash) {
+	rec := s.mutSession(slot)
+	s.sessions.byKey.remove(s.hasher.random(rec.key[:]), slot)
+	rec.key = key
+	s.sessions.byKey.insert(s.hasher.random(key[:]), slot)
+}
+
+// use records a use at the clock. Only a session judged alive may be used: a use revives nothing.
+func (s *state) use(slot uint32) {
+	rec := s.mutSession(slot)
+	if s.clock <= rec.lastUseMS {
+		return
+	}
+	rec.lastUseMS = s.clock
+	s.policies.byIndex[rec.policy].idle.later(slot, s.clock)
+}
+
+func (s *state) linkUser(slot, user uint32) {
+	u := s.users.links.at(user)
+	u.recorded++
+	if !s.users.recs.at(user).condemned(s.sessions.recs.at(slot).seq) {
+		u.living++
+	}
+	ss := &s.sessions.links
+	link := ss.at(slot)
+	if u.head == 0 {
+		u.head, link.userPrev, link.userNext = slot, slot, slot
+		return
+	}
+	head := ss.at(u.head)
+	link.userPrev, link.userNext = head.userPrev, u.head
+	ss.at(head.userPrev).userNext = slot
+	head.userPrev = slot
+}
+
+func (s *state) unlinkUser(slot uint32, rec *sessionRec) {
+	u := s.users.links.at(rec.user)
+	u.recorded--
+	if !s.users.recs.at(rec.user).condemned(rec.seq) {
+		u.living--
+	}
+	ss := &s.sessions.links
+	link := ss.at(slot)
+	if link.userNext == slot {
+		u.head = 0
+		return
+	}
+	ss.at(link.userPrev).userNext = link.userNext
+	ss.at(link.userNext).userPrev = link.userPrev
+	if u.head == slot {
+		u.head = link.userNext
+	}
+}
+
+func (s *state) linkAddress(slot uint32, address [16]byte) {
+	if address == ([16]byte{}) {
+		return
+	}
+	ss := &s.sessions.links
+	link := ss.at(slot)
+	first := s.findAddress(address)
+	if first == 0 {
+		link.addressPrev, link.addressNext = slot, slot
+		s.sessions.byAddress.insert(s.hasher.bytes(address[:]), slot)
+		return
+	}
+	head := ss.at(first)
+	link.addressPrev, link.addressNext = head.addressPrev, first
+	ss.at(head.addressPrev).addressNext = slot
+	head.addressPrev = slot
+}
+
+func (s *state) unlinkAddress(slot uint32, address [16]byte) {
+	if address == ([16]byte{}) {
+		return
+	}
+	ss := &s.sessions.links
+	link := ss.at(slot)
+	hash := s.hasher.bytes(address[:])
+	if link.addressNext == slot {
+		s.sessions.byAddress.remove(hash, slot)
+		return
+	}
+	ss.at(link.addressPrev).addressNext = link.addressNext
+	ss.at(link.addressNext).addressPrev = link.addressPrev
+	if s.findAddress(address) == slot {
+		s.sessions.byAddress.replace(hash, slot, link.addressNext)
+	}
+}

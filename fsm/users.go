@@ -1,0 +1,154 @@
+package fsm
+
+import (
+	"bytes"
+
+	"github.com/google/btree"
+)
+
+const (
+	roleUser = 1 << iota
+	roleService
+	roleAdmin
+)
+
+const (
+	userStored   = 1 << iota // an account; otherwise a shell
+	userDisabled             // opens nothing
+)
+
+// userRec is a user as snapshots see it: plain data.
+type userRec struct {
+	serial     uint64 // order of the records' making; 0 = free
+	version    uint64
+	lastNumber uint64
+	notBefore  uint64 // sessions of lower sequence number are dead,
+	exempt     uint64 // except this one; 0 = none
+	reapTurn   uint64 // position among the users whose dead sessions are to be removed; 0 = none are
+	createdMS  int64
+	name       blobRef
+	password   blobRef
+	policies   blobRef // their indexes
+	roles      uint8
+	flags      uint8
+}
+
+func (u *userRec) stored() bool   { return u.flags&userStored != 0 }
+func (u *userRec) disabled() bool { return u.flags&userDisabled != 0 }
+
+// condemned tells whether a change of the user has killed the session of this sequence number.
+func (u *userRec) condemned(seq uint64) bool { return seq < u.notBefore && seq != u.exempt }
+
+// userLinks are what can be computed from sessions and user records, and so is no part of a snapshot.
+type userLinks struct {
+	head     uint32 // the user's oldest session, in a ring in the order of creation
+	recorded uint32
+	living   uint32 // recorded and not condemned
+	nextReap uint32 // also the list of free slots
+}
+
+// users holds the user records.
+type users struct {
+	recs     chunked[userRec]
+	links    chunked[userLinks]
+	free     uint32
+	byName   table
+	accounts *btree.BTreeG[accountKey] // in the order of names
+	admins   int
+	shells   int
+	serial   uint64
+
+	// floor is where the session numbers of new records begin: no less than any number of a user that is gone.
+	floor uint64
+
+	reapHead, reapTail uint32
+	reapTurn           uint64
+	reaps              int
+}
+
+// accountKey is an account's slot, or a name to search for.
+type accountKey struct {
+	slot  uint32
+	probe []byte // of slot 0
+}
+
+const accountsDegree = 32
+
+func (s *state) initUsers() {
+	name := func(k accountKey) []byte {
+		if k.slot == 0 {
+			return k.probe
+		}
+		return s.userName(k.slot)
+	}
+	s.users.accounts = btree.NewG(accountsDegree, func(a, b accountKey) bool { return bytes.Compare(name(a), name(b)) < 0 })
+}
+
+func (s *state) userName(slot uint32) []byte { return s.arena.get(s.users.recs.at(slot).name) }
+
+// findUser returns a user's slot, 0 when there is no record.
+func (s *state) findUser(name string) uint32 {
+	return s.users.byName.find(s.hasher.bytes([]byte(name)), func(slot uint32) bool { return string(s.userName(slot)) == name })
+}
+
+func (s *state) mutUser(slot uint32) *userRec { return s.users.recs.mut(slot, s.shared) }
+
+// addUser makes a shell record with role user.
+func (s *state) addUser(name string) uint32 {
+	u := &s.users
+	u.serial++
+	return s.placeUser(userRec{serial: u.serial, lastNumber: u.floor, createdMS: s.clock, roles: roleUser}, []byte(name))
+}
+
+// placeUser stores a record and indexes it.
+func (s *state) placeUser(rec userRec, name []byte) uint32 {
+	u := &s.users
+	slot := u.free
+	if slot != 0 {
+		u.free = u.links.at(slot).nextReap
+	} else {
+		slot = u.recs.grow(s.shared)
+		u.links.grow(0)
+	}
+	rec.name = s.arena.put(name)
+	*s.mutUser(slot) = rec
+	*u.links.at(slot) = userLinks{}
+	u.byName.insert(s.hasher.bytes(name), slot)
+	s.countUser(slot, 1)
+	return slot
+}
+
+// countUser adds a record to the counters and the list of accounts, or with -1 takes it out.
+func (s *state) countUser(slot uint32, n int) {
+	rec := s.users.recs.at(slot)
+	if !rec.stored() {
+		s.users.shells += n
+		return
+	}
+	if rec.roles&roleAdmin != 0 {
+		s.users.admins += n
+	}
+	if n > 0 {
+		s.users.accounts.ReplaceOrInsert(accountKey{slot: slot})
+	} else {
+		s.users.accounts.Delete(accountKey{slot: slot})
+	}
+	for _, index := range s.arena.get(rec.policies) {
+		s.policies.byIndex[index].users += n
+	}
+}
+
+// dropIfForgotten removes a shell that has no session left. Its numbers are never given out again.
+func (s *state) dropIfForgotten(slot uint32) {
+	rec, u := s.users.recs.at(slot), &s.users
+	if rec.stored() || rec.reapTurn != 0 || u.links.at(slot).recorded != 0 {
+		return
+	}
+	s.countUser(slot, -1)
+	u.floor = max(u.floor, rec.lastNumber)
+	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)
+	s.arena.drop(rec.name, s.shared)
+	*s.mutUser(slot) = userRec{}
+	*u.links.at(slot) = userLinks{nextReap: u.free}
+	u.free = slot
+}

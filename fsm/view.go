@@ -1,0 +1,115 @@
+package fsm
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// roleSets holds the sorted roles of every combination of bits, so that no read makes one.
+type roleSets struct {
+	domain [8][]session.Role
+	proto  [8][]fsmpb.Role
+}
+
+func newRoleSets() roleSets {
+	var sets roleSets
+	for bits := range uint8(8) {
+		// In the order of the roles' names.
+		if bits&roleAdmin != 0 {
+			sets.domain[bits] = append(sets.domain[bits], session.RoleAdmin)
+			sets.proto[bits] = append(sets.proto[bits], fsmpb.Role_ROLE_ADMIN)
+		}
+		if bits&roleService != 0 {
+			sets.domain[bits] = append(sets.domain[bits], session.RoleService)
+			sets.proto[bits] = append(sets.proto[bits], fsmpb.Role_ROLE_SERVICE)
+		}
+		if bits&roleUser != 0 {
+			sets.domain[bits] = append(sets.domain[bits], session.RoleUser)
+			sets.proto[bits] = append(sets.proto[bits], fsmpb.Role_ROLE_USER)
+		}
+	}
+	return sets
+}
+
+// orZero spells "never" as it is spelled outside of this package.
+func orZero(instant int64) int64 {
+	if instant == forever {
+		return 0
+	}
+	return instant
+}
+
+// record copies a session out.
+func (s *state) record(slot uint32) Record {
+	r := s.sessions.recs.at(slot)
+	u := s.users.recs.at(r.user)
+	p := s.policies.byIndex[r.policy]
+	out := Record{
+		ID: r.id, Seq: r.seq, Number: r.number, User: string(s.arena.get(u.name)), UserVersion: u.version,
+		Roles: s.roles.domain[u.roles], Policy: p.Name, CreatedMS: r.createdMS, LastUseMS: r.lastUseMS,
+		AbsoluteEndMS: orZero(p.absoluteEnd(r.createdMS)), DeadlineMS: orZero(p.deadline(r)),
+		IdleMS: p.idleMS(), WindowMS: p.windowMS(), AttributesWrite: p.AttributesWrite,
+		AttributesVersion: r.attributesVersion, UserAgent: string(s.arena.get(r.agent)),
+		Attributes: attributesOf(s.arena.get(r.attributes)),
+	}
+	if r.address != ([16]byte{}) {
+		out.Address = netip.AddrFrom16(r.address).Unmap()
+	}
+	return out
+}
+
+// sessionAnswer is a result's payload in one allocation.
+type sessionAnswer struct {
+	payload fsmpb.Result_Session
+	state   fsmpb.SessionState
+	id      session.ID
+	address [16]byte
+}
+
+// sessionResult answers with a session. user saves copying the name when the caller has it, otherwise it is "".
+func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
+	r := s.sessions.recs.at(slot)
+	u := s.users.recs.at(r.user)
+	p := s.policies.byIndex[r.policy]
+	if user == "" {
+		user = string(s.arena.get(u.name))
+	}
+	a := &sessionAnswer{id: r.id, address: r.address}
+	st := &a.state
+	st.Id, st.Number, st.Seq, st.CreatedMs, st.LastUseMs = a.id[:], r.number, r.seq, r.createdMS, r.lastUseMS
+	st.AbsoluteEndMs, st.DeadlineMs = orZero(p.absoluteEnd(r.createdMS)), orZero(p.deadline(r))
+	st.IdleMs, st.WindowMs, st.User, st.Policy = p.idleMS(), p.windowMS(), user, p.Name
+	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[u.roles], r.attributesVersion, string(s.arena.get(r.agent))
+	st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE
+	if p.AttributesWrite == session.WriteByBearer {
+		st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
+	}
+	if r.address != ([16]byte{}) {
+		st.Address = a.address[:]
+	}
+	for _, attribute := range attributesOf(s.arena.get(r.attributes)) {
+		st.Attributes = append(st.Attributes, &fsmpb.Attribute{Name: attribute.Name, Value: attribute.Value})
+	}
+	a.payload.Session = st
+	out.Payload = &a.payload
+}
+
+// userRecord copies a user out.
+func (s *state) userRecord(slot uint32) UserRecord {
+	u := s.users.recs.at(slot)
+	out := UserRecord{
+		User: session.User{
+			Name: string(s.arena.get(u.name)), Roles: s.roles.domain[u.roles], Disabled: u.disabled(), HasPassword: u.password != 0,
+			Sessions: int(s.users.links.at(slot).living), CreatedAt: time.UnixMilli(u.createdMS).UTC(), Version: u.version,
+		},
+		PasswordHash: string(s.arena.get(u.password)),
+		Shell:        !u.stored(),
+	}
+	for _, index := range s.arena.get(u.policies) {
+		out.Policies = append(out.Policies, s.policies.byIndex[index].Name)
+	}
+	return out
+}
