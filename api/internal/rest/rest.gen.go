@@ -393,7 +393,7 @@ type Problem struct {
 	Code   ProblemCode `json:"code"`
 	Detail string      `json:"detail"`
 
-	// Field The parameter
+	// Field The parameter, header or member that is wrong.
 	Field     *string `json:"field,omitempty"`
 	RequestID string  `json:"request_id"`
 
