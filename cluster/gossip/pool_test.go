@@ -80,11 +80,34 @@ func states(p *gossip.Pool) string {
 	return strings.Join(s, ", ")
 }
 
+// member returns the member of p with the name, or none.
+func member(p *gossip.Pool, name string) gossip.Member {
+	for _, m := range p.Members() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return gossip.Member{}
+}
+
+// join makes p and to know each other: Join itself waits for p's side only.
 func join(t *testing.T, p, to *gossip.Pool) {
 	t.Helper()
 	if n, err := p.Join(bounded(t), []string{to.Addr()}); n != 1 || err != nil {
 		t.Fatalf("join: reached %d, %v", n, err)
 	}
+	name := nameOf(p)
+	until(t, to, "the joined side knows "+name, func() bool { return member(to, name).State == gossip.Alive })
+}
+
+// nameOf returns the name under which p gossips.
+func nameOf(p *gossip.Pool) string {
+	for _, m := range p.Members() {
+		if m.Addr == p.Addr() {
+			return m.Name
+		}
+	}
+	return ""
 }
 
 func TestMembersFindEachOther(t *testing.T) {
@@ -97,15 +120,15 @@ func TestMembersFindEachOther(t *testing.T) {
 	for _, p := range []*gossip.Pool{a, b, c} {
 		until(t, p, "all three are alive", func() bool { return states(p) == "a alive, b alive, c alive" })
 	}
-	got := a.Members()[1]
+	got := member(a, "b")
 	if got.Addr != b.Addr() || string(got.Meta) != "meta-b" || got.Since.IsZero() {
 		t.Errorf("b as a sees it: %+v", got)
 	}
 	if err := b.SetMeta(bounded(t), []byte("meta-b2")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, c, "c sees b's new meta data", func() bool { return string(c.Members()[1].Meta) == "meta-b2" })
-	until(t, a, "probes are answered", func() bool { return a.Members()[1].RTT > 0 })
+	until(t, c, "c sees b's new meta data", func() bool { return string(member(c, "b").Meta) == "meta-b2" })
+	until(t, a, "probes are answered", func() bool { return member(a, "b").RTT > 0 })
 	if s := a.Stats(); s.Alive != 3 || s.Left+s.Dead+s.Suspect != 0 {
 		t.Errorf("stats = %+v, want three alive", s)
 	}
@@ -122,13 +145,13 @@ func TestLeaveIsNotDeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, a, "b has left", func() bool { return states(a) == "a alive, b left" })
-	if got := string(a.Members()[1].Meta); got != "meta-b" {
+	if got := string(member(a, "b").Meta); got != "meta-b" {
 		t.Errorf("meta data of the node that left = %q, want what it had", got)
 	}
 	again := start(t, gossip.Config{Name: "b"}) // at another port
 	join(t, again, a)
 	until(t, a, "b is back at its new address", func() bool {
-		return states(a) == "a alive, b alive" && a.Members()[1].Addr == again.Addr()
+		return states(a) == "a alive, b alive" && member(a, "b").Addr == again.Addr()
 	})
 }
 
@@ -167,7 +190,7 @@ func TestLabelsNeverMerge(t *testing.T) {
 					t.Errorf("joined another cluster: reached %d, %v", n, err)
 				}
 			}
-			until(t, a, "a and b gossip", func() bool { return a.Members()[1].RTT > 0 })
+			until(t, a, "a and b gossip", func() bool { return member(a, "b").RTT > 0 })
 			if got := states(a) + "; " + states(x); got != "a alive, b alive; x alive" {
 				t.Errorf("members = %s", got)
 			}
