@@ -67,6 +67,13 @@ func (p *peers) gossiping(ids map[string]bool) {
 	}
 }
 
+// gossips reports whether gossip has id alive.
+func (p *peers) gossips(id string) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.gossip[id]
+}
+
 // lastSeen returns the newest sign of life; zero if there was none.
 func (p *peers) lastSeen(id string) time.Time {
 	p.mu.RLock()

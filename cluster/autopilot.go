@@ -190,12 +190,25 @@ func (c *Cluster) bury(ctx context.Context, id string) error {
 	return c.expel(ctx, id, false)
 }
 
-// promoter promotes as autopilot does, and lets it remove only members that have
-// been silent for Config.DeadAfter: autopilot itself would remove whatever is not
-// alive this moment.
+// promoter makes two of autopilot's rules stricter: a node is promoted only when
+// this leader has seen it stable for all of Config.PromoteAfter (autopilot lets a
+// new leader promote at once), and only members that have been silent for
+// Config.DeadAfter are removed (autopilot removes whatever is not alive now).
 type promoter struct {
 	autopilot.StablePromoter
 	c *Cluster
+}
+
+// CalculatePromotionsAndDemotions promotes the stable non-voters.
+func (p *promoter) CalculatePromotionsAndDemotions(_ *autopilot.Config, s *autopilot.State) autopilot.RaftChanges {
+	var changes autopilot.RaftChanges
+	for id, server := range s.Servers {
+		known := p.c.table.get(string(id)) != nil // a node of a half-done join waits for its record
+		if known && server.State == autopilot.RaftNonVoter && server.Health.IsStable(time.Now(), p.c.cfg.PromoteAfter) {
+			changes.Promotions = append(changes.Promotions, id)
+		}
+	}
+	return changes
 }
 
 // FilterFailedServerRemovals keeps the members that are long dead.

@@ -33,6 +33,8 @@ const (
 type birth struct {
 	c *Cluster
 
+	said []string // what this round has to tell an operator; guarded by mu
+
 	mu         sync.Mutex // held across the store of a proposal, so that only one is accepted
 	candidates []birthplace
 	known      map[string]knownPeer
@@ -61,9 +63,27 @@ func (b *birth) run(ctx context.Context) error {
 	}
 }
 
+// say adds a sentence to what this round tells an operator.
+func (b *birth) say(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.said = append(b.said, fmt.Sprintf(format, args...))
+}
+
+// tell publishes what was said in this round.
+func (b *birth) tell() {
+	b.mu.Lock()
+	said := b.said
+	b.said = nil
+	b.mu.Unlock()
+	slices.Sort(said) // answers come in any order
+	b.c.note.set("%s", strings.Join(slices.Compact(said), "; "))
+}
+
 // round asks everyone once and takes the step that the answers allow. Its error
 // is fatal: the disk did not take the identity.
 func (b *birth) round(ctx context.Context) (born bool, err error) {
+	defer b.tell()
 	answers := b.probeAll(ctx)
 	for _, a := range answers {
 		if p := fromProposal(a.GetProposal()); p.has(b.self().ID) {
@@ -75,10 +95,15 @@ func (b *birth) round(ctx context.Context) (born bool, err error) {
 	if p := b.c.ident.get().Proposal; p != nil {
 		return b.complete(ctx, p, answers)
 	}
-	if id, from, ok := b.existing(answers); ok {
-		return b.enter(ctx, id, from)
+	switch clusters := existing(answers); len(clusters) {
+	case 0:
+		return false, b.found(answers)
+	case 1:
+		return b.enter(ctx, clusters)
+	default:
+		b.say("the join addresses belong to different clusters (%s): list nodes of one cluster only", strings.Join(slices.Sorted(maps.Keys(clusters)), ", "))
+		return false, nil
 	}
-	return false, b.found(answers)
 }
 
 // complete finishes the birth that this node has agreed to, when all others say
@@ -94,7 +119,7 @@ func (b *birth) complete(ctx context.Context, p *proposedBirth, answers map[stri
 		case answered && agreed == p.ClusterID:
 			continue
 		case answered && agreed != "":
-			b.c.note.set("node %s has agreed to cluster %s and this node to %s, so neither can come to be: stop these nodes, empty their data folders and start them again", peer.ID, agreed, p.ClusterID)
+			b.say("node %s has agreed to cluster %s and this node to %s, so neither can come to be: stop these nodes, empty their data folders and start them again", peer.ID, agreed, p.ClusterID)
 			return false, nil
 		case answered:
 			b.offer(ctx, peer, p)
@@ -102,7 +127,7 @@ func (b *birth) complete(ctx context.Context, p *proposedBirth, answers map[stri
 		missing = append(missing, peer.PeerAddress)
 	}
 	if len(missing) > 0 {
-		b.c.note.set("waiting for %s to agree to cluster %s", strings.Join(missing, ", "), p.ClusterID)
+		b.say("waiting for %s to agree to cluster %s", strings.Join(missing, ", "), p.ClusterID)
 		return false, nil
 	}
 	return true, b.c.ident.update(func(id *identity) { id.ClusterID = p.ClusterID })
@@ -120,39 +145,34 @@ func (b *birth) offer(ctx context.Context, to birthplace, p *proposedBirth) {
 	}
 }
 
-// existing looks for a cluster among the answers. It takes none when there are
-// two: only an operator can know which is meant.
-func (b *birth) existing(answers map[string]*clusterpb.Probe) (id string, from *clusterpb.Peer, ok bool) {
-	found := map[string]*clusterpb.Peer{}
+// existing returns the clusters that the answers name, each with one of its
+// nodes.
+func existing(answers map[string]*clusterpb.Probe) map[string]*clusterpb.Peer {
+	clusters := map[string]*clusterpb.Peer{}
 	for _, node := range slices.Sorted(maps.Keys(answers)) {
 		if a := answers[node]; a.GetClusterId() != "" {
-			found[a.GetClusterId()] = a.GetPeer()
+			clusters[a.GetClusterId()] = a.GetPeer()
 		}
 	}
-	if len(found) > 1 {
-		b.c.note.set("the join addresses belong to different clusters (%s): list nodes of one cluster only", strings.Join(slices.Sorted(maps.Keys(found)), ", "))
-		return "", nil, false
-	}
-	for id, from := range found {
-		return id, from, true
-	}
-	return "", nil, false
+	return clusters
 }
 
-// enter asks an existing cluster to let this node in.
-func (b *birth) enter(ctx context.Context, clusterID string, from *clusterpb.Peer) (bool, error) {
+// enter asks the one cluster that exists to let this node in.
+func (b *birth) enter(ctx context.Context, clusters map[string]*clusterpb.Peer) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	var a clusterpb.Announced
-	err := b.c.ask(ctx, link.Peer{Addr: from.GetPeerAddress(), NodeID: from.GetId()}, link.PurposeBirth, methodAnnounce, b.c.announcement(), &a)
-	if err == nil && a.GetClusterId() != clusterID {
-		err = newError(CodeConflict, "it answered for cluster %s", a.GetClusterId())
+	for clusterID, from := range clusters {
+		var a clusterpb.Announced
+		err := b.c.ask(ctx, link.Peer{Addr: from.GetPeerAddress(), NodeID: from.GetId()}, link.PurposeBirth, methodAnnounce, b.c.announcement(), &a)
+		if err == nil && a.GetClusterId() != clusterID {
+			err = newError(CodeConflict, "it answered for cluster %s", a.GetClusterId())
+		}
+		if err == nil {
+			return true, b.c.ident.update(func(id *identity) { id.ClusterID = clusterID })
+		}
+		b.say("cluster %s at %s did not let this node in: %v", clusterID, from.GetPeerAddress(), err)
 	}
-	if err != nil {
-		b.c.note.set("cluster %s at %s did not let this node in: %v", clusterID, from.GetPeerAddress(), err)
-		return false, nil
-	}
-	return true, b.c.ident.update(func(id *identity) { id.ClusterID = clusterID })
+	return false, nil
 }
 
 // found proposes a cluster if this node is the one to do so.
@@ -164,18 +184,18 @@ func (b *birth) found(answers map[string]*clusterpb.Probe) error {
 	b.mu.Unlock()
 	switch {
 	case expect == 0:
-		b.c.note.set("waiting for a cluster to join at %s", strings.Join(b.c.cfg.Join, ", "))
+		b.say("waiting for a cluster to join at %s", strings.Join(b.c.cfg.Join, ", "))
 		return nil
 	case len(list) < expect:
-		b.c.note.set("waiting for %d nodes to found a cluster, %d are here", expect, len(list))
+		b.say("waiting for %d nodes to found a cluster, %d are here", expect, len(list))
 		return nil
 	case list[0].ID != b.self().ID:
-		b.c.note.set("waiting for node %s to propose a cluster", list[0].ID)
+		b.say("waiting for node %s to propose a cluster", list[0].ID)
 		return nil
 	}
 	for _, peer := range list[1:] {
 		if !slices.Equal(fromPeers(answers[peer.ID].GetCandidates()), list) {
-			b.c.note.set("waiting for node %s to see the same %d nodes", peer.ID, expect)
+			b.say("waiting for node %s to see the same %d nodes", peer.ID, expect)
 			return nil
 		}
 	}
@@ -266,7 +286,7 @@ func (b *birth) probe(ctx context.Context, addr string) (*clusterpb.Probe, error
 		return nil, err
 	}
 	if a.GetClusterName() != b.c.cfg.ClusterName {
-		b.c.note.set("the node at %s belongs to a cluster named %q, this one to %q: correct the join list or the name", addr, a.GetClusterName(), b.c.cfg.ClusterName)
+		b.say("the node at %s belongs to a cluster named %q, this one to %q: correct the join list or the name", addr, a.GetClusterName(), b.c.cfg.ClusterName)
 		return nil, errors.New("cluster name differs")
 	}
 	b.hear(a)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
+	"github.com/hydrastore/hydrastore/cluster/gossip"
 	"github.com/hydrastore/hydrastore/cluster/link"
 	"github.com/hydrastore/hydrastore/cluster/storage"
 	"github.com/hydrastore/hydrastore/cluster/transport"
@@ -41,11 +42,11 @@ type Cluster struct {
 	birth      *birth
 	pilot      *pilot
 
-	raft      atomic.Pointer[raft.Raft] // nil before birth
-	transport *transport.Transport      // set with raft
-	reports   *transport.Notifications  // set with raft
-	gossip    atomic.Pointer[gossiper]  // nil before birth
-	born      chan struct{}             // closed when raft is set
+	raft      atomic.Pointer[raft.Raft]   // nil before birth
+	transport *transport.Transport        // set with raft
+	reports   *transport.Notifications    // set with raft
+	gossip    atomic.Pointer[gossip.Pool] // nil before birth
+	born      chan struct{}               // closed when raft is set
 
 	proposals     gate          // futures that are waited for
 	changes       chan struct{} // held by who changes the membership

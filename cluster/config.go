@@ -192,6 +192,11 @@ func (c Config) Validate() error {
 	if c.LogStore != storage.LogStoreBoltDB && c.LogStore != storage.LogStoreWAL {
 		bad("log store %q: must be %s or %s", c.LogStore, storage.LogStoreBoltDB, storage.LogStoreWAL)
 	}
+	for i, key := range c.GossipKeys {
+		if n := len(key); n != 16 && n != 24 && n != 32 {
+			bad("gossip key %d: %d bytes, must be 16, 24 or 32", i+1, n)
+		}
+	}
 	c.validateAddresses(bad)
 	c.validateTimes(bad)
 	return errors.Join(errs...)

@@ -140,6 +140,7 @@ func testConfig(t *testing.T) cluster.Config {
 	cfg.PeerListen, cfg.GossipListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.ElectionTimeout = electionTimeout
 	cfg.PromoteAfter = time.Second
+	cfg.TrailingBytes = 1 // as little as the store allows: followers that were away get a snapshot
 	cfg.APIAddress = "127.0.0.1:8700"
 	cfg.FormatLevel = 1
 	cfg.Logger = testLogger(t)

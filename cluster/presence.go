@@ -36,28 +36,44 @@ func (c *Cluster) keepPresent(ctx context.Context) {
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
 	for {
-		if c.table.isRemoved(c.NodeID()) {
+		_, changed := c.Leadership()
+		present, removed := c.present(ctx)
+		if removed {
 			c.becomeRemoved()
 			return
 		}
-		if !c.isPresent() {
-			err := c.announce(ctx)
-			switch {
-			case errors.Is(err, ErrRemoved):
-				c.becomeRemoved()
-				return
-			case err != nil && ctx.Err() == nil:
-				c.note.set("the cluster does not know this node by its present name and addresses yet: %v", err)
-			case err == nil:
-				c.note.clear()
-			}
+		if present {
+			changed = nil // a new leader knows what the last one knew
 		}
 		select {
+		case <-changed:
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// present announces this node if that is needed, and reports whether the cluster
+// knows it now, or has removed it.
+func (c *Cluster) present(ctx context.Context) (present, removed bool) {
+	if c.table.isRemoved(c.NodeID()) {
+		return false, true
+	}
+	if c.isPresent() {
+		c.note.clear()
+		return true, false
+	}
+	err := c.announce(ctx)
+	switch {
+	case err == nil:
+		return true, false
+	case errors.Is(err, ErrRemoved):
+		return false, true
+	case ctx.Err() == nil:
+		c.note.set("the cluster does not know this node by its present name and addresses yet: %v", err)
+	}
+	return false, false
 }
 
 // isPresent reports whether the cluster knows this node as it is, and the leader

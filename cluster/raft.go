@@ -49,11 +49,15 @@ func (c *Cluster) startRaft() error {
 		return fmt.Errorf("start Raft: %w", err)
 	}
 	c.raft.Store(r)
+	if err := c.startGossip(); err != nil {
+		return err // Shutdown stops Raft
+	}
 	close(c.born)
 	c.goBackground(c.watchLeadership)
 	c.goBackground(c.keepPresent)
 	c.goBackground(c.keepSnapshots)
 	c.goBackground(c.keepGossip)
+	c.goBackground(c.keepTogether)
 	c.goBackground(c.awaitRetirement)
 	return nil
 }

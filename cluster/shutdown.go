@@ -53,9 +53,7 @@ func (c *Cluster) resign(ctx context.Context) {
 // close stops everything, in the order in which one needs the other.
 func (c *Cluster) close(ctx context.Context) error {
 	c.cancel()
-	if g := c.gossip.Load(); g != nil {
-		g.leave(ctx)
-	}
+	err := c.leaveGossip(ctx)
 	wait(c.proposals.close(), drainTimeout)
 	stopped := make(chan struct{})
 	go func() {
@@ -63,11 +61,8 @@ func (c *Cluster) close(ctx context.Context) error {
 		close(stopped)
 	}()
 	wait(stopped, drainTimeout)
-	err := c.stopRaft()
+	err = errors.Join(err, c.stopRaft())
 	wait(stopped, drainTimeout)
-	if g := c.gossip.Load(); g != nil {
-		err = errors.Join(err, g.close())
-	}
 	c.applied.close()
 	return errors.Join(err, c.closeStores())
 }
@@ -100,8 +95,8 @@ func (c *Cluster) awaitRetirement(ctx context.Context) {
 	if err := c.stopRaft(); err != nil {
 		c.log.Error("Raft was not stopped after the removal of this node", "error", err)
 	}
-	if g := c.gossip.Load(); g != nil {
-		g.leave(ctx)
+	if err := c.leaveGossip(ctx); err != nil {
+		c.log.Error("gossip was not stopped after the removal of this node", "error", err)
 	}
 }
 

@@ -1,0 +1,376 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/cluster"
+)
+
+// consistent waits until all nodes have applied v and then compares their states.
+func consistent(t *testing.T, v uint64, nodes ...*node) {
+	t.Helper()
+	eventually(t, "the last write everywhere", func() bool {
+		for _, n := range nodes {
+			if n.sm.last() != v {
+				return false
+			}
+		}
+		return true
+	})
+	for _, n := range nodes[1:] {
+		if got, want := n.sm.len(), nodes[0].sm.len(); got != want {
+			t.Errorf("node %s has %d values, %s has %d", n.NodeID(), got, nodes[0].NodeID(), want)
+		}
+	}
+}
+
+func TestRestartOfAll(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	id, first := nodes[0].ClusterID(), nodes[0].NodeID()
+	write(t, 1, nodes...)
+	write(t, 2, nodes...)
+	epoch := leaderOf(t, nodes...).Status().Epoch
+	for _, n := range nodes {
+		n.kill()
+	}
+	for _, n := range nodes {
+		n.reopen()
+		n.start()
+	}
+	write(t, 3, nodes...)
+	consistent(t, 3, nodes...)
+	if got := nodes[0].sm.len(); got != 3 {
+		t.Errorf("%d values after the restart, want 3", got)
+	}
+	if nodes[0].ClusterID() != id || nodes[0].NodeID() != first {
+		t.Errorf("ids changed: cluster %s to %s, node %s to %s", id, nodes[0].ClusterID(), first, nodes[0].NodeID())
+	}
+	if got := nodes[0].Incarnation(); got != 2 {
+		t.Errorf("incarnation %d after the second start, want 2", got)
+	}
+	if got := leaderOf(t, nodes...).Status().Epoch; got <= epoch {
+		t.Errorf("epoch %d after the restart, want more than %d", got, epoch)
+	}
+}
+
+func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	write(t, 1, nodes...)
+	old := leaderOf(t, nodes...)
+	rest := others(nodes, old)
+	_, changed := rest[0].Leadership()
+	old.kill()
+	write(t, 2, rest...)
+	consistent(t, 2, rest...)
+	select {
+	case <-changed:
+	case <-time.After(patience):
+		t.Error("the change of leadership was not announced")
+	}
+	old.reopen()
+	old.start()
+	write(t, 3, nodes...)
+	consistent(t, 3, nodes...)
+}
+
+func TestFourthNodeJoinsIsPromotedAndRemoved(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	write(t, 1, nodes...)
+	cfg := testConfig(t)
+	cfg.Name, cfg.BootstrapExpect = "n4", 0
+	for _, n := range nodes {
+		cfg.Join = append(cfg.Join, n.PeerAddress())
+	}
+	fourth := open(t, nil, cfg).start()
+	eventually(t, "the fourth node a voter", func() bool { return fourth.Status().Voter })
+	all := append(nodes, fourth)
+	settled(t, all...)
+	write(t, 2, all...)
+	consistent(t, 2, all...)
+
+	asked := others(nodes, leaderOf(t, all...))[0]
+	if err := asked.RemoveMember(t.Context(), fourth.NodeID()); err != nil {
+		t.Fatalf("remove: %v", err)
+	}
+	eventually(t, "the fourth node says that it is removed", func() bool {
+		return fourth.Status().State == cluster.StateRemoved
+	})
+	eventually(t, "three members", func() bool { return len(asked.Members()) == 3 })
+	if err := asked.RemoveMember(t.Context(), fourth.NodeID()); err != nil {
+		t.Errorf("removed again: %v, want nil", err)
+	}
+	write(t, 3, nodes...)
+	consistent(t, 3, nodes...)
+	if fourth.sm.has(3) {
+		t.Error("the removed node still gets entries")
+	}
+
+	fourth.kill()
+	fourth.reopen()
+	fourth.start()
+	if s := fourth.Status(); s.State != cluster.StateRemoved || s.Note == "" {
+		t.Errorf("after a restart the removed node is %q with note %q", s.State, s.Note)
+	}
+}
+
+func TestRemovalKeepsQuorumAndMinimum(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	leader := leaderOf(t, nodes...)
+	rest := others(nodes, leader)
+	if err := leader.RemoveMember(t.Context(), rest[0].NodeID()); !errors.Is(err, cluster.ErrQuorum) {
+		t.Errorf("removal of a living member below bootstrap_expect: %v, want ErrQuorum", err)
+	}
+	if err := rest[1].RemoveMember(t.Context(), "nobody"); !errors.Is(err, cluster.ErrUnknownNode) {
+		t.Errorf("removal of nobody: %v, want ErrUnknownNode", err)
+	}
+	dead := rest[0].NodeID()
+	rest[0].kill()
+	if err := rest[1].RemoveMember(t.Context(), dead); err != nil {
+		t.Errorf("removal of a dead member: %v", err)
+	}
+	eventually(t, "two members", func() bool { return len(leader.Members()) == 2 })
+	if err := leader.RemoveMember(t.Context(), rest[1].NodeID()); !errors.Is(err, cluster.ErrQuorum) {
+		t.Errorf("removal of a living member: %v, want ErrQuorum", err)
+	}
+}
+
+func TestWipedNodeComesBackUnderNewID(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	write(t, 1, nodes...)
+	leader := leaderOf(t, nodes...)
+	wiped := others(nodes, leader)[0]
+	old := wiped.NodeID()
+	wiped.kill()
+	wiped.cfg.Dir = t.TempDir()
+	wiped.reopen()
+	wiped.start()
+	if wiped.NodeID() == old {
+		t.Fatal("the wiped node has its old id")
+	}
+	eventually(t, "the new id a voter, the old one gone", func() bool {
+		s := leader.Status()
+		if len(s.Members) != 3 {
+			return false
+		}
+		for _, m := range s.Members {
+			if m.ID == old || m.Suffrage != cluster.Voter {
+				return false
+			}
+		}
+		return true
+	})
+	write(t, 2, nodes...)
+	consistent(t, 2, nodes...)
+}
+
+func TestLogWithoutIdentityAndIdentityWithoutLogAreRefused(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	n := open(t, nil, cfg).start()
+	write(t, 1, n)
+	n.kill()
+
+	identity := filepath.Join(cfg.Dir, "identity.json")
+	raw, err := os.ReadFile(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(identity); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.Open(n.cfg, new(register)); !errors.Is(err, cluster.ErrInvalid) {
+		t.Errorf("open with a log and no identity: %v, want ErrInvalid", err)
+	}
+	other := n.cfg
+	other.Dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(other.Dir, "identity.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.Open(other, new(register)); !errors.Is(err, cluster.ErrInvalid) {
+		t.Errorf("open with an identity whose log is gone: %v, want ErrInvalid", err)
+	}
+}
+
+func TestLaggingFollowerGetsSnapshot(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	write(t, 1, nodes...)
+	leader := leaderOf(t, nodes...)
+	late := others(nodes, leader)[0]
+	late.kill()
+	rest := others(nodes, late)
+	var p *cluster.Proposal
+	for v := uint64(2); v < 400; v++ { // more than the trailing log holds
+		p = leader.Propose(number(v))
+	}
+	<-p.Done()
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range rest {
+		if err := n.Snapshot(t.Context()); err != nil {
+			t.Fatalf("snapshot: %v", err)
+		}
+	}
+	late.reopen()
+	late.start()
+	write(t, 1000, nodes...)
+	consistent(t, 1000, nodes...)
+	if s := late.Status(); s.SnapshotIndex == 0 {
+		t.Error("the late node caught up without a snapshot: the test shows nothing")
+	}
+	if got, want := len(late.Members()), 3; got != want {
+		t.Errorf("the late node knows %d members, want %d", got, want)
+	}
+	late.kill()
+	late.reopen()
+	late.start()
+	consistent(t, 1000, nodes...)
+}
+
+func TestMinorityLeaderCannotWriteOrRead(t *testing.T) {
+	t.Parallel()
+	net := newNetwork()
+	nodes := born(t, net)
+	write(t, 1, nodes...)
+	old := leaderOf(t, nodes...)
+	rest := others(nodes, old)
+	net.part([]*node{old}, rest)
+	lost := old.Propose(number(99))
+	write(t, 2, rest...)
+	<-lost.Done()
+	if err := lost.Err(); !errors.Is(err, cluster.ErrOutcomeUnknown) && !errors.Is(err, cluster.ErrNotLeader) {
+		t.Errorf("write at the cut off leader: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), electionTimeout)
+	defer cancel()
+	if index, _, err := old.ReadIndex(ctx); err == nil {
+		t.Errorf("the cut off leader gave the read index %d", index)
+	}
+	net.heal(nil)
+	write(t, 3, nodes...)
+	consistent(t, 3, nodes...)
+	if old.sm.has(99) {
+		t.Error("the write of the cut off leader came to be although another leader wrote in its place")
+	}
+}
+
+func TestShutdownHandsOver(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	old := leaderOf(t, nodes...)
+	rest := others(nodes, old)
+	epoch, _ := old.Leading()
+	if err := old.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Shutdown(t.Context()); err != nil {
+		t.Fatalf("second shutdown: %v", err)
+	}
+	old.dead = true
+	if got := old.Term(); got <= epoch {
+		t.Errorf("the leader of epoch %d ended without having heard of a successor", epoch)
+	}
+	write(t, 1, rest...)
+	if err := old.Propose(number(2)).Err(); !errors.Is(err, cluster.ErrNotLeader) {
+		t.Errorf("proposal at a closed node: %v, want ErrNotLeader", err)
+	}
+}
+
+func TestTransferAtAnyNode(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	leader := leaderOf(t, nodes...)
+	rest := others(nodes, leader)
+	if err := rest[0].TransferLeadership(t.Context(), rest[1].NodeID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the chosen node leads", func() bool {
+		_, ok := rest[1].Leading()
+		return ok
+	})
+	if err := leader.TransferLeadership(t.Context(), "nobody"); !errors.Is(err, cluster.ErrUnknownNode) {
+		t.Errorf("transfer to nobody: %v, want ErrUnknownNode", err)
+	}
+}
+
+func TestLeaderRemovesItself(t *testing.T) {
+	t.Parallel()
+	nodes := several(t, nil, 4)
+	for i := range nodes {
+		nodes[i].cfg.BootstrapExpect = 4
+	}
+	for _, n := range nodes {
+		n.start()
+	}
+	leader := leaderOf(t, nodes...)
+	dying := others(nodes, leader)
+	// Four were expected, so only a dead one may go; then the leader may not.
+	if err := leader.RemoveMember(t.Context(), leader.NodeID()); !errors.Is(err, cluster.ErrQuorum) {
+		t.Errorf("the leader removes itself below the minimum: %v, want ErrQuorum", err)
+	}
+	write(t, 1, append(dying, leader)...)
+}
+
+func TestNodeAtNewAddress(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	moved := others(nodes, leaderOf(t, nodes...))[0]
+	id := moved.NodeID()
+	moved.kill()
+	moved.cfg.PeerListen = freeAddress(t)
+	moved.reopen()
+	moved.start()
+	eventually(t, "the new address in the configuration", func() bool {
+		for _, m := range leaderOf(t, nodes...).Members() {
+			if m.ID == id && m.PeerAddress == moved.PeerAddress() && m.Suffrage == cluster.Voter {
+				return true
+			}
+		}
+		return false
+	})
+	write(t, 1, nodes...)
+	consistent(t, 1, nodes...)
+}
+
+func TestAllNodesAtNewAddresses(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, newNetwork())
+	write(t, 1, nodes...)
+	var addrs []string
+	for _, n := range nodes {
+		n.kill()
+		n.cfg.PeerListen = freeAddress(t)
+		addrs = append(addrs, n.cfg.PeerListen)
+	}
+	for _, n := range nodes {
+		n.cfg.Join = addrs
+		n.reopen()
+		n.start()
+	}
+	write(t, 2, nodes...)
+	consistent(t, 2, nodes...)
+}
+
+func TestInvitedNodeJoins(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	cfg := testConfig(t)
+	cfg.Name, cfg.BootstrapExpect = "guest", 0
+	cfg.Join = []string{freeAddress(t)} // nobody is there
+	guest := open(t, nil, cfg).start()
+	if err := nodes[0].Join(t.Context(), guest.PeerAddress()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the guest knows its cluster", func() bool { return guest.ClusterID() == nodes[0].ClusterID() })
+}
