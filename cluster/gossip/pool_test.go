@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,23 @@ import (
 	"github.com/hydrastore/hydrastore/cluster/gossip"
 )
 
-// TestMain fails the package when a goroutine outlives the pools that the tests shut down.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails the package when a goroutine outlives the pools that the tests shut down. memberlist ends the probe that is under
+// way first, which takes as long as a probe may.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	limit := time.Now().Add(waitLimit)
+	for code == 0 {
+		err := goleak.Find()
+		if err == nil {
+			break
+		}
+		if time.Now().After(limit) {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // waitLimit bounds every wait for a fact.
 const waitLimit = 20 * time.Second
