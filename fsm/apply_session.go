@@ -162,7 +162,8 @@ func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
 	u := s.mutUser(l.user)
 	u.lastNumber++
 	rec := sessionRec{
-		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, createdMS: s.clock, lastUseMS: s.clock,
+		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, lastUseMS: s.clock,
+		createdMS:         s.policies.byIndex[l.policy].birth(s.clock),
 		attributesVersion: s.index, user: l.user, policy: l.policy,
 		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)),
 	}

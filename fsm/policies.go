@@ -30,7 +30,8 @@ type policy struct {
 
 	// steps are the shorter lifetimes of sessions created earlier, oldest first, lifetimes ascending: an end
 	// may come nearer, never further.
-	steps []lifetimeStep
+	steps  []lifetimeStep
+	bornMS int64 // the latest creation under this policy
 
 	idle     deadlineHeap // by last use
 	absolute deadlineHeap // by creation
@@ -97,7 +98,7 @@ func (p *policy) deadline(r *sessionRec) int64 {
 func (p *policy) change(n session.Policy, clock int64) bool {
 	next := policy{}
 	next.setTimers(n)
-	if !p.changeLifetime(next.lifetime, clock) {
+	if !p.changeLifetime(next.lifetime) {
 		return false
 	}
 	p.changeSpan(next.span, clock)
@@ -121,7 +122,8 @@ func (p *policy) changeSpan(span, clock int64) {
 	p.lapsedUse = max(p.lapsedUse, clock-p.span)
 }
 
-func (p *policy) changeLifetime(lifetime, clock int64) bool {
+// changeLifetime keeps the shorter lifetimes that sessions have had since they were created.
+func (p *policy) changeLifetime(lifetime int64) bool {
 	steps := p.steps
 	_, oldest, any := p.absolute.min()
 	for len(steps) > 0 && (!any || steps[0].throughMS < oldest) {
@@ -130,15 +132,25 @@ func (p *policy) changeLifetime(lifetime, clock int64) bool {
 	for len(steps) > 0 && steps[len(steps)-1].lifetime >= lifetime {
 		steps = steps[:len(steps)-1]
 	}
-	covered := len(steps) > 0 && steps[len(steps)-1].throughMS >= clock
+	steps = slices.Clone(steps)
+	covered := len(steps) > 0 && steps[len(steps)-1].throughMS >= p.bornMS
 	if lifetime > p.lifetime && any && !covered {
 		if len(steps) == maxLifetimeSteps {
 			return false
 		}
-		steps = append(slices.Clone(steps), lifetimeStep{throughMS: clock, lifetime: p.lifetime})
+		steps = append(steps, lifetimeStep{throughMS: p.bornMS, lifetime: p.lifetime})
 	}
-	p.steps = slices.Clone(steps)
+	p.steps = steps
 	return true
+}
+
+// birth gives a new session's instant of creation: the clock, or the next millisecond that is not an earlier lifetime's.
+func (p *policy) birth(clock int64) int64 {
+	if n := len(p.steps); n > 0 {
+		clock = max(clock, p.steps[n-1].throughMS+1)
+	}
+	p.bornMS = max(p.bornMS, clock)
+	return clock
 }
 
 func (p *policy) idleMS() int64   { return p.IdleTimeout.Milliseconds() }

@@ -1,0 +1,238 @@
+package fsm_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+)
+
+// history draws random commands from a small world, so that they often meet: the same users, policies, keys, requests.
+type history struct {
+	*rand.Rand
+	made int // keys and ids given out
+	last uint64
+}
+
+func newHistory(seed uint64) *history { return &history{Rand: rand.New(rand.NewPCG(seed, 1))} }
+
+var (
+	historyUsers    = []string{"ann", "bob", "cid", "dora", "émile", "frank"}
+	historyPolicies = []string{"default", "short", "long", "bearer"}
+)
+
+func pick[T any](h *history, from []T) T { return from[h.IntN(len(from))] }
+
+func (h *history) chance(percent int) bool { return h.IntN(100) < percent }
+
+// known is the number of a key that was given out, rather a late one; its session may have ended.
+func (h *history) known() int {
+	if h.chance(50) {
+		return max(0, h.made-1-h.IntN(10))
+	}
+	return h.IntN(h.made + 2)
+}
+
+func (h *history) address() []byte {
+	switch h.IntN(10) {
+	case 0:
+		return []byte{1, 2, 3} // malformed
+	case 1, 2, 3:
+		return nil
+	}
+	a := netip.AddrFrom4([4]byte{10, 0, 0, byte(h.IntN(4))}).As16()
+	return a[:]
+}
+
+func (h *history) authority() *fsmpb.Authority {
+	switch h.IntN(10) {
+	case 0:
+		return nil
+	case 1:
+		return &fsmpb.Authority{KeyHash: []byte("short")}
+	case 2, 3:
+		a := authority(h.known())
+		a.OrOwner = h.chance(50)
+		for _, r := range []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN, 9} {
+			if h.IntN(6) == 0 {
+				a.AnyOf = append(a.AnyOf, r)
+			}
+		}
+		return a
+	}
+	return system()
+}
+
+// advance is how far the leader's clock moves to the next entry.
+func (h *history) advance() int64 {
+	switch h.IntN(10) {
+	case 0, 1, 2:
+		return 0
+	case 3:
+		return -500
+	case 4:
+		return int64(h.IntN(20_000))
+	}
+	return int64(h.IntN(300))
+}
+
+func (h *history) entry() []*fsmpb.Command {
+	commands := make([]*fsmpb.Command, h.IntN(9))
+	for i := range commands {
+		commands[i] = h.command()
+	}
+	return commands
+}
+
+func (h *history) command() *fsmpb.Command {
+	switch n := h.IntN(100); {
+	case n < 38:
+		return create(h.create())
+	case n < 54:
+		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
+			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority()}}}
+	case n < 66:
+		return patch(h.patch())
+	case n < 72:
+		return h.revoke()
+	case n < 76:
+		c := &fsmpb.RevokeSessions{Authority: h.authority()}
+		for range h.IntN(5) {
+			c.Ids = append(c.Ids, bytesOf(idOf(h.known())))
+		}
+		return revokeMany(c)
+	case n < 80:
+		c := &fsmpb.RevokeUserSessions{User: pick(h, historyUsers), Authority: h.authority()}
+		if h.chance(50) {
+			c.ExceptId = bytesOf(idOf(h.known()))
+		}
+		return revokeUser(c)
+	case n < 90:
+		return putUser(h.putUser())
+	case n < 93:
+		return deleteUser(&fsmpb.DeleteUser{Name: pick(h, historyUsers), Authority: h.authority(), ExpectedVersion: h.version()})
+	case n < 97:
+		return putPolicy(h.putPolicy())
+	case n < 98:
+		return deletePolicy(&fsmpb.DeletePolicy{Name: pick(h, historyPolicies), Authority: h.authority(), ExpectedVersion: h.version()})
+	case n < 99:
+		return &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: uint32(h.IntN(2))}}}
+	}
+	return &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}}
+}
+
+func (h *history) optionalAuthority() *fsmpb.Authority {
+	if h.chance(70) {
+		return nil
+	}
+	return h.authority()
+}
+
+// version is a user's or policy's version that may be current: the test tells which was given last.
+func (h *history) version() *uint64 {
+	switch h.IntN(8) {
+	case 0:
+		return ptr(h.last)
+	case 1:
+		return ptr(uint64(h.IntN(5)))
+	}
+	return nil
+}
+
+func (h *history) create() *fsmpb.CreateSession {
+	n := h.made
+	if h.chance(4) {
+		n = h.known()
+	} else {
+		h.made++
+	}
+	c := vouched(n, pick(h, historyUsers))
+	c.Address = h.address()
+	if h.chance(20) {
+		c.Authority = h.authority()
+	}
+	if h.chance(25) {
+		c.Vouched, c.Authority, c.UserVersion = false, nil, h.last
+	}
+	if h.chance(40) {
+		c.Policy = pick(h, append(historyPolicies, "missing"))
+	}
+	if h.chance(30) {
+		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
+	}
+	for range h.IntN(3) {
+		c.Attributes = append(c.Attributes, &fsmpb.Attribute{Name: pick(h, []string{"a", "b", "c"}), Value: h.value()})
+	}
+	if h.chance(40) {
+		c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(-1 - h.IntN(6))), BodyHash: bytesOf(keyOf(-100 - h.IntN(2)))}
+	}
+	return c
+}
+
+func (h *history) value() []byte { return []byte(fmt.Sprintf("%d", h.IntN(1<<h.IntN(40)))) }
+
+func (h *history) patch() *fsmpb.PatchAttributes {
+	c := &fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.authority()}
+	if h.chance(20) {
+		c.IfVersion = ptr(h.last)
+	}
+	for range h.IntN(4) {
+		change := &fsmpb.AttributeChange{Name: pick(h, []string{"a", "b", "c", "d"})}
+		if change.Delete = h.chance(30); !change.Delete {
+			change.Value = h.value()
+		}
+		c.Changes = append(c.Changes, change)
+	}
+	return c
+}
+
+func (h *history) revoke() *fsmpb.Command {
+	c := &fsmpb.RevokeSession{Authority: h.authority()}
+	if h.chance(50) {
+		c.KeyHash, c.Authority = bytesOf(keyOf(h.known())), h.optionalAuthority()
+	} else {
+		c.Id = bytesOf(idOf(h.known()))
+	}
+	return revoke(c)
+}
+
+func (h *history) putUser() *fsmpb.PutUser {
+	c := &fsmpb.PutUser{
+		Name: pick(h, historyUsers), Mode: fsmpb.PutUser_Mode(h.IntN(4)), Authority: h.authority(), ExpectedVersion: h.version(),
+	}
+	if h.chance(40) {
+		c.PasswordHash = ptr(fmt.Sprintf("hash-%d", h.IntN(3)))
+	}
+	if h.chance(40) {
+		c.Roles = &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role(1 + h.IntN(3))}}
+	}
+	if h.chance(30) {
+		c.Policies = &fsmpb.NameList{}
+		for range h.IntN(3) {
+			c.Policies.Names = append(c.Policies.Names, pick(h, historyPolicies))
+		}
+	}
+	if h.chance(20) {
+		c.Disabled = ptr(h.chance(50))
+	}
+	if h.chance(30) {
+		c.ExceptId = bytesOf(idOf(h.known()))
+	}
+	return c
+}
+
+func (h *history) putPolicy() *fsmpb.PutPolicy {
+	idle, absolute := int64(h.IntN(8))*1000, int64(h.IntN(6))*4000
+	c := timers(pick(h, historyPolicies), idle, absolute, int64(h.IntN(4))*100-1)
+	c.AttributesWrite = fsmpb.AttributesWriter(1 + h.IntN(2))
+	c.Mode = fsmpb.PutPolicy_Mode(h.IntN(4))
+	c.Authority, c.ExpectedVersion = h.authority(), h.version()
+	if h.chance(30) {
+		c.IdleMs = nil
+	}
+	if h.chance(30) {
+		c.AbsoluteMs = nil
+	}
+	return c
+}

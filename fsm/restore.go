@@ -1,0 +1,283 @@
+package fsm
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Restore replaces the state by that of a snapshot, which it reads up to its end and no further. It builds the new state
+// first, with bounded memory beside it: on an error the old state stays.
+func (m *Machine) Restore(r io.Reader) error {
+	b := &builder{s: emptyState(m.seed)}
+	if err := b.read(r); err != nil {
+		return fmt.Errorf("restore state: %w", err)
+	}
+	m.locked(func() { m.state = b.s })
+	return nil
+}
+
+// builder makes a state of a snapshot. It trusts checksums for damage and nothing for meaning: a record that no log could
+// have made is an error.
+type builder struct {
+	s     *state
+	users uint32 // their slots are 1 to this, in the order of the snapshot
+
+	userSerial, idempotencySerial uint64 // the last one read
+	lastSeq                       uint64 // of meta
+	lastPolicy                    string
+	reaps                         []uint32
+}
+
+var errImpossible = errors.New("a record is not possible")
+
+func (b *builder) read(r io.Reader) error {
+	blocks, err := newBlockReader(r)
+	if err != nil {
+		return err
+	}
+	for {
+		kind, payload, err := blocks.next()
+		if err != nil {
+			return err
+		}
+		if kind == blockTrailer {
+			return b.finish()
+		}
+		if kind > blockMeta && blocks.counts[blockMeta-1] != 1 {
+			return errors.New("snapshot is damaged: it has no beginning")
+		}
+		f := fields{b: payload}
+		for len(f.b) > 0 {
+			if !b.record(kind, &f) || f.short {
+				return fmt.Errorf("snapshot is damaged: record %d of kind %d: %w", blocks.counts[kind-1]+1, kind, errImpossible)
+			}
+			blocks.counts[kind-1]++
+		}
+	}
+}
+
+func (b *builder) record(kind blockKind, f *fields) bool {
+	switch kind {
+	case blockMeta:
+		return b.meta(f)
+	case blockPolicies:
+		return b.policy(f)
+	case blockUsers:
+		return b.user(f)
+	case blockSessions:
+		return b.session(f)
+	case blockIdempotency:
+		return b.idempotency(f)
+	}
+	return false
+}
+
+func (b *builder) meta(f *fields) bool {
+	s := b.s
+	if s.level != 0 {
+		return false // a second one
+	}
+	s.index, s.clock = f.uint(), f.instant()
+	level := f.uint()
+	s.history, s.version = f.uint(), f.uint()
+	b.lastSeq, s.users.serial, s.users.floor = f.uint(), f.uint(), f.uint()
+	s.users.reapTurn, s.idem.serial = f.uint(), f.uint()
+	s.level = uint32(level)
+	return level >= 1 && level <= SupportedFormatLevel && s.history > 0
+}
+
+func (b *builder) policy(f *fields) bool {
+	p := session.Policy{Name: string(f.bytes(session.MaxPolicyNameBytes)), Version: f.uint(), AttributesWrite: session.WriteByService}
+	p.IdleTimeout, p.AbsoluteLifetime, p.TouchWindow = f.duration(), f.duration(), f.duration()
+	if p.TouchWindow < 0 {
+		p.TouchWindow = session.TouchWindowAuto
+	}
+	write := f.byte()
+	if write == 1 {
+		p.AttributesWrite = session.WriteByBearer
+	}
+	if f.short || write > 1 || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
+		return false
+	}
+	b.lastPolicy = p.Name
+	n := newPolicy(p, &b.s.sessions)
+	n.lapsedUse, n.lapsedSpan, n.bornMS = int64(f.uint()), int64(f.uint()), f.instant()
+	if n.lapsedUse < noLapse || n.lapsedUse > MaxClockMS || n.lapsedSpan < 0 || n.lapsedSpan > 2*session.MaxTimeout.Milliseconds() {
+		return false
+	}
+	b.s.policies.add(n)
+	return b.steps(n, f)
+}
+
+func (b *builder) steps(p *policy, f *fields) bool {
+	count := int(f.byte())
+	if count > maxLifetimeSteps {
+		return false
+	}
+	last := lifetimeStep{throughMS: -1}
+	for range count {
+		step := lifetimeStep{throughMS: f.instant(), lifetime: int64(f.uint())}
+		if step.throughMS <= last.throughMS || step.lifetime <= last.lifetime || step.lifetime >= p.lifetime ||
+			step.lifetime > session.MaxTimeout.Milliseconds() {
+			return false
+		}
+		p.steps = append(p.steps, step)
+		last = step
+	}
+	return true
+}
+
+func (b *builder) user(f *fields) bool {
+	var u userRec
+	u.serial, u.version, u.lastNumber = f.uint(), f.uint(), f.uint()
+	u.notBefore, u.exempt, u.reapTurn, u.createdMS = f.uint(), f.uint(), f.uint(), f.instant()
+	u.roles, u.flags = f.byte(), f.byte()
+	name, password, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.take(int(f.byte()))
+	switch {
+	case f.short || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
+		u.serial <= b.userSerial || u.serial > b.s.users.serial,
+		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled,
+		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
+		u.notBefore > b.lastSeq+1 || u.exempt > b.lastSeq || u.reapTurn > b.s.users.reapTurn,
+		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
+		return false
+	}
+	for i, ordinal := range own {
+		if int(ordinal) >= b.s.policies.n || slices.Contains(own[:i], ordinal) {
+			return false
+		}
+	}
+	b.userSerial = u.serial
+	u.password, u.policies = b.s.arena.put(password), b.s.arena.put(own)
+	slot := b.s.placeUser(u, name)
+	b.users++
+	if u.reapTurn != 0 {
+		b.reaps = append(b.reaps, slot)
+	}
+	return slot == b.users
+}
+
+func (b *builder) session(f *fields) bool {
+	s := b.s
+	var r sessionRec
+	copy(r.key[:], f.take(len(r.key)))
+	copy(r.id[:], f.take(len(r.id)))
+	copy(r.address[:], f.take(len(r.address)))
+	r.seq, r.number, r.createdMS, r.lastUseMS, r.attributesVersion = f.uint(), f.uint(), f.instant(), f.instant(), f.uint()
+	r.user, r.policy = uint32(f.fixed(4)), f.byte()
+	agent, attributes := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes)
+	switch {
+	case f.short || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes),
+		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
+		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
+		s.findKey(r.key) != 0 || s.findID(r.id) != 0:
+		return false
+	}
+	r.user++ // ordinal to slot
+	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || u.condemned(r.seq) && u.reapTurn == 0 {
+		return false
+	}
+	r.agent, r.attributes = s.arena.put(agent), s.arena.put(attributes)
+	s.placeSession(r)
+	return true
+}
+
+func (b *builder) idempotency(f *fields) bool {
+	var r idempotencyRec
+	copy(r.scope[:], f.take(len(r.scope)))
+	copy(r.body[:], f.take(len(r.body)))
+	r.serial, r.seq, r.createdMS = f.uint(), f.uint(), f.instant()
+	switch {
+	case f.short || r.serial <= b.idempotencySerial || r.serial > b.s.idem.serial,
+		r.seq > b.lastSeq || r.createdMS > b.s.clock || b.s.idem.n == session.MaxIdempotencyRecords,
+		r.seq != 0 && b.s.findScope(r.scope) != 0:
+		return false
+	}
+	b.idempotencySerial = r.serial
+	b.s.placeIdempotency(r)
+	return true
+}
+
+// finish judges what only the whole can tell, and queues the users whose sessions wait for their removal.
+func (b *builder) finish() error {
+	s := b.s
+	if _, p := s.policies.find(session.DefaultPolicyName); p == nil {
+		return errors.New("snapshot is damaged: it has no policy " + session.DefaultPolicyName)
+	}
+	turn := func(slot uint32) uint64 { return s.users.recs.at(slot).reapTurn }
+	slices.SortFunc(b.reaps, func(x, y uint32) int { return cmp.Compare(turn(x), turn(y)) })
+	for i, slot := range b.reaps {
+		if i > 0 && turn(slot) == turn(b.reaps[i-1]) {
+			return errors.New("snapshot is damaged: two users wait at the same place")
+		}
+		s.queueReap(slot)
+	}
+	for slot := uint32(1); slot <= b.users; slot++ {
+		if u := s.users.recs.at(slot); !u.stored() && u.reapTurn == 0 && s.users.links.at(slot).recorded == 0 {
+			return errors.New("snapshot is damaged: a user without account has no session")
+		}
+	}
+	s.sessions.lastSeq = b.lastSeq
+	return nil
+}
+
+// fields cuts a record into its fields. Once there are too few bytes, short stays set and all fields are zero.
+type fields struct {
+	b     []byte
+	short bool
+}
+
+func (f *fields) take(n int) []byte {
+	if n > len(f.b) || f.short {
+		f.short, f.b = true, nil
+		return nil
+	}
+	out := f.b[:n:n]
+	f.b = f.b[n:]
+	return out
+}
+
+func (f *fields) fixed(n int) uint64 {
+	var raw [8]byte
+	copy(raw[:], f.take(n))
+	return binary.LittleEndian.Uint64(raw[:])
+}
+
+func (f *fields) uint() uint64 { return f.fixed(8) }
+func (f *fields) byte() byte   { return byte(f.fixed(1)) }
+
+// bytes takes a string of at most the given length.
+func (f *fields) bytes(most int) []byte {
+	n := int(f.fixed(2))
+	if n > most {
+		f.short = true
+	}
+	return f.take(n)
+}
+
+// instant takes an instant: one that a clock can show, or a little later (policy.birth).
+func (f *fields) instant() int64 {
+	ms := f.uint()
+	if ms > 2*MaxClockMS {
+		f.short = true
+	}
+	return int64(ms)
+}
+
+// duration takes milliseconds: -1 for "automatic", and nothing that a timer cannot have.
+func (f *fields) duration() time.Duration {
+	ms := int64(f.uint())
+	if ms < -1 || ms > session.MaxTimeout.Milliseconds() {
+		f.short = true
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
