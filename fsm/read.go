@@ -90,22 +90,25 @@ func (m *Machine) HasAdmin() bool {
 	return reading(m, func(s *state) bool { return s.users.admins > 0 })
 }
 
-// Policy finds a policy by name. Version 0 marks the first values of "default", which nobody has stored yet.
+// Policy finds a stored policy by name. Sessions can be made before "default" is stored: until then it has the values of
+// session.DefaultPolicy.
 func (m *Machine) Policy(name string) (session.Policy, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	_, p := m.state.policies.find(name)
-	if p == nil {
+	if p == nil || p.Version == 0 {
 		return session.Policy{}, false
 	}
 	return p.Policy, true
 }
 
-// Policies returns all policies in the order of their names.
+// Policies returns all stored policies in the order of their names.
 func (m *Machine) Policies() []session.Policy {
 	return reading(m, func(s *state) (out []session.Policy) {
 		for _, i := range s.policies.sorted() {
-			out = append(out, s.policies.byIndex[i].Policy)
+			if p := s.policies.byIndex[i]; p.Version != 0 {
+				out = append(out, p.Policy)
+			}
 		}
 		return out
 	})
