@@ -27,7 +27,22 @@ func calls(t *testing.T, server, client link.Config, methods map[string]link.Han
 
 func TestCallsAreMultiplexed(t *testing.T) {
 	t.Parallel()
-	s, c := calls(t, link.Config{GossipKey: keyA}, link.Config{GossipKey: keyA}, map[string]link.Handler{"echo": echo})
+	ca := newAuthority(t)
+	files := ca.issue(t, t.TempDir(), "node.blue", ca)
+	for name, cfg := range map[string]link.Config{
+		"key": {GossipKey: keyA},
+		"tls": {TLS: files, ClusterName: "blue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			multiplex(t, cfg)
+		})
+	}
+}
+
+// multiplex makes many calls of all sizes at once; each must get its own answer.
+func multiplex(t *testing.T, cfg link.Config) {
+	s, c := calls(t, cfg, cfg, map[string]link.Handler{"echo": echo})
 	ctx := bounded(t)
 	var wg sync.WaitGroup
 	for caller := range 32 {

@@ -3,6 +3,9 @@ package link
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
+	"net"
 	"time"
 )
 
@@ -62,4 +65,34 @@ func AppendRequest(b []byte, id uint64, remaining time.Duration, method string, 
 // AppendFailure appends a failure frame.
 func AppendFailure(b []byte, id uint64, e *CallError) []byte {
 	return appendError(b, frameFailure, id, e)
+}
+
+// EncodeProof returns the body of a verdict that admits the peer and carries proof.
+func EncodeProof(proof []byte) []byte {
+	var v verdict
+	copy(v.proof[:], proof)
+	return v.encode()
+}
+
+// DecodeVerdict returns what a verdict's body says.
+func DecodeVerdict(body []byte) (admits bool, proof []byte, err error) {
+	v, err := decodeVerdict(body)
+	return v.refusal == admitted, v.proof[:], err
+}
+
+// RetiresAfter counts the intervals without a call until a connection retires, and reports whether it refuses calls then.
+func RetiresAfter() (intervals int, refuses bool) {
+	near, far := net.Pipe()
+	defer far.Close()
+	set := connSet{conns: make(map[*trackedConn]bool)}
+	tracked, err := set.add(near, false, &counters{})
+	if err != nil {
+		return 0, false
+	}
+	defer tracked.Close()
+	c := newCaller(&Link{cfg: Config{}.withDefaults()}, newWire(tracked, tracked), Identity{})
+	for intervals = 1; !c.retire(); intervals++ {
+	}
+	_, err = c.send(context.Background(), &pendingCall{}, "m", nil)
+	return intervals, errors.Is(err, errNotSent) && !c.alive()
 }

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/cluster/link"
 )
@@ -209,4 +212,57 @@ func TestOpenRefusesUnsafePort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A dialer without the key gets in neither with nothing, nor with the acceptor's own proof played back.
+func TestAcceptorChecksTheDialersProof(t *testing.T) {
+	t.Parallel()
+	s := open(t, link.Config{Identity: as("b", "c1"), GossipKey: keyA})
+	s.Serve()
+	for name, proofOf := range map[string]func(theirs []byte) []byte{
+		"zeros":     func([]byte) []byte { return nil },
+		"reflected": func(theirs []byte) []byte { return theirs },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", s.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(waitLimit))
+			send(t, conn, link.EncodeHello(link.PurposeRPC, link.Identity{NodeID: "a", ClusterID: "c1"}))
+			receive(t, conn) // the acceptor's hello
+			admits, proof, err := link.DecodeVerdict(receive(t, conn))
+			if err != nil || !admits {
+				t.Fatalf("first verdict: admits %v, %v", admits, err)
+			}
+			send(t, conn, link.EncodeProof(proofOf(proof)))
+			if admits, _, err := link.DecodeVerdict(receive(t, conn)); err != nil || admits {
+				t.Errorf("last verdict: admits %v, %v; want a refusal", admits, err)
+			}
+			if n, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Errorf("the connection gave %d bytes more, want its end", n)
+			}
+		})
+	}
+}
+
+func send(t *testing.T, conn net.Conn, body []byte) {
+	t.Helper()
+	if _, err := conn.Write(link.AppendMessage(nil, body)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receive(t *testing.T, conn net.Conn) []byte {
+	t.Helper()
+	head := make([]byte, 6)
+	if _, err := io.ReadFull(conn, head); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, int(head[4])<<8|int(head[5]))
+	if _, err := io.ReadFull(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	return body
 }

@@ -159,3 +159,10 @@ func TestClosedLinkCallsNobody(t *testing.T) {
 		t.Errorf("error = %v, want ErrClosed and ErrUnreachable", err)
 	}
 }
+
+func TestUnusedConnectionRetires(t *testing.T) {
+	t.Parallel()
+	if intervals, refuses := link.RetiresAfter(); intervals != 300 || !refuses {
+		t.Errorf("retired after %d intervals, refuses calls: %v; want 300 and true", intervals, refuses)
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 // Handler answers one call. It runs in its own goroutine and owns payload; the returned bytes are copied before the
 // goroutine ends. from is what the peer proved in the handshake. ctx ends at the caller's deadline, when the caller gives up,
-// when its connection is lost and when the Link closes. Return an error made by Error to send a stable code.
+// when its connection is lost and when the Link closes. Return an error made by Error to send a stable code. A panic ends the process.
 type Handler func(ctx context.Context, from Identity, payload []byte) ([]byte, error)
 
 // closeGrace is how long Close lets handlers answer after their contexts have ended.
