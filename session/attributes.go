@@ -70,11 +70,14 @@ func canonicalValue(name string, value json.RawMessage) (json.RawMessage, error)
 	if err := checkDepth(name, value); err != nil {
 		return nil, err
 	}
+	if !utf8.Valid(value) || !json.Valid(value) {
+		return nil, Invalid("attributes."+cut(name), "the value is not one JSON value in UTF-8")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.UseNumber() // a number keeps its spelling: 64-bit integers survive
 	var decoded any
-	if err := decoder.Decode(&decoded); err != nil || decoder.More() {
-		return nil, Invalid("attributes."+cut(name), "the value is not one JSON value")
+	if err := decoder.Decode(&decoded); err != nil {
+		return nil, Invalid("attributes."+cut(name), "the value is not one JSON value in UTF-8")
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
