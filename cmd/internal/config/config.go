@@ -93,8 +93,9 @@ type Limits struct {
 
 // Log is where and how much is logged; it goes to standard error.
 type Log struct {
-	Level  slog.Level
-	Format string // json or text
+	Level    slog.Level
+	Format   string // json or text
+	Requests bool   // a line for every request, not only for failed ones
 
 	level string
 }

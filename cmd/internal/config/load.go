@@ -163,6 +163,7 @@ func otherVariables() []string {
 	return []string{
 		EnvPrefix + "CONFIG", EnvPrefix + "ADMIN_PASSWORD", EnvPrefix + "ADMIN_PASSWORD_FILE", EnvPrefix + "ADDRESS",
 		EnvPrefix + "USER", EnvPrefix + "PASSWORD", EnvPrefix + "SESSION_KEY", EnvPrefix + "LOGIN_FILE", EnvPrefix + "SOCKET",
+		EnvPrefix + "CA_FILE", EnvPrefix + "NEW_PASSWORD",
 	}
 }
 

@@ -149,6 +149,8 @@ func otherSettings() []Setting {
 			field: func(c *Config) any { return &c.Log.level }},
 		{Key: "log.format", Default: "json", Help: "`json` or `text`, on standard error.",
 			field: func(c *Config) any { return &c.Log.Format }},
+		{Key: "log.requests", Default: "true", Help: "One line for every request. `false`: only for those that fail, which costs less under load.",
+			field: func(c *Config) any { return &c.Log.Requests }},
 		{Key: "policies", Help: "First values of policies, by name; in a variable or flag as one YAML or JSON text. Afterwards they are replicated and changed with `hydrastore policy set`. See below.",
 			field: func(c *Config) any { return &c.Policies }},
 	}

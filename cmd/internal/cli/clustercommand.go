@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+func (p *Program) clusterCommand() *cobra.Command {
+	c := group(&cobra.Command{Use: "cluster", Short: "Look at and change the cluster's servers"})
+	c.AddCommand(p.clusterMembersCommand(), p.clusterAddCommand(), p.clusterRemoveCommand(), p.clusterTransferCommand())
+	return c
+}
+
+func (p *Program) clusterMembersCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "members", Short: "Show the servers, who leads, and how far each is behind", Args: cobra.NoArgs,
+		Long: `Shows the cluster as the asked node sees it. Over --socket that works without a majority, too.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
+		status, err := r.ClusterStatus(ctx)
+		if err != nil {
+			return err
+		}
+		return r.print(viewOfCluster(status), func() *table { return clusterTable(status) })
+	})
+}
+
+func (p *Program) clusterAddCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "add HOST:PORT", Short: "Invite the node that waits at this peer address", Args: cobra.ExactArgs(1),
+		Long: `Invites a node that was started with an empty data folder and cluster.bootstrap_expect: 0. It joins without a vote and gets one when
+it keeps up. A node whose cluster.join names a member joins by itself.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		if _, err := r.AddMember(ctx, args[0]); err != nil {
+			return err
+		}
+		return r.say(done{true}, "%s is invited; `hydrastore cluster members` shows when it has its vote", args[0])
+	})
+}
+
+func (p *Program) clusterRemoveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "remove ID|NAME", Short: "Remove a server for good", Args: cobra.ExactArgs(1),
+		Long: `Removes a server for good. Stop it first. Its data folder can not come back: started again, it is a stranger.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		id, err := memberID(ctx, r, args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := r.RemoveMember(ctx, id); err != nil {
+			return err
+		}
+		return r.say(done{true}, "%s is removed", args[0])
+	})
+}
+
+func (p *Program) clusterTransferCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "transfer [ID|NAME]", Short: "Hand leadership to another server", Args: cobra.MaximumNArgs(1),
+		Long: `Hands leadership to the named server, or to the one that is most up to date. Requests wait for it shortly; none fails.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		id, to := "", "another server"
+		if len(args) == 1 {
+			var err error
+			if id, err = memberID(ctx, r, args[0]); err != nil {
+				return err
+			}
+			to = args[0]
+		}
+		if _, err := r.TransferLeadership(ctx, id); err != nil {
+			return err
+		}
+		return r.say(done{true}, "leadership is handed to %s", to)
+	})
+}
+
+// memberID finds a server by id, or by its name when only one has it.
+func memberID(ctx context.Context, r *remote, text string) (string, error) {
+	status, err := r.ClusterStatus(ctx)
+	if err != nil {
+		return "", err
+	}
+	var named []session.Member
+	for _, m := range status.Members {
+		if m.ID == text {
+			return m.ID, nil
+		}
+		if m.Name == text {
+			named = append(named, m)
+		}
+	}
+	switch len(named) {
+	case 1:
+		return named[0].ID, nil
+	case 0:
+		return "", usagef("no server has the id or the name %q; `hydrastore cluster members` shows them", text)
+	}
+	return "", usagef("%d servers have the name %q: use the id", len(named), text)
+}

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// filterFlags select sessions.
+type filterFlags struct {
+	user, clientIP, policy string
+	idleLongerThan         time.Duration
+}
+
+func (f *filterFlags) define(c *cobra.Command) {
+	c.Flags().StringVar(&f.user, "of-user", "", "sessions of this user")
+	c.Flags().StringVar(&f.clientIP, "client-ip", "", "sessions from this address")
+	c.Flags().StringVar(&f.policy, "policy", "", "sessions under this policy")
+	c.Flags().DurationVar(&f.idleLongerThan, "idle-longer-than", 0, "sessions not used for so long, such as 10m")
+}
+
+func (f *filterFlags) filter() (session.Filter, error) {
+	filter := session.Filter{User: f.user, Policy: f.policy, IdleLongerThan: f.idleLongerThan}
+	if f.clientIP != "" {
+		address, err := netip.ParseAddr(f.clientIP)
+		if err != nil {
+			return filter, usagef("--client-ip: %q is no IP address", f.clientIP)
+		}
+		filter.ClientAddress = address
+	}
+	if f.idleLongerThan < 0 {
+		return filter, usagef("--idle-longer-than must not be negative")
+	}
+	return filter, nil
+}
+
+func (p *Program) sessionCommand() *cobra.Command {
+	c := group(&cobra.Command{Use: "session", Short: "List, show and end sessions"})
+	c.AddCommand(p.sessionListCommand(), p.sessionShowCommand(), p.sessionRevokeCommand())
+	return c
+}
+
+func (p *Program) sessionListCommand() *cobra.Command {
+	var flags filterFlags
+	var limit int
+	c := &cobra.Command{
+		Use: "list", Short: "List live sessions, oldest first", Args: cobra.NoArgs,
+		Long: "Lists live sessions, oldest first. Without role admin only your own: --of-user YOU.",
+	}
+	flags.define(c)
+	c.Flags().IntVar(&limit, "limit", 1000, "at most so many, 0 for all")
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
+		filter, err := flags.filter()
+		if err != nil {
+			return err
+		}
+		if limit < 0 {
+			return usagef("--limit must not be negative")
+		}
+		view := listView[sessionView]{Items: []sessionView{}}
+		var items []session.Session
+		more := false
+		for s, err := range r.Sessions(ctx, filter) {
+			if err != nil {
+				return err
+			}
+			if more = limit > 0 && len(items) == limit; more {
+				break
+			}
+			items = append(items, s)
+			view.Items = append(view.Items, viewOfSession(s))
+		}
+		return r.print(view, func() *table {
+			t := sessionTable(items)
+			if more {
+				t.foot = fmt.Sprintf("only the first %d; --limit 0 shows all", limit)
+			}
+			return t
+		})
+	})
+}
+
+func (p *Program) sessionShowCommand() *cobra.Command {
+	c := &cobra.Command{Use: "show ID", Short: "Show one session with its attributes", Args: cobra.ExactArgs(1)}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		id, err := session.ParseID(args[0])
+		if err != nil {
+			return err
+		}
+		checked, err := r.GetSession(ctx, id)
+		if err != nil {
+			return err
+		}
+		return r.print(viewOfChecked(checked), func() *table { return checkedTable(checked) })
+	})
+}
+
+func (p *Program) sessionRevokeCommand() *cobra.Command {
+	var flags filterFlags
+	var all bool
+	c := &cobra.Command{
+		Use: "revoke [ID…]", Short: "End sessions, by id or all that filters select",
+		Long: `Ends the named sessions, or exactly those that "session list" shows with the same filters, or with --all every session
+of the cluster, your own too.`,
+		Args: cobra.ArbitraryArgs,
+	}
+	flags.define(c)
+	c.Flags().BoolVar(&all, "all", false, "every session of the cluster")
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		filter, err := flags.filter()
+		if err != nil {
+			return err
+		}
+		count, err := revoke(ctx, r, args, filter, all)
+		if err != nil {
+			return err
+		}
+		return r.say(revokedView{Revoked: count}, "%s ended", plural(count, "session"))
+	})
+}
+
+// revoke takes exactly one way of saying which.
+func revoke(ctx context.Context, r *remote, ids []string, filter session.Filter, all bool) (int, error) {
+	ways := 0
+	for _, given := range []bool{len(ids) > 0, !filter.IsZero(), all} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return 0, usagef("say which sessions: ids, or filters (--of-user, --client-ip, --policy, --idle-longer-than), or --all")
+	}
+	switch {
+	case all:
+		revoked, err := r.RevokeAllSessions(ctx)
+		return revoked.Count, err
+	case !filter.IsZero():
+		revoked, err := r.RevokeSessions(ctx, filter)
+		return revoked.Count, err
+	}
+	parsed := make([]session.ID, len(ids)) // all of them first: a typo in the last must not leave half done
+	for i, text := range ids {
+		var err error
+		if parsed[i], err = session.ParseID(text); err != nil {
+			return 0, err
+		}
+	}
+	for i, id := range parsed {
+		if _, err := r.RevokeSession(ctx, id); err != nil {
+			return i, fmt.Errorf("%s ended, then %s: %w", plural(i, "session"), id, err)
+		}
+	}
+	return len(parsed), nil
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+func (p *Program) userCommand() *cobra.Command {
+	c := group(&cobra.Command{Use: "user", Short: "Make and change users"})
+	c.AddCommand(p.userAddCommand(), p.userPasswdCommand(), p.userListCommand(), p.userShowCommand(),
+		p.userSwitchCommand("disable", true, "Refuse a user's log-ins and end its sessions"),
+		p.userSwitchCommand("enable", false, "Let a disabled user log in again"), p.userDeleteCommand())
+	return c
+}
+
+// newPassword is the flags for a password that is set, beside those for the caller's own.
+type newPassword struct{ file string }
+
+func (n *newPassword) define(c *cobra.Command) {
+	c.Flags().StringVar(&n.file, "new-password-file", "", "file with the new password in its first line, - for standard input (HYDRASTORE_NEW_PASSWORD; default: ask)")
+}
+
+func (n *newPassword) read(p *Program, user string) (string, error) {
+	password, err := p.readSecret(secretSource{file: n.file, env: "HYDRASTORE_NEW_PASSWORD", prompt: "New password of " + user, twice: true})
+	if err != nil {
+		return "", newPasswordHint(err)
+	}
+	return password, session.ValidatePassword(password)
+}
+
+// newPasswordHint names the flag of this password where nobody can be asked.
+func newPasswordHint(err error) error {
+	if usage, ok := err.(*usageError); ok { //nolint:errorlint // readSecret does not wrap it
+		return &usageError{text: usage.text, hint: "The new user's password is meant: --new-password-file FILE or HYDRASTORE_NEW_PASSWORD."}
+	}
+	return err
+}
+
+func (p *Program) userAddCommand() *cobra.Command {
+	var password newPassword
+	var roles, policies []string
+	var disabled, none bool
+	c := &cobra.Command{Use: "add NAME", Short: "Make a user", Args: cobra.ExactArgs(1)}
+	password.define(c)
+	c.Flags().StringSliceVar(&roles, "role", []string{"user"}, "user, service or admin; several with commas")
+	c.Flags().StringSliceVar(&policies, "policy", nil, "policies that the user may log in under, the first is used when none is named (default: default)")
+	c.Flags().BoolVar(&disabled, "disabled", false, "make it disabled")
+	c.Flags().BoolVar(&none, "no-password", false, "without a password: only services can log it in")
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		user := session.NewUser{Name: args[0], Roles: rolesOf(roles), Policies: policies, Disabled: disabled}
+		if !none {
+			var err error
+			if user.Password, err = password.read(p, user.Name); err != nil {
+				return err
+			}
+		}
+		made, err := r.CreateUser(ctx, user)
+		if err != nil {
+			return err
+		}
+		return r.say(viewOfUser(made.User), "user %s made, with the roles %s", made.Name, roleList(made.Roles))
+	})
+}
+
+func (p *Program) userPasswdCommand() *cobra.Command {
+	var password newPassword
+	c := &cobra.Command{
+		Use: "passwd NAME", Short: "Set a user's password and end its other sessions", Args: cobra.ExactArgs(1),
+	}
+	password.define(c)
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		text, err := password.read(p, args[0])
+		if err != nil {
+			return err
+		}
+		changed, err := r.UpdateUser(ctx, args[0], session.UserChange{Password: &text})
+		if err != nil {
+			return err
+		}
+		return r.say(viewOfUser(changed.User), "the password of %s is set; its other sessions have ended", changed.Name)
+	})
+}
+
+func (p *Program) userListCommand() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List users", Args: cobra.NoArgs}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
+		view := listView[userView]{Items: []userView{}}
+		var items []session.User
+		for u, err := range r.Users(ctx) {
+			if err != nil {
+				return err
+			}
+			items = append(items, u)
+			view.Items = append(view.Items, viewOfUser(u))
+		}
+		return r.print(view, func() *table { return userTable(items) })
+	})
+}
+
+func (p *Program) userShowCommand() *cobra.Command {
+	c := &cobra.Command{Use: "show NAME", Short: "Show one user", Args: cobra.ExactArgs(1)}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		user, err := r.GetUser(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return r.print(viewOfUser(user.User), func() *table { return userTable([]session.User{user.User}) })
+	})
+}
+
+func (p *Program) userSwitchCommand(verb string, disabled bool, short string) *cobra.Command {
+	c := &cobra.Command{Use: verb + " NAME", Short: short, Args: cobra.ExactArgs(1)}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		changed, err := r.UpdateUser(ctx, args[0], session.UserChange{Disabled: &disabled})
+		if err != nil {
+			return err
+		}
+		return r.say(viewOfUser(changed.User), "user %s is %sd", changed.Name, verb)
+	})
+}
+
+func (p *Program) userDeleteCommand() *cobra.Command {
+	c := &cobra.Command{Use: "delete NAME…", Short: "Remove users and end their sessions", Args: cobra.MinimumNArgs(1)}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		for i, name := range args {
+			if _, err := r.DeleteUser(ctx, name); err != nil {
+				if i > 0 {
+					err = fmt.Errorf("%s removed, then %s: %w", plural(i, "user"), name, err)
+				}
+				return err
+			}
+		}
+		return r.say(done{true}, "%s removed", plural(len(args), "user"))
+	})
+}
+
+func rolesOf(names []string) []session.Role {
+	roles := make([]session.Role, len(names))
+	for i, name := range names {
+		roles[i] = session.Role(name)
+	}
+	return roles
+}

@@ -1,0 +1,280 @@
+package cli
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// The shapes of -o json: the words of the API, so that a script reads both alike.
+
+type sessionView struct {
+	ID                string     `json:"id"`
+	Number            uint64     `json:"number"`
+	User              string     `json:"user"`
+	Policy            string     `json:"policy"`
+	CreatedAt         time.Time  `json:"created_at"`
+	LastUsedAt        time.Time  `json:"last_used_at"`
+	ExpiresAt         *time.Time `json:"expires_at"`
+	IdleTimeout       float64    `json:"idle_timeout_s"`
+	ClientIP          string     `json:"client_ip,omitempty"`
+	UserAgent         string     `json:"user_agent,omitempty"`
+	AttributesVersion uint64     `json:"attributes_version"`
+}
+
+type checkedView struct {
+	sessionView
+	Roles      []session.Role     `json:"roles"`
+	Attributes session.Attributes `json:"attributes"`
+}
+
+type userView struct {
+	User        string         `json:"user"`
+	Roles       []session.Role `json:"roles"`
+	Policies    []string       `json:"policies"`
+	Disabled    bool           `json:"disabled"`
+	HasPassword bool           `json:"has_password"`
+	Sessions    int            `json:"sessions"`
+	CreatedAt   time.Time      `json:"created_at"`
+	Version     uint64         `json:"version"`
+}
+
+type policyView struct {
+	Name                 string                   `json:"name"`
+	IdleTimeout          float64                  `json:"idle_timeout_s"`
+	AbsoluteLifetime     float64                  `json:"absolute_lifetime_s"`
+	TouchWindow          float64                  `json:"touch_window_s"`
+	EffectiveTouchWindow float64                  `json:"effective_touch_window_s"`
+	AttributesWrite      session.AttributesWriter `json:"attributes_write"`
+	Version              uint64                   `json:"version"`
+}
+
+type listView[T any] struct {
+	Items      []T     `json:"items"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+type revokedView struct {
+	Revoked int `json:"revoked"`
+}
+
+type clusterView struct {
+	ClusterID   string       `json:"cluster_id"`
+	NodeID      string       `json:"node_id"`
+	LeaderID    *string      `json:"leader_id"`
+	Term        uint64       `json:"term"`
+	CommitIndex uint64       `json:"commit_index"`
+	Applied     uint64       `json:"applied_index"`
+	FormatLevel uint32       `json:"format_level"`
+	Time        time.Time    `json:"time"`
+	Sessions    int          `json:"sessions"`
+	Healthy     bool         `json:"healthy"`
+	Failures    int          `json:"failures_tolerated"`
+	Members     []memberView `json:"members"`
+}
+
+type memberView struct {
+	ID            string   `json:"id"`
+	Name          string   `json:"name"`
+	PeerAddress   string   `json:"peer_address"`
+	APIAddress    string   `json:"api_address"`
+	GossipAddress string   `json:"gossip_address"`
+	Role          string   `json:"role"`
+	Healthy       bool     `json:"healthy"`
+	State         string   `json:"state"`
+	Applied       *uint64  `json:"applied_index"`
+	Lag           *uint64  `json:"lag"`
+	LastContact   *float64 `json:"last_contact_s"`
+	Version       string   `json:"version"`
+	FormatLevel   uint32   `json:"format_level"`
+}
+
+// viewOf* turn the domain's values into those shapes.
+
+func viewOfSession(s session.Session) sessionView {
+	v := sessionView{
+		ID: s.ID.String(), Number: s.Number, User: s.User, Policy: s.Policy, CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(),
+		IdleTimeout: s.IdleTimeout.Seconds(), UserAgent: s.UserAgent, AttributesVersion: s.AttributesVersion,
+	}
+	if !s.ExpiresAt.IsZero() {
+		at := s.ExpiresAt.UTC()
+		v.ExpiresAt = &at
+	}
+	if s.ClientAddress.IsValid() {
+		v.ClientIP = s.ClientAddress.String()
+	}
+	return v
+}
+
+func viewOfChecked(c session.Checked) checkedView {
+	return checkedView{sessionView: viewOfSession(c.Session), Roles: c.Roles, Attributes: c.Attributes}
+}
+
+func viewOfUser(u session.User) userView {
+	return userView{
+		User: u.Name, Roles: u.Roles, Policies: u.Policies, Disabled: u.Disabled, HasPassword: u.HasPassword, Sessions: u.Sessions,
+		CreatedAt: u.CreatedAt.UTC(), Version: u.Version,
+	}
+}
+
+func viewOfPolicy(p session.Policy) policyView {
+	window := p.TouchWindow.Seconds()
+	if p.TouchWindow == session.TouchWindowAuto {
+		window = -1
+	}
+	return policyView{
+		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
+		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, Version: p.Version,
+	}
+}
+
+func viewOfCluster(s session.ClusterStatus) clusterView {
+	v := clusterView{
+		ClusterID: s.ClusterID, NodeID: s.NodeID, Term: s.Term, CommitIndex: s.CommitIndex, Applied: s.Applied, FormatLevel: s.FormatLevel,
+		Time: s.Time.UTC(), Sessions: s.Sessions, Healthy: s.Healthy, Failures: s.Failures, Members: []memberView{},
+	}
+	if s.LeaderID != "" {
+		v.LeaderID = &s.LeaderID
+	}
+	for _, m := range s.Members {
+		v.Members = append(v.Members, viewOfMember(m))
+	}
+	return v
+}
+
+func viewOfMember(m session.Member) memberView {
+	v := memberView{
+		ID: m.ID, Name: m.Name, PeerAddress: m.PeerAddress, APIAddress: m.APIAddress, GossipAddress: m.GossipAddress, Role: m.Role,
+		Healthy: m.Healthy, State: m.State, Version: m.Version, FormatLevel: m.FormatLevel,
+	}
+	if m.Applied > 0 {
+		v.Applied, v.Lag = &m.Applied, &m.Lag
+	}
+	if m.LastContact >= 0 {
+		seconds := m.LastContact.Seconds()
+		v.LastContact = &seconds
+	}
+	return v
+}
+
+// Tables for people.
+
+func sessionTable(items []session.Session) *table {
+	t := &table{head: []string{"id", "user", "number", "policy", "created", "last used", "expires", "client"}}
+	for _, s := range items {
+		client := ""
+		if s.ClientAddress.IsValid() {
+			client = s.ClientAddress.String()
+		}
+		t.add(s.ID.String(), s.User, strconv.FormatUint(s.Number, 10), s.Policy, instant(s.CreatedAt), instant(s.LastUsedAt), instant(s.ExpiresAt), client)
+	}
+	return t
+}
+
+func checkedTable(c session.Checked) *table {
+	t := &table{}
+	client := ""
+	if c.ClientAddress.IsValid() {
+		client = c.ClientAddress.String()
+	}
+	t.add("user", c.User)
+	t.add("roles", roleList(c.Roles))
+	t.add("session", c.ID.String())
+	t.add("number", strconv.FormatUint(c.Number, 10))
+	t.add("policy", c.Policy)
+	t.add("created", instant(c.CreatedAt))
+	t.add("last used", instant(c.LastUsedAt))
+	t.add("expires", instant(c.ExpiresAt))
+	t.add("idle timeout", span(c.IdleTimeout))
+	t.add("client", client)
+	t.add("user agent", c.UserAgent)
+	t.add("attributes", attributesText(c.Attributes))
+	return t
+}
+
+func userTable(items []session.User) *table {
+	t := &table{head: []string{"user", "roles", "policies", "state", "password", "sessions", "created"}}
+	for _, u := range items {
+		state, password := "enabled", "none"
+		if u.Disabled {
+			state = "disabled"
+		}
+		if u.HasPassword {
+			password = "set"
+		}
+		t.add(u.Name, roleList(u.Roles), strings.Join(u.Policies, ","), state, password, strconv.Itoa(u.Sessions), instant(u.CreatedAt))
+	}
+	return t
+}
+
+func policyTable(items []session.Policy) *table {
+	t := &table{head: []string{"policy", "idle timeout", "absolute lifetime", "touch window", "attributes written by"}}
+	for _, p := range items {
+		window := "every use"
+		if w := p.EffectiveTouchWindow(); w > 0 {
+			window = span(w)
+		}
+		t.add(p.Name, span(p.IdleTimeout), span(p.AbsoluteLifetime), window, string(p.AttributesWrite))
+	}
+	return t
+}
+
+func clusterTable(s session.ClusterStatus) *table {
+	t := &table{head: []string{"name", "id", "role", "health", "gossip", "lag", "last contact", "peer", "api", "version"}}
+	for _, m := range s.Members {
+		health, lag, contact := "healthy", "", ""
+		if !m.Healthy {
+			health = "FAILING"
+		}
+		if m.Applied > 0 {
+			lag = strconv.FormatUint(m.Lag, 10)
+		}
+		if m.LastContact >= 0 {
+			contact = m.LastContact.Round(time.Millisecond).String()
+		}
+		t.add(m.Name, m.ID, m.Role, health, m.State, lag, contact, m.PeerAddress, m.APIAddress, m.Version)
+	}
+	t.foot = clusterSummary(s)
+	return t
+}
+
+func clusterSummary(s session.ClusterStatus) string {
+	leader := "no leader"
+	for _, m := range s.Members {
+		if m.ID == s.LeaderID && s.LeaderID != "" {
+			leader = "leader " + m.Name
+		}
+	}
+	survives := "no server may be lost"
+	switch {
+	case s.Failures == 1:
+		survives = "1 server may be lost"
+	case s.Failures > 1:
+		survives = strconv.Itoa(s.Failures) + " servers may be lost"
+	}
+	return strings.Join([]string{
+		leader, "term " + strconv.FormatUint(s.Term, 10), "index " + strconv.FormatUint(s.CommitIndex, 10),
+		strconv.Itoa(s.Sessions) + " sessions", survives,
+	}, ", ")
+}
+
+func roleList(roles []session.Role) string {
+	texts := make([]string, len(roles))
+	for i, r := range roles {
+		texts[i] = string(r)
+	}
+	return strings.Join(texts, ",")
+}
+
+func attributesText(a session.Attributes) string {
+	if len(a) == 0 {
+		return ""
+	}
+	var out strings.Builder
+	if err := writeCompactJSON(&out, a); err != nil {
+		return "(unreadable)"
+	}
+	return out.String()
+}

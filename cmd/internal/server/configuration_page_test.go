@@ -1,0 +1,109 @@
+package server_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/api"
+	"github.com/hydrastore/hydrastore/cmd/internal/config"
+	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of docs/configuration.md")
+
+const configurationPage = "../../../docs/configuration.md"
+
+// TestConfigurationPage: what the page says of settings, defaults and limits is what the code does.
+func TestConfigurationPage(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(configurationPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := replacePart(t, string(text), "settings", config.Reference())
+	want = replacePart(t, want, "limits", limitsTable())
+	if *update {
+		if err := os.WriteFile(configurationPage, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(text) != want {
+		t.Errorf("docs/configuration.md is not what the code does; run: go test ./cmd/internal/server -run TestConfigurationPage -update\n%s", firstDifference(string(text), want))
+	}
+}
+
+// replacePart puts content between the comments that begin and end the part.
+func replacePart(t *testing.T, page, name, content string) string {
+	t.Helper()
+	_, after, found := strings.Cut(page, "<!-- "+name+":")
+	begin, _, closed := strings.Cut(after, "-->\n")
+	_, rest, ended := strings.Cut(after, "<!-- end of "+name+" -->")
+	if !found || !closed || !ended {
+		t.Fatalf("the page has no part %s", name)
+	}
+	before, _, _ := strings.Cut(page, "<!-- "+name+":")
+	return before + "<!-- " + name + ":" + begin + "-->\n" + content + "<!-- end of " + name + " -->" + rest
+}
+
+func firstDifference(got, want string) string {
+	a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range a {
+		if i >= len(b) || a[i] != b[i] {
+			return fmt.Sprintf("line %d:\n got %s\nwant %s", i+1, a[i], strings.Join(b[min(i, len(b)):min(i+1, len(b))], ""))
+		}
+	}
+	return "the page is too short"
+}
+
+func limitsTable() string {
+	a, n := api.DefaultConfig(), node.DefaultLimits()
+	rows := []struct{ what, limit string }{
+		{"Body of a request", size(int(a.MaxBodyBytes))},
+		{"Request line and headers", size(a.MaxHeaderBytes)},
+		{"Time for the headers, for the whole request", fmt.Sprintf("%v, %v", a.ReadHeaderTimeout, a.ReadTimeout)},
+		{"Silence on a kept connection", a.IdleTimeout.String()},
+		{"User name, trimmed and folded", size(session.MaxUserNameBytes)},
+		{"Password", fmt.Sprintf("%d characters to %s", session.MinPasswordRunes, size(session.MaxPasswordBytes))},
+		{"Policy name; policies; policies of one user", fmt.Sprintf("%s; %d; %d", size(session.MaxPolicyNameBytes), session.MaxPolicies, session.MaxPoliciesPerUser)},
+		{"Any timer of a policy", fmt.Sprintf("%v to %s days", session.MinIdleTimeout, thousands(int(session.MaxTimeout/(24*time.Hour))))},
+		{"User agent", size(session.MaxUserAgentBytes)},
+		{"Attributes of a session", fmt.Sprintf("%d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
+		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},
+		{"`Idempotency-Key`", fmt.Sprintf("%s, remembered for %v, at most %s of them", size(session.MaxIdempotencyKeyBytes), session.IdempotencyLifetime, thousands(session.MaxIdempotencyRecords))},
+		{"Page of a list", fmt.Sprintf("%d, at most %s", session.DefaultPageSize, thousands(session.MaxPageSize))},
+		{"Writes waiting at a node", thousands(n.QueueCommands)},
+		{"Commands, bytes in a batch", fmt.Sprintf("%s, %s", thousands(n.BatchCommands), size(n.BatchBytes))},
+		{"Batches of a node under way; waiting at the leader", fmt.Sprintf("%d; %s", n.BatchesInFlight, thousands(n.InboxBatches))},
+		{"Configuration file", size(config.MaxFileBytes)},
+	}
+	var out strings.Builder
+	out.WriteString("| what | limit |\n| --- | --- |\n")
+	for _, r := range rows {
+		fmt.Fprintf(&out, "| %s | %s |\n", r.what, r.limit)
+	}
+	return out.String()
+}
+
+func size(bytes int) string {
+	switch {
+	case bytes >= 1<<20 && bytes%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	case bytes >= 1<<10 && bytes%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", bytes>>10)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}
+
+func thousands(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/hydrastore/hydrastore/cmd/internal/config"
+	"github.com/hydrastore/hydrastore/node"
+)
+
+// nodeConfig translates the settings for the node.
+func nodeConfig(c config.Config) node.Config {
+	n := node.DefaultConfig()
+	n.Cluster.Dir = c.Node.DataDir
+	n.Cluster.Name = c.Node.Name
+	n.Cluster.ClusterName = c.Cluster.Name
+	n.Cluster.LogStore = c.Node.LogStore
+	n.Cluster.PeerListen, n.Cluster.PeerAdvertise = c.Peer.Listen, c.Peer.Advertise
+	n.Cluster.GossipListen, n.Cluster.GossipAdvertise = c.Gossip.Listen, c.Gossip.Advertise
+	n.Cluster.APIAddress = c.API.Advertise
+	n.Cluster.GossipKeys = c.Gossip.Keys
+	n.Cluster.Join = c.Cluster.Join
+	n.Cluster.BootstrapExpect = c.Cluster.BootstrapExpect
+	n.Cluster.InsecurePeers = c.Peer.InsecurePeers
+	n.Cluster.ElectionTimeout = c.Cluster.HeartbeatTimeout
+	n.Cluster.DeadAfter = c.Cluster.DeadAfter
+	if t := c.Peer.TLS; !t.IsZero() {
+		files := fresh(&n.Cluster.TLS)
+		files.CA, files.Cert, files.Key = t.CAFile, t.CertFile, t.KeyFile
+	}
+	n.RequestTimeout = c.Limits.RequestTimeout
+	n.MaxStale = c.Limits.MaxStale
+	n.Policies = c.Policies
+	return n
+}
+
+// fresh puts a new value behind the pointer: the type belongs to a room that this one does not import.
+func fresh[T any](p **T) *T {
+	*p = new(T)
+	return *p
+}
+
+// NewLogger logs to w as the settings say.
+func NewLogger(w io.Writer, c config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
