@@ -217,7 +217,9 @@ func (c *Cluster) goBackground(f func(context.Context)) {
 // fatal ends this node's part: see Config.Fatal. It never waits for Raft.
 func (c *Cluster) fatal(err error) {
 	c.fatalOnce.Do(func() {
-		c.machine.stop()
+		if c.machine != nil { // else the disk failed while it was opened
+			c.machine.stop()
+		}
 		c.cfg.Fatal(err)
 	})
 }

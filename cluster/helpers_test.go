@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/cluster/storage"
 )
 
 // patience bounds every wait of these tests for something that must happen.
@@ -130,7 +132,17 @@ type node struct {
 	cfg  cluster.Config
 	sm   *register
 	net  *network
+	disk storage.Faults // may be nil
 	dead bool
+}
+
+// closeFailed closes a node whose disk has failed: it ends with that error.
+func (n *node) closeFailed() {
+	n.t.Helper()
+	n.dead = true
+	if err := n.Shutdown(n.t.Context()); !errors.Is(err, storage.ErrFailed) {
+		n.t.Errorf("shutdown on a failed disk: %v, want storage.ErrFailed", err)
+	}
 }
 
 // testConfig returns a configuration for a node on loopback.
@@ -169,8 +181,9 @@ func (n *node) reopen() {
 	n.t.Helper()
 	n.sm = new(register)
 	cfg := n.cfg
+	cfg.Faults = &cluster.Faults{Disk: n.disk}
 	if n.net != nil {
-		cfg.Faults = &cluster.Faults{Dial: n.net.dialer(n.t.Name(), &n.cfg)}
+		cfg.Faults.Dial = n.net.dialer(&n.cfg)
 	}
 	c, err := cluster.Open(cfg, n.sm)
 	if err != nil {
@@ -324,18 +337,97 @@ func freeAddress(t *testing.T) string {
 type network struct {
 	mu    sync.Mutex
 	cut   map[[2]string]bool // from, to
+	held  map[string]bool    // from
 	conns map[*conn]bool
 }
 
 func newNetwork() *network {
-	return &network{cut: map[[2]string]bool{}, conns: map[*conn]bool{}}
+	return &network{cut: map[[2]string]bool{}, held: map[string]bool{}, conns: map[*conn]bool{}}
 }
 
-// conn is a connection that the network can end.
+// conn is a connection that the network can end, and whose answers it can hold
+// back.
 type conn struct {
 	net.Conn
 	net      *network
 	from, to string
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	held    bool
+	passed  int // bytes of waiting that may be read although held
+	waiting []byte
+	err     error
+	until   time.Time // read deadline
+}
+
+// SetDeadline sets both deadlines; that of reads is kept here, since the inner
+// connection is read all the time.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = t
+	if !t.IsZero() {
+		time.AfterFunc(time.Until(t), c.changed.Broadcast)
+	}
+	c.changed.Broadcast()
+	return nil
+}
+
+// fill reads from the connection for as long as it lasts.
+func (c *conn) fill() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := c.Conn.Read(buf)
+		c.mu.Lock()
+		c.waiting = append(c.waiting, buf[:n]...)
+		c.err = err
+		c.changed.Broadcast()
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		ready := len(c.waiting)
+		if c.held {
+			ready = c.passed
+		}
+		if n := min(ready, len(p)); n > 0 {
+			copy(p, c.waiting[:n])
+			c.waiting = c.waiting[n:]
+			c.passed = max(0, c.passed-n)
+			return n, nil
+		}
+		if c.err != nil && (c.held || len(c.waiting) == 0) {
+			return 0, c.err
+		}
+		if !c.until.IsZero() && !time.Now().Before(c.until) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		c.changed.Wait()
+	}
+}
+
+// hold holds the answers back from now on, or lets through those that have come
+// so far (still holding later ones), or all.
+func (c *conn) hold(held, pass bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held, c.passed = held, 0
+	if pass {
+		c.passed = len(c.waiting)
+	}
+	c.changed.Broadcast()
 }
 
 func (c *conn) Close() error {
@@ -345,7 +437,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-func (w *network) dialer(_ string, cfg *cluster.Config) func(context.Context, string) (net.Conn, error) {
+func (w *network) dialer(cfg *cluster.Config) func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, to string) (net.Conn, error) {
 		from := cfg.PeerListen
 		if w.isCut(from, to) {
@@ -357,9 +449,12 @@ func (w *network) dialer(_ string, cfg *cluster.Config) func(context.Context, st
 			return nil, err
 		}
 		c := &conn{Conn: inner, net: w, from: from, to: to}
+		c.changed = sync.NewCond(&c.mu)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		c.held = w.held[from]
 		w.conns[c] = true
+		go c.fill()
 		return c, nil
 	}
 }
@@ -379,6 +474,43 @@ func (w *network) part(a, b []*node) {
 			w.cut[[2]string{y.cfg.PeerListen, x.cfg.PeerListen}] = true
 		}
 	}
+	w.mu.Unlock()
+	w.endCut()
+}
+
+// hold holds back all answers to n, from now on.
+func (w *network) hold(n *node) { w.holdConns(n, true, false) }
+
+// release lets the answers that have come so far through to n, and no later ones.
+func (w *network) release(n *node) { w.holdConns(n, true, true) }
+
+// releaseAll takes the hold back.
+func (w *network) releaseAll(n *node) { w.holdConns(n, false, false) }
+
+func (w *network) holdConns(n *node, held, pass bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held[n.cfg.PeerListen] = held
+	for c := range w.conns {
+		if c.from == n.cfg.PeerListen {
+			c.hold(held, pass)
+		}
+	}
+}
+
+// oneWay cuts the ways from the nodes to n, and leaves those from n to them.
+func (w *network) oneWay(from []*node, n *node) {
+	w.mu.Lock()
+	for _, f := range from {
+		w.cut[[2]string{f.cfg.PeerListen, n.cfg.PeerListen}] = true
+	}
+	w.mu.Unlock()
+	w.endCut()
+}
+
+// endCut ends the connections whose way is cut.
+func (w *network) endCut() {
+	w.mu.Lock()
 	var ended []*conn
 	for c := range w.conns {
 		if w.cut[[2]string{c.from, c.to}] {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // identityFile is the name of the file in the data folder that says who this
@@ -63,70 +64,69 @@ func (p *proposedBirth) has(id string) bool {
 }
 
 // identityStore keeps the identity in memory and on disk. A change is on disk
-// before it can be seen in memory.
+// before it can be seen in memory; reading never waits for the disk.
 type identityStore struct {
 	dir string
+	now atomic.Pointer[identity]
 
-	mu  sync.Mutex // held across the write: changes are rare
-	cur identity
+	mu sync.Mutex // one change at a time, held across the write
 }
 
 // openIdentity reads the identity in dir, or makes one, and counts this start.
 // hasState says whether Raft has state in the folder, which must agree with it.
 func openIdentity(dir string, hasState bool) (*identityStore, error) {
 	s := &identityStore{dir: dir}
+	var id identity
 	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if hasState {
 			return nil, newError(CodeInvalid, "data folder %s has a Raft log but no %s: restore the file from this node's own copy, or empty the folder and start as a new node", dir, identityFile)
 		}
-		s.cur = identity{Version: identityVersion, NodeID: newID()}
+		id = identity{Version: identityVersion, NodeID: newID()}
 	case err != nil:
 		return nil, fmt.Errorf("read identity: %w", err)
 	default:
-		if err := s.decode(raw, hasState); err != nil {
+		if id, err = s.decode(raw, hasState); err != nil {
 			return nil, err
 		}
 	}
+	s.now.Store(&id)
 	return s, s.update(func(id *identity) { id.Incarnation++ })
 }
 
-func (s *identityStore) decode(raw []byte, hasState bool) error {
+func (s *identityStore) decode(raw []byte, hasState bool) (identity, error) {
 	path := filepath.Join(s.dir, identityFile)
-	if err := json.Unmarshal(raw, &s.cur); err != nil {
-		return codeError(CodeInvalid, err, "%s is damaged: restore it from this node's own copy, or empty the folder and start as a new node", path)
+	var id identity
+	if err := json.Unmarshal(raw, &id); err != nil {
+		return id, codeError(CodeInvalid, err, "%s is damaged: restore it from this node's own copy, or empty the folder and start as a new node", path)
 	}
-	if s.cur.Version != identityVersion || s.cur.NodeID == "" {
-		return newError(CodeInvalid, "%s has version %d, this program reads version %d", path, s.cur.Version, identityVersion)
+	if id.Version != identityVersion || id.NodeID == "" {
+		return id, newError(CodeInvalid, "%s has version %d, this program reads version %d", path, id.Version, identityVersion)
 	}
-	if s.cur.Seeded && !hasState {
-		return newError(CodeInvalid, "data folder %s has an identity but its Raft log is gone: a node that forgot what it voted for must not vote; empty the folder and start as a new node", s.dir)
+	if id.Seeded && !hasState {
+		return id, newError(CodeInvalid, "data folder %s has an identity but its Raft log is gone: a node that forgot what it voted for must not vote; empty the folder and start as a new node", s.dir)
 	}
-	return nil
+	return id, nil
 }
 
 // get returns a copy; its Proposal is shared and never changed.
-func (s *identityStore) get() identity {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cur
-}
+func (s *identityStore) get() identity { return *s.now.Load() }
 
 // nodeID returns the node's id, which never changes.
-func (s *identityStore) nodeID() string { return s.get().NodeID }
+func (s *identityStore) nodeID() string { return s.now.Load().NodeID }
 
 // update changes the identity, durably. After an error nothing has changed in
 // memory; on disk either may be found at the next start.
 func (s *identityStore) update(change func(*identity)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.cur
+	next := s.get()
 	change(&next)
 	if err := s.write(next); err != nil {
 		return fmt.Errorf("store identity: %w", err)
 	}
-	s.cur = next
+	s.now.Store(&next)
 	return nil
 }
 
