@@ -20,6 +20,9 @@ func (h *handlers) Check(c echo.Context, p rest.CheckParams) error {
 		return err
 	}
 	if p.Touch != nil && *p.Touch {
+		if p.MinIndex != nil {
+			return session.Invalid("touch", "touch=true and min_index contradict each other: a min_index read never counts as a use")
+		}
 		call.Consistency = session.Linearizable // a use needs the leader: a local read that counts is no local read
 	}
 	checked, err := h.service.Check(c.Request().Context(), call, p.Touch != nil && !*p.Touch)

@@ -272,7 +272,7 @@ type IssuedSession struct {
 
 // LeaderTransfer defines model for LeaderTransfer.
 type LeaderTransfer struct {
-	// ID A voter's id. Left out
+	// ID A voter's id. Left out, the most up-to-date one.
 	ID *string `json:"id,omitempty"`
 }
 

@@ -1,0 +1,295 @@
+package apitest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+var _ session.Service = (*Service)(nil)
+
+// Login implements session.Sessions.
+func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (session.Issued, error) {
+	leave, err := s.enter(ctx, "Login", c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	defer leave()
+	if l.User, err = session.FoldUserName(l.User); err != nil {
+		return session.Issued{}, err
+	}
+	if l.Attributes, err = l.Attributes.Canonical(); err != nil {
+		return session.Issued{}, err
+	}
+	roles, err := s.admit(c, &l)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	request := fmt.Sprintf("%s %s %s %v", l.User, l.Policy, l.UserAgent, l.Attributes)
+	if first := s.repeated[l.IdempotencyKey]; l.IdempotencyKey != "" && first != nil && !first.ended {
+		return s.again(first, request)
+	}
+	key, h := s.create(l, roles)
+	if h.request = request; l.IdempotencyKey != "" {
+		s.repeated[l.IdempotencyKey] = h
+	}
+	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
+}
+
+// again answers a repeated log-in: the session made first, with a new key.
+func (s *Service) again(h *held, request string) (session.Issued, error) {
+	if h.request != request {
+		return session.Issued{}, session.Errorf(session.CodeIdempotencyMismatch, "used for another request")
+	}
+	key, err := session.NewKey(rand.Reader)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	delete(s.sessions, h.hash)
+	h.hash = key.Hash()
+	s.sessions[h.hash] = h
+	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
+}
+
+// admit judges a log-in and fills in its policy and address.
+func (s *Service) admit(c session.Call, l *session.Login) ([]session.Role, error) {
+	if l.Policy == "" {
+		l.Policy = session.DefaultPolicyName
+	}
+	if err := session.ValidatePolicyName(l.Policy); err != nil {
+		return nil, err
+	}
+	if _, known := s.policies[l.Policy]; !known {
+		return nil, &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "not this policy"}
+	}
+	if l.Vouched {
+		_, err := s.caller(c, session.RoleService, session.RoleAdmin)
+		return []session.Role{session.RoleUser}, err
+	}
+	if l.ClientAddress.IsValid() || l.UserAgent != "" {
+		return nil, session.Invalid("client_ip", "takes role service or admin")
+	}
+	u := s.users[l.User]
+	if u == nil || u.password == "" || u.password != l.Password {
+		return nil, session.ErrWrongCredentials()
+	}
+	l.ClientAddress, l.UserAgent = c.Address, c.UserAgent
+	return u.Roles, nil
+}
+
+func (s *Service) checked(h *held, c session.Call) session.Checked {
+	return session.Checked{Session: h.Session, Roles: h.roles, Attributes: maps.Clone(h.attributes), Meta: s.meta(c)}
+}
+
+// Check implements session.Sessions.
+func (s *Service) Check(ctx context.Context, c session.Call, look bool) (session.Checked, error) {
+	leave, err := s.enter(ctx, "Check", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if !look && c.Consistency != session.Local && c.MinIndex == "" {
+		h.uses++
+	}
+	return s.checked(h, c), nil
+}
+
+// Touch implements session.Sessions.
+func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, error) {
+	leave, err := s.enter(ctx, "Touch", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	h.uses++
+	return s.checked(h, c), nil
+}
+
+// PatchAttributes implements session.Sessions.
+func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	leave, err := s.enter(ctx, "PatchAttributes", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if p, err = p.Canonical(); err != nil {
+		return session.Checked{}, err
+	}
+	if ifMatch != nil && *ifMatch != h.AttributesVersion {
+		return session.Checked{}, session.Errorf(session.CodeVersionMismatch, "another version")
+	}
+	merged := session.Attributes{}
+	maps.Copy(merged, h.attributes)
+	for name, value := range p {
+		if merged[name] = value; session.IsDeletion(value) {
+			delete(merged, name)
+		}
+	}
+	s.index++
+	h.attributes, h.AttributesVersion = merged, s.index
+	return s.checked(h, c), nil
+}
+
+// Logout implements session.Sessions.
+func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
+	leave, err := s.enter(ctx, "Logout", c)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	defer leave()
+	key := c.Key
+	if c.Subject != nil {
+		if _, err := s.caller(c, session.RoleService, session.RoleAdmin); err != nil {
+			return session.Meta{}, err
+		}
+		key = c.Subject.Key
+	}
+	if key.IsZero() {
+		return session.Meta{}, session.ErrUnauthenticated()
+	}
+	if h := s.sessions[key.Hash()]; h != nil {
+		s.end(h)
+	}
+	return s.written(), nil
+}
+
+// ListSessions implements session.Sessions. A cursor is the number of sessions passed.
+func (s *Service) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (session.SessionList, error) {
+	leave, err := s.enter(ctx, "ListSessions", c)
+	if err != nil {
+		return session.SessionList{}, err
+	}
+	defer leave()
+	if err := s.mayList(c, f); err != nil {
+		return session.SessionList{}, err
+	}
+	from := 0
+	if p.Cursor != "" {
+		if from, err = strconv.Atoi(p.Cursor); err != nil {
+			return session.SessionList{}, session.Invalid("cursor", "is not one of this list")
+		}
+	}
+	if p.Limit == 0 {
+		p.Limit = session.DefaultPageSize
+	}
+	list := session.SessionList{Meta: s.meta(c)}
+	for at := from; at < len(s.order); at++ {
+		if !s.selects(f, s.order[at]) {
+			continue
+		}
+		if len(list.Items) == p.Limit {
+			list.NextCursor = strconv.Itoa(at)
+			break
+		}
+		list.Items = append(list.Items, s.order[at].Session)
+	}
+	return list, nil
+}
+
+func (s *Service) mayList(c session.Call, f session.Filter) error {
+	own, err := s.caller(c)
+	if err == nil && !own.has(session.RoleAdmin) && f.User != own.User {
+		return session.Errorf(session.CodeForbidden, "only admins see the sessions of others")
+	}
+	return err
+}
+
+func (s *Service) selects(f session.Filter, h *held) bool {
+	return !h.ended && (f.User == "" || f.User == h.User) && (f.Policy == "" || f.Policy == h.Policy) &&
+		(!f.ClientAddress.IsValid() || f.ClientAddress == h.ClientAddress) && (f.IdleLongerThan == 0 || s.now.Sub(h.LastUsedAt) > f.IdleLongerThan)
+}
+
+// RevokeSessions implements session.Sessions.
+func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (session.Revoked, error) {
+	leave, err := s.enter(ctx, "RevokeSessions", c)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	defer leave()
+	if err := s.mayList(c, f); err != nil {
+		return session.Revoked{}, err
+	}
+	return session.Revoked{Count: s.endAll(func(h *held) bool { return s.selects(f, h) }), Meta: s.written()}, nil
+}
+
+func (s *Service) endAll(selected func(*held) bool) (count int) {
+	for _, h := range s.order {
+		if !h.ended && selected(h) {
+			s.end(h)
+			count++
+		}
+	}
+	return count
+}
+
+// GetSession implements session.Sessions.
+func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID) (session.Checked, error) {
+	leave, err := s.enter(ctx, "GetSession", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.byID(c, id)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	return s.checked(h, c), nil
+}
+
+// RevokeSession implements session.Sessions.
+func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
+	leave, err := s.enter(ctx, "RevokeSession", c)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	defer leave()
+	h, err := s.byID(c, id)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	s.end(h)
+	return s.written(), nil
+}
+
+func (s *Service) byID(c session.Call, id session.ID) (*held, error) {
+	own, err := s.caller(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range s.order {
+		if h.ID == id && !h.ended && (h.User == own.User || own.has(session.RoleAdmin)) {
+			return h, nil
+		}
+	}
+	return nil, session.Errorf(session.CodeNotFound, "there is no such session")
+}
+
+// RevokeUserSessions implements session.Sessions.
+func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, name string, exceptCurrent bool) (session.Revoked, error) {
+	leave, err := s.enter(ctx, "RevokeUserSessions", c)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	defer leave()
+	if err := s.mayList(c, session.Filter{User: name}); err != nil {
+		return session.Revoked{}, err
+	}
+	count := s.endAll(func(h *held) bool { return h.User == name && !(exceptCurrent && h.hash == c.Key.Hash()) })
+	return session.Revoked{Count: count, Meta: s.written()}, nil
+}
