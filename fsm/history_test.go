@@ -72,6 +72,9 @@ func (h *history) advance() int64 {
 	case 3:
 		return -500
 	case 4:
+		if h.chance(5) {
+			return int64(h.IntN(700_000))
+		}
 		return int64(h.IntN(20_000))
 	}
 	return int64(h.IntN(300))

@@ -1,0 +1,418 @@
+package fsm_test
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+)
+
+const (
+	admin   = fsmpb.Role_ROLE_ADMIN
+	service = fsmpb.Role_ROLE_SERVICE
+	plain   = fsmpb.Role_ROLE_USER
+)
+
+func (m *model) do(c *fsmpb.Command, r *fsmpb.Result) {
+	switch k := c.Kind.(type) {
+	case *fsmpb.Command_CreateSession:
+		m.create(k.CreateSession, r)
+	case *fsmpb.Command_TouchSession:
+		if s, _ := m.presented(k.TouchSession.KeyHash, k.TouchSession.Address, k.TouchSession.Authority, r); s != nil {
+			m.use(s, r)
+		}
+	case *fsmpb.Command_PatchAttributes:
+		m.patch(k.PatchAttributes, r)
+	case *fsmpb.Command_RevokeSession:
+		m.revoke(k.RevokeSession, r)
+	case *fsmpb.Command_RevokeSessions:
+		m.revokeMany(k.RevokeSessions, r)
+	case *fsmpb.Command_RevokeUserSessions:
+		m.revokeUser(k.RevokeUserSessions, r)
+	case *fsmpb.Command_PutUser:
+		m.putUser(k.PutUser, r)
+	case *fsmpb.Command_DeleteUser:
+		m.deleteUser(k.DeleteUser, r)
+	case *fsmpb.Command_PutPolicy:
+		m.putPolicy(k.PutPolicy, r)
+	case *fsmpb.Command_DeletePolicy:
+		m.deletePolicy(k.DeletePolicy, r)
+	}
+}
+
+// judge returns the user behind an authority: nil for the system.
+func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.Code) {
+	if a == nil {
+		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
+	}
+	badRole := slices.ContainsFunc(a.AnyOf, func(r fsmpb.Role) bool { return r < plain || r > admin })
+	if badRole || !goodAddress(a.Address) || !a.System && len(a.KeyHash) != 32 || a.System && len(a.KeyHash) != 0 {
+		return nil, fsmpb.Code_CODE_INVALID
+	}
+	if a.System {
+		return nil, fsmpb.Code_CODE_OK
+	}
+	s := m.liveByKey(a.KeyHash)
+	if s == nil {
+		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
+	}
+	for _, r := range a.AnyOf {
+		if slices.Contains(s.user.roles, r) {
+			return s.user, fsmpb.Code_CODE_OK
+		}
+	}
+	if a.OrOwner && s.user == owner || !a.OrOwner && len(a.AnyOf) == 0 {
+		return s.user, fsmpb.Code_CODE_OK
+	}
+	return nil, fsmpb.Code_CODE_FORBIDDEN
+}
+
+func goodAddress(b []byte) bool { return len(b) == 0 || len(b) == 16 }
+
+func powerful(u *modelUser) bool {
+	return u == nil || slices.Contains(u.roles, admin) || slices.Contains(u.roles, service)
+}
+
+func set(r *fsmpb.Result, code fsmpb.Code, field string) { r.Code, r.Field = code, field }
+
+func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
+	if !goodAddress(c.Address) {
+		set(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	if c.Vouched != (c.Authority != nil) {
+		set(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	attributes := map[string]string{}
+	for _, a := range c.Attributes {
+		if _, twice := attributes[a.Name]; twice {
+			set(r, fsmpb.Code_CODE_INVALID, "attributes")
+			return
+		}
+		attributes[a.Name] = string(a.Value)
+	}
+	u, by := m.users[c.User], (*modelUser)(nil)
+	if c.Vouched {
+		var code fsmpb.Code
+		if by, code = m.judge(c.Authority, nil); code != 0 {
+			set(r, code, "authority")
+			return
+		}
+		if !powerful(by) {
+			set(r, fsmpb.Code_CODE_FORBIDDEN, "authority")
+			return
+		}
+		if u != nil && (u.disabled || powerful(u)) {
+			set(r, fsmpb.Code_CODE_FORBIDDEN, "user")
+			return
+		}
+	} else {
+		if u == nil || !u.stored || u.disabled || u.version != c.UserVersion {
+			set(r, fsmpb.Code_CODE_CONFLICT, "user")
+			return
+		}
+		by = u
+	}
+	allowed := []string{"default"}
+	if u != nil && len(u.policies) > 0 {
+		allowed = u.policies
+	}
+	name := c.Policy
+	if name == "" {
+		name = allowed[0]
+	}
+	p := m.policies[name]
+	switch {
+	case p == nil:
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
+		return
+	case c.Policy != "" && !powerful(by) && !slices.Contains(allowed, name):
+		set(r, fsmpb.Code_CODE_FORBIDDEN, "policy")
+		return
+	case m.byKey(c.KeyHash) != nil || m.byID(c.Id) != nil:
+		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")
+		return
+	}
+	s := &modelSession{user: u, policy: p, lastUse: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
+	copy(s.key[:], c.KeyHash)
+	copy(s.id[:], c.Id)
+	if c.Idempotency != nil && m.repeat(c, s, r) {
+		return
+	}
+	m.record(c.User, s)
+	m.answer(s, r)
+}
+
+// repeat answers a request that was made before; s is the session that it would make now.
+func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result) bool {
+	i := slices.IndexFunc(m.repeats, func(k *modelRepeat) bool { return k.scope == string(c.Idempotency.ScopeHash) })
+	if i < 0 {
+		m.repeats = append(m.repeats, &modelRepeat{string(c.Idempotency.ScopeHash), string(c.Idempotency.BodyHash), m.lastSeq + 1, m.clock})
+		return false
+	}
+	k := m.repeats[i]
+	old := m.find(func(o *modelSession) bool { return o.seq == k.seq })
+	if k.body != string(c.Idempotency.BodyHash) || old != nil && old.user != s.user {
+		set(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "idempotency")
+		return true
+	}
+	if !m.alive(old) {
+		k.seq = m.lastSeq + 1
+		return false
+	}
+	old.key = s.key
+	m.use(old, r)
+	r.Repeated = true
+	return true
+}
+
+func (m *model) record(name string, s *modelSession) {
+	if s.user == nil {
+		s.user = &modelUser{name: name, roles: []fsmpb.Role{plain}, lastNumber: m.floor}
+		m.users[name] = s.user
+	}
+	m.lastSeq++
+	s.user.lastNumber++
+	s.seq, s.number = m.lastSeq, s.user.lastNumber
+	s.created = m.clock
+	if n := len(s.policy.raises); n > 0 {
+		s.created = max(s.created, s.policy.raises[n-1].through+1)
+	}
+	s.policy.born = max(s.policy.born, s.created)
+	s.absoluteEnd = plus(s.created, s.policy.lifetime())
+	m.sessions = append(m.sessions, s)
+}
+
+func (m *model) use(s *modelSession, r *fsmpb.Result) {
+	s.lastUse = m.clock
+	m.answer(s, r)
+}
+
+func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (*modelSession, *modelUser) {
+	if !goodAddress(address) {
+		set(r, fsmpb.Code_CODE_INVALID, "")
+		return nil, nil
+	}
+	var by *modelUser
+	if a != nil {
+		var code fsmpb.Code
+		if by, code = m.judge(a, nil); code != 0 {
+			set(r, code, "authority")
+			return nil, nil
+		}
+	}
+	s := m.liveByKey(key)
+	if s == nil {
+		set(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
+		return nil, nil
+	}
+	if a == nil {
+		by = s.user
+	}
+	return s, by
+}
+
+func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
+	names := map[string]bool{}
+	for _, change := range c.Changes {
+		if names[change.Name] {
+			set(r, fsmpb.Code_CODE_INVALID, "attributes")
+			return
+		}
+		names[change.Name] = true
+	}
+	s, by := m.presented(c.KeyHash, c.Address, c.Authority, r)
+	switch {
+	case s == nil:
+		return
+	case !powerful(by) && !s.policy.bearer:
+		set(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
+		return
+	case c.IfVersion != nil && *c.IfVersion != s.version:
+		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "attributes")
+		return
+	}
+	after := maps.Clone(s.attributes)
+	for _, change := range c.Changes {
+		if change.Delete {
+			delete(after, change.Name)
+		} else {
+			after[change.Name] = string(change.Value)
+		}
+	}
+	if !maps.Equal(after, s.attributes) {
+		s.attributes, s.version = after, max(s.version+1, m.index)
+	}
+	m.use(s, r)
+}
+
+func count(r *fsmpb.Result, n uint64) { r.Payload = &fsmpb.Result_Count{Count: n} }
+
+func (m *model) revoke(c *fsmpb.RevokeSession, r *fsmpb.Result) {
+	if len(c.KeyHash) > 0 {
+		if c.Authority != nil {
+			if _, code := m.judge(c.Authority, nil); code != 0 {
+				set(r, code, "authority")
+				return
+			}
+		}
+		s := m.liveByKey(c.KeyHash)
+		count(r, 0)
+		if s != nil {
+			m.remove(s)
+			count(r, 1)
+		}
+		return
+	}
+	s := m.byID(c.Id)
+	if !m.alive(s) {
+		s = nil
+	}
+	var owner *modelUser
+	if s != nil {
+		owner = s.user
+	}
+	_, code := m.judge(c.Authority, owner)
+	switch {
+	case code == fsmpb.Code_CODE_FORBIDDEN && c.Authority.OrOwner || code == 0 && s == nil:
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "id")
+	case code != 0:
+		set(r, code, "authority")
+	default:
+		m.remove(s)
+		count(r, 1)
+	}
+}
+
+func (m *model) revokeMany(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
+	by, code := m.judge(c.Authority, nil)
+	own := code == fsmpb.Code_CODE_FORBIDDEN && c.Authority.OrOwner
+	if own {
+		by = m.liveByKey(c.Authority.KeyHash).user
+	} else if code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	n := uint64(0)
+	for _, id := range c.Ids {
+		if s := m.byID(id); m.alive(s) && (!own || s.user == by) {
+			m.remove(s)
+			n++
+		}
+	}
+	count(r, n)
+}
+
+func (m *model) exempt(u *modelUser, id []byte) *modelSession {
+	if s := m.byID(id); m.alive(s) && s.user == u {
+		return s
+	}
+	return nil
+}
+
+func (m *model) revokeUser(c *fsmpb.RevokeUserSessions, r *fsmpb.Result) {
+	u := m.users[c.User]
+	if _, code := m.judge(c.Authority, u); code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	count(r, 0)
+	if u != nil {
+		count(r, m.condemn(u, m.exempt(u, c.ExceptId)))
+	}
+}
+
+func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
+	roles := c.Roles.GetRoles()
+	if c.Mode == 0 {
+		set(r, fsmpb.Code_CODE_INVALID, "mode")
+		return
+	}
+	for i, name := range c.Policies.GetNames() {
+		if m.policies[name] == nil {
+			set(r, fsmpb.Code_CODE_NOT_FOUND, "policies")
+			return
+		}
+		if slices.Contains(c.Policies.Names[:i], name) {
+			set(r, fsmpb.Code_CODE_INVALID, "policies")
+			return
+		}
+	}
+	if _, code := m.judge(c.Authority, nil); code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	u := m.users[c.Name]
+	stored, anyAdmin := u != nil && u.stored, false
+	for _, o := range m.users {
+		anyAdmin = anyAdmin || o.stored && slices.Contains(o.roles, admin)
+	}
+	switch {
+	case c.Mode == fsmpb.PutUser_MODE_UPDATE && !stored:
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "user")
+		return
+	case c.Mode != fsmpb.PutUser_MODE_UPDATE && stored, c.Mode == fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN && anyAdmin:
+		set(r, fsmpb.Code_CODE_EXISTS, "user")
+		return
+	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != u.version):
+		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	if u == nil {
+		u = &modelUser{name: c.Name, roles: []fsmpb.Role{plain}, lastNumber: m.floor}
+		m.users[c.Name] = u
+	}
+	if c.Mode == fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN {
+		roles = append(slices.Clone(roles), admin)
+	}
+	m.changeUser(u, c, roles)
+	r.Payload = &fsmpb.Result_Version{Version: u.version}
+}
+
+func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
+	all, others := c.GetDisabled(), false
+	if len(roles) > 0 {
+		for _, role := range roles {
+			all = all || role != plain && !slices.Contains(u.roles, role)
+		}
+		u.roles = roles
+	}
+	if c.PasswordHash != nil && *c.PasswordHash != u.password {
+		others, u.password = true, *c.PasswordHash
+	}
+	except := m.exempt(u, c.ExceptId)
+	if all {
+		except = nil
+	}
+	if c.Policies != nil {
+		u.policies = c.Policies.Names
+	}
+	if c.Disabled != nil {
+		u.disabled = *c.Disabled
+	}
+	u.stored, u.version = true, m.nextVersion()
+	if all || others {
+		m.condemn(u, except)
+	}
+}
+
+func (m *model) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
+	if _, code := m.judge(c.Authority, nil); code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	u := m.users[c.Name]
+	if u == nil || !u.stored {
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "user")
+		return
+	}
+	if c.ExpectedVersion != nil && *c.ExpectedVersion != u.version {
+		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	*u = modelUser{name: u.name, roles: []fsmpb.Role{plain}, lastNumber: u.lastNumber}
+	m.condemn(u, nil)
+	m.forget(u)
+	r.Payload = &fsmpb.Result_Version{Version: m.nextVersion()}
+}

@@ -1,0 +1,117 @@
+package fsm_test
+
+import (
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+)
+
+func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
+	if _, code := m.judge(c.Authority, nil); code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	old := m.policies[c.Name]
+	switch {
+	case c.Mode == fsmpb.PutPolicy_MODE_CREATE && old != nil && old.version != 0:
+		set(r, fsmpb.Code_CODE_EXISTS, "policy")
+		return
+	case c.Mode == fsmpb.PutPolicy_MODE_MERGE && old == nil:
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
+		return
+	case c.ExpectedVersion != nil && (old == nil || *c.ExpectedVersion != old.version):
+		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "policy")
+		return
+	case c.Mode == 0:
+		set(r, fsmpb.Code_CODE_INVALID, "mode")
+		return
+	case c.Mode != fsmpb.PutPolicy_MODE_MERGE && (c.IdleMs == nil || c.AbsoluteMs == nil):
+		set(r, fsmpb.Code_CODE_INVALID, "policy")
+		return
+	}
+	next := modelPolicy{name: c.Name, window: c.GetTouchWindowMs()}
+	next.bearer = c.AttributesWrite == fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
+	if c.Mode == fsmpb.PutPolicy_MODE_MERGE {
+		next.idle, next.absolute = old.idle, old.absolute
+	}
+	if c.IdleMs != nil {
+		next.idle = *c.IdleMs
+	}
+	if c.AbsoluteMs != nil {
+		next.absolute = *c.AbsoluteMs
+	}
+	switch {
+	case next.idle == 0 && next.absolute == 0:
+		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
+		return
+	case next.window > next.idle:
+		set(r, fsmpb.Code_CODE_INVALID, "touch_window_s")
+		return
+	}
+	next.version = m.nextVersion()
+	if old == nil {
+		old = &modelPolicy{}
+		*old = next
+		m.policies[c.Name] = old
+	} else {
+		m.changePolicy(old, next)
+	}
+	r.Payload = &fsmpb.Result_Version{Version: old.version}
+}
+
+// changePolicy writes the change's consequences into every session of the policy.
+func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
+	under := m.of(func(s *modelSession) bool { return s.policy == p })
+	if !slices.ContainsFunc(under, func(s *modelSession) bool { return s.lapsed }) {
+		p.lapsedSpan = never
+	}
+	if next.span() > p.span() {
+		for _, s := range under {
+			if s.idleEnd() <= m.clock {
+				s.lapsed = true
+			}
+		}
+		if slices.ContainsFunc(under, func(s *modelSession) bool { return s.lapsed }) {
+			p.lapsedSpan = min(p.lapsedSpan, p.span())
+		}
+	}
+	for _, s := range under {
+		s.absoluteEnd = min(s.absoluteEnd, plus(s.created, next.lifetime()))
+	}
+	p.raise(under, next.lifetime())
+	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
+}
+
+// raise notes from when on new sessions have the longer lifetime: it shows in their instant of creation.
+func (p *modelPolicy) raise(under []*modelSession, lifetime int64) {
+	p.raises = slices.DeleteFunc(p.raises, func(r modelRaise) bool {
+		return r.lifetime >= lifetime || !slices.ContainsFunc(under, func(s *modelSession) bool { return s.created <= r.through })
+	})
+	n := len(p.raises)
+	if lifetime > p.lifetime() && len(under) > 0 && (n == 0 || p.raises[n-1].through < p.born) {
+		p.raises = append(p.raises, modelRaise{p.born, p.lifetime()})
+	}
+}
+
+func (m *model) deletePolicy(c *fsmpb.DeletePolicy, r *fsmpb.Result) {
+	if _, code := m.judge(c.Authority, nil); code != 0 {
+		set(r, code, "authority")
+		return
+	}
+	p := m.policies[c.Name]
+	used := len(m.of(func(s *modelSession) bool { return s.policy == p })) > 0
+	for _, u := range m.users {
+		used = used || slices.Contains(u.policies, c.Name)
+	}
+	switch {
+	case p == nil:
+		set(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
+	case c.ExpectedVersion != nil && *c.ExpectedVersion != p.version:
+		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "policy")
+	case c.Name == "default" || used:
+		set(r, fsmpb.Code_CODE_CONFLICT, "policy")
+	default:
+		delete(m.policies, c.Name)
+		r.Payload = &fsmpb.Result_Version{Version: m.nextVersion()}
+	}
+}

@@ -1,0 +1,260 @@
+package fsm_test
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// model is the state machine as one would write it without a care for speed: slices that are walked, ends that are written into
+// each session when something changes them. The machine must not be told from it.
+type model struct {
+	ends     int // sessions ended per entry
+	clock    int64
+	index    uint64
+	lastSeq  uint64
+	floor    uint64
+	version  uint64
+	users    map[string]*modelUser
+	sessions []*modelSession // recorded, in the order of creation
+	policies map[string]*modelPolicy
+	repeats  []*modelRepeat
+	reaps    []*modelUser
+}
+
+type modelUser struct {
+	name       string
+	stored     bool
+	disabled   bool
+	password   string
+	roles      []fsmpb.Role
+	policies   []string
+	version    uint64
+	lastNumber uint64
+}
+
+type modelSession struct {
+	key         session.KeyHash
+	id          session.ID
+	seq, number uint64
+	user        *modelUser
+	policy      *modelPolicy
+	created     int64
+	lastUse     int64
+	absoluteEnd int64
+	condemned   bool // by a change of its user
+	lapsed      bool // was due when its policy got longer
+	attributes  map[string]string
+	version     uint64
+	address     string
+	agent       string
+}
+
+type modelPolicy struct {
+	name                   string
+	idle, absolute, window int64 // window -1 = automatic
+	bearer                 bool
+	version                uint64
+	lapsedSpan             int64
+	raises                 []modelRaise
+	born                   int64
+}
+
+type modelRaise struct{ through, lifetime int64 }
+
+type modelRepeat struct {
+	scope, body string
+	seq         uint64
+	made        int64
+}
+
+const never = int64(math.MaxInt64)
+
+func newModel(ends int) *model {
+	day := int64(12 * 3600 * 1000)
+	return &model{
+		ends: ends, users: map[string]*modelUser{},
+		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1}},
+	}
+}
+
+func (p *modelPolicy) effectiveWindow() int64 {
+	if p.window >= 0 {
+		return p.window
+	}
+	return min(p.idle/32, 60_000)
+}
+
+func (p *modelPolicy) span() int64 {
+	if p.idle == 0 {
+		return never
+	}
+	return p.idle + p.effectiveWindow()
+}
+
+func (p *modelPolicy) lifetime() int64 {
+	if p.absolute == 0 {
+		return never
+	}
+	return p.absolute
+}
+
+func plus(instant, duration int64) int64 {
+	if duration == never {
+		return never
+	}
+	return instant + duration
+}
+
+func (s *modelSession) idleEnd() int64 {
+	if s.lapsed {
+		return plus(s.lastUse, min(s.policy.lapsedSpan, s.policy.span()))
+	}
+	return plus(s.lastUse, s.policy.span())
+}
+
+func (s *modelSession) deadline() int64 { return min(s.idleEnd(), s.absoluteEnd) }
+
+func (m *model) alive(s *modelSession) bool {
+	return s != nil && !s.condemned && !s.lapsed && !s.user.disabled && m.clock < s.deadline()
+}
+
+func (m *model) find(match func(*modelSession) bool) *modelSession {
+	if i := slices.IndexFunc(m.sessions, match); i >= 0 {
+		return m.sessions[i]
+	}
+	return nil
+}
+
+func (m *model) byKey(key []byte) *modelSession {
+	return m.find(func(s *modelSession) bool { return string(s.key[:]) == string(key) })
+}
+
+func (m *model) byID(id []byte) *modelSession {
+	return m.find(func(s *modelSession) bool { return string(s.id[:]) == string(id) })
+}
+
+func (m *model) liveByKey(key []byte) *modelSession {
+	if s := m.byKey(key); m.alive(s) {
+		return s
+	}
+	return nil
+}
+
+// of returns the recorded sessions that match.
+func (m *model) of(match func(*modelSession) bool) (out []*modelSession) {
+	for _, s := range m.sessions {
+		if match(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (m *model) remove(s *modelSession) {
+	m.sessions = slices.DeleteFunc(m.sessions, func(o *modelSession) bool { return o == s })
+	m.forget(s.user)
+}
+
+// forget drops a user that is known only through sessions that it does not have any more.
+func (m *model) forget(u *modelUser) {
+	if !u.stored && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
+		m.floor = max(m.floor, u.lastNumber)
+		delete(m.users, u.name)
+	}
+}
+
+// apply applies an entry and returns the results of its commands and what it ended.
+func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (results []*fsmpb.Result, ended []fsm.Ended) {
+	m.index, m.clock = index, max(m.clock, clock)
+	m.repeats = slices.DeleteFunc(m.repeats, func(r *modelRepeat) bool { return m.clock >= r.made+600_000 })
+	for budget := m.ends; budget > 0; budget-- {
+		e, more := m.endOne()
+		if !more {
+			break
+		}
+		if e != nil {
+			ended = append(ended, *e)
+		}
+	}
+	for _, c := range commands {
+		r := &fsmpb.Result{}
+		m.do(c, r)
+		results = append(results, r)
+	}
+	return results, ended
+}
+
+// endOne takes one step of ending; nothing may be ended in it.
+func (m *model) endOne() (*fsm.Ended, bool) {
+	due := m.of(func(s *modelSession) bool { return s.deadline() <= m.clock })
+	if len(due) > 0 {
+		s := slices.MinFunc(due, func(a, b *modelSession) int {
+			return cmp.Or(cmp.Compare(a.deadline(), b.deadline()), bytes.Compare(a.id[:], b.id[:]))
+		})
+		cause := fsm.CauseIdle
+		if s.absoluteEnd <= s.idleEnd() {
+			cause = fsm.CauseAbsolute
+		}
+		return m.end(s, cause), true
+	}
+	if len(m.reaps) == 0 {
+		return nil, false
+	}
+	u := m.reaps[0]
+	if s := m.find(func(s *modelSession) bool { return s.user == u && s.condemned }); s != nil {
+		return m.end(s, fsm.CauseUser), true
+	}
+	m.reaps = m.reaps[1:]
+	m.forget(u)
+	return nil, true
+}
+
+func (m *model) end(s *modelSession, cause fsm.Cause) *fsm.Ended {
+	e := fsm.Ended{ID: s.id, Number: s.number, User: s.user.name, Cause: cause, DeadlineMS: zeroIfNever(s.deadline())}
+	m.remove(s)
+	return &e
+}
+
+func zeroIfNever(instant int64) int64 {
+	if instant == never {
+		return 0
+	}
+	return instant
+}
+
+// condemn kills a user's sessions, except one.
+func (m *model) condemn(u *modelUser, except *modelSession) (killed uint64) {
+	for _, s := range m.sessions {
+		if s.user == u && s != except && !s.condemned {
+			s.condemned = true
+			killed++
+		}
+	}
+	if killed > 0 && !slices.Contains(m.reaps, u) {
+		m.reaps = append(m.reaps, u)
+	}
+	return killed
+}
+
+func (m *model) nextVersion() uint64 {
+	m.version = max(m.version+1, m.index)
+	return m.version
+}
+
+// nextDeadline is what NextDeadlineMS must say.
+func (m *model) nextDeadline() (int64, bool) {
+	if len(m.reaps) > 0 {
+		return m.clock, true
+	}
+	first := never
+	for _, s := range m.sessions {
+		first = min(first, s.deadline())
+	}
+	return first, first != never
+}
