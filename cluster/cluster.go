@@ -123,7 +123,8 @@ func (c *Cluster) open(sm StateMachine) error {
 	}
 	c.machine = &machine{
 		sm: sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied,
-		established: c.onEstablished, configured: c.onConfigured, fatal: c.fatal,
+		established: c.onEstablished, configured: c.onConfigured, committed: c.onCommitted,
+		fatal: c.fatal,
 	}
 	c.confirmer = &confirmer{
 		self: c.NodeID(), timeout: c.cfg.ElectionTimeout, peers: map[string]bool{},

@@ -34,7 +34,10 @@ type machine struct {
 	// established and configured tell the Cluster what was applied.
 	established func(Leadership)
 	configured  func(raft.Configuration)
-	fatal       func(error)
+	// committed tells that everything up to an index is committed, before it is
+	// applied. nil: nobody asks.
+	committed func(index uint64)
+	fatal     func(error)
 
 	halted atomic.Bool
 	index  uint64 // of the last applied entry
@@ -53,6 +56,9 @@ func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0
 // Entries up to the applied index are passed over: after a snapshot that is older
 // than the present state Raft sends again what came after that snapshot.
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	if m.committed != nil {
+		m.committed(logs[len(logs)-1].Index)
+	}
 	answers := make([]any, len(logs))
 	for _, l := range logs {
 		if m.halted.Load() {

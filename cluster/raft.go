@@ -116,6 +116,15 @@ func (c *Cluster) onConfigured(raft.Configuration) {
 	}
 }
 
+// onCommitted is called when entries are about to be applied, on the goroutine
+// that applies. A leader tells its followers at once: without that, a read at a
+// follower waits until the next entry, or CommitTimeout, brings the commit index.
+func (c *Cluster) onCommitted(index uint64) {
+	if r := c.raft.Load(); r != nil && r.State() == raft.Leader {
+		c.transport.TellCommit(r.CurrentTerm(), index)
+	}
+}
+
 // onEstablished is called when a leader's established entry is applied, on the
 // goroutine that applies.
 func (c *Cluster) onEstablished(l Leadership) { c.leadership.set(l) }

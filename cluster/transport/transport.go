@@ -26,7 +26,8 @@ type Inner interface {
 // Safe for concurrent use if the inner transport is.
 type Transport struct {
 	Inner
-	faults Faults
+	faults  Faults
+	commits commitTeller
 }
 
 var (
@@ -40,7 +41,9 @@ func New(inner Inner, faults Faults) *Transport {
 	if faults == nil {
 		faults = noFaults{}
 	}
-	return &Transport{Inner: inner, faults: faults}
+	t := &Transport{Inner: inner, faults: faults}
+	t.commits = commitTeller{send: t.append, peers: map[raft.ServerID]*told{}}
+	return t
 }
 
 // SetHeartbeatHandler implements raft.Transport and forgets the handler. With one, raft.NetworkTransport calls it on the
@@ -63,6 +66,19 @@ func (t *Transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (ra
 // before and sent just after a commit, makes a follower with a divergent tail apply that tail. The commit index sent is
 // therefore cut at the last entry that the message itself checks or brings; the next message carries the rest.
 func (t *Transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := t.append(id, addr, args, resp)
+	if err == nil && resp.Success && resp.Term == args.Term && !isHeartbeat(args) {
+		t.commits.acknowledged(id, addr, args)
+	}
+	return err
+}
+
+// TellCommit tells the followers that have acknowledged entries of this leader in term that everything up to commit is
+// committed, without waiting for them and without waiting for the next entries: see commitTeller.
+func (t *Transport) TellCommit(term, commit uint64) { t.commits.tell(term, commit) }
+
+// append sends one message, with no more in it than it proves.
+func (t *Transport) append(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	kind := KindAppendEntries
 	if isHeartbeat(args) {
 		kind = KindHeartbeat
