@@ -39,6 +39,10 @@ func errForbidden(needed string) *session.Error {
 	return session.Errorf(session.CodeForbidden, "this needs a session with role %s", needed)
 }
 
+func errMayNotPresent() *session.Error {
+	return session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
+}
+
 func internalError(what string, err error) *session.Error {
 	return &session.Error{Code: session.CodeInternal, Message: "an internal error; the node's log tells more under the request id", Err: wrapped{what, err}}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -57,17 +58,9 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err != nil {
 		return session.Checked{}, err
 	}
-	c.Consistency, c.MinIndex = session.Linearizable, ""
-	t, err := n.target(ctx, c)
-	if err != nil {
+	command := &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)}
+	if err := n.addressPatch(ctx, c, command); err != nil {
 		return session.Checked{}, err
-	}
-	hash := t.presented.Key.Hash()
-	command := &fsmpb.PatchAttributes{
-		KeyHash: hash[:], Address: addressBytes(t.presented.Address), IfVersion: ifMatch, Changes: changes(patch), Authority: t.authority(),
-	}
-	if !t.byService && t.principal.has(session.RoleService, session.RoleAdmin) {
-		command.Authority = t.principal.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN) // a service's own session
 	}
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PatchAttributes{PatchAttributes: command}})
 	if err != nil {
@@ -76,7 +69,30 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err := resultError(result, "change the attributes of this session: its policy leaves that to services"); err != nil {
 		return session.Checked{}, err
 	}
-	return checked(recordFrom(result.GetSession(), t.record), n.writeMeta(index)), nil
+	return checked(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index)), nil
+}
+
+// addressPatch says whose attributes a patch changes and on whose authority.
+func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) error {
+	presented := c.Subject
+	if presented == nil {
+		if c.Key.IsZero() {
+			return session.ErrUnauthenticated()
+		}
+		presented = &session.Presented{Key: c.Key, Address: c.Address}
+	}
+	hash := presented.Key.Hash()
+	command.KeyHash, command.Address = hash[:], addressBytes(presented.Address)
+	p, err := n.writer(ctx, c, session.Roles()...)
+	switch {
+	case err != nil:
+		return err
+	case p.has(session.RoleService, session.RoleAdmin): // also for a service's own session
+		command.Authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
+	case c.Subject != nil:
+		return errMayNotPresent()
+	}
+	return nil
 }
 
 func changes(patch session.AttributePatch) []*fsmpb.AttributeChange {
@@ -98,9 +114,9 @@ func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error)
 	revoke := &fsmpb.RevokeSession{}
 	key := c.Key
 	if c.Subject != nil {
-		p, err := n.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+		p, err := n.writer(ctx, c, session.RoleAdmin, session.RoleService)
 		if session.CodeOf(err) == session.CodeForbidden {
-			return session.Meta{}, session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
+			return session.Meta{}, errMayNotPresent()
 		}
 		if err != nil {
 			return session.Meta{}, err
