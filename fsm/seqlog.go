@@ -8,7 +8,7 @@ import (
 const seqRun = 512
 
 // seqLog keeps the recorded sessions in the order of their creation. Sequence numbers only grow, so it is a sorted list of runs that
-// is appended to at its end; a run that empties goes, and sparse neighbours merge: 8 to 22 bytes a session.
+// is appended to at its end; a run that empties goes, and sparse neighbours merge: 8 bytes a session, at worst 32.
 type seqLog struct {
 	runs []seqRange
 }

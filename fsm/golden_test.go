@@ -1,0 +1,147 @@
+package fsm_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// goldenSteps is a history in which every command succeeds once, with all its fields.
+func goldenSteps() []struct {
+	name    string
+	command *fsmpb.Command
+} {
+	admin := account("ann", "$argon2id$ann", fsmpb.Role_ROLE_ADMIN, fsmpb.Role_ROLE_USER)
+	admin.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
+	policy := timers("web", 1_800_000, 43_200_000, -1)
+	policy.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
+	policy.ExpectedVersion = nil
+	password := &fsmpb.CreateSession{
+		KeyHash: bytesOf(keyOf(1)), Id: bytesOf(idOf(1)), User: "ann", UserVersion: 11, Address: goldenAddress(1), UserAgent: "curl/8",
+	}
+	byService := &fsmpb.CreateSession{
+		KeyHash: bytesOf(keyOf(2)), Id: bytesOf(idOf(2)), User: "zoë", Vouched: true, Authority: authority(1, fsmpb.Role_ROLE_ADMIN),
+		Policy: "web", Address: goldenAddress(2), UserAgent: "Mozilla/5.0",
+		Attributes:  []*fsmpb.Attribute{{Name: "cart", Value: []byte(`[1,2]`)}, {Name: "lang", Value: []byte(`"fr"`)}},
+		Idempotency: &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(100)), BodyHash: bytesOf(keyOf(101))},
+	}
+	byService.Authority.Address = goldenAddress(1)
+	third := vouched(3, "zoë")
+	fourth := vouched(4, "yan")
+	return []struct {
+		name    string
+		command *fsmpb.Command
+	}{
+		{"put_user", putUser(admin)},
+		{"put_policy", putPolicy(policy)},
+		{"create_session", create(password)},
+		{"create_session_vouched", create(byService)},
+		{"create_session_third", create(third)},
+		{"create_session_fourth", create(fourth)},
+		{"touch_session", &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
+			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN)}}}},
+		{"patch_attributes", patch(&fsmpb.PatchAttributes{
+			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), IfVersion: ptr(uint64(14)), Authority: authority(1),
+			Changes: []*fsmpb.AttributeChange{{Name: "cart", Delete: true}, {Name: "theme", Value: []byte(`{"dark":true}`)}}})},
+		{"revoke_session", revoke(&fsmpb.RevokeSession{Id: bytesOf(idOf(4)), Authority: &fsmpb.Authority{
+			KeyHash: bytesOf(keyOf(1)), AnyOf: []fsmpb.Role{fsmpb.Role_ROLE_ADMIN}, OrOwner: true}})},
+		{"revoke_sessions", revokeMany(&fsmpb.RevokeSessions{Ids: [][]byte{bytesOf(idOf(3)), bytesOf(idOf(4))}, Authority: system()})},
+		{"revoke_user_sessions", revokeUser(&fsmpb.RevokeUserSessions{User: "ann", ExceptId: bytesOf(idOf(1)), Authority: authority(1)})},
+		{"put_user_service", putUser(account("svc", "$argon2id$svc", fsmpb.Role_ROLE_SERVICE))},
+		{"put_user_update", putUser(&fsmpb.PutUser{
+			Name: "svc", Mode: fsmpb.PutUser_MODE_UPDATE, PasswordHash: ptr("$argon2id$new"), ExpectedVersion: ptr(uint64(22)),
+			Policies: &fsmpb.NameList{Names: []string{"web", "default"}}, Disabled: ptr(true), ExceptId: bytesOf(idOf(9)), Authority: system()})},
+		{"put_user_gone", putUser(account("gone", "$argon2id$gone"))},
+		{"delete_user", deleteUser(&fsmpb.DeleteUser{Name: "gone", ExpectedVersion: ptr(uint64(24)), Authority: authority(1)})},
+		{"put_policy_gone", putPolicy(timers("gone", 1000, 0, 0))},
+		{"delete_policy", deletePolicy(&fsmpb.DeletePolicy{Name: "gone", ExpectedVersion: ptr(uint64(26)), Authority: authority(1)})},
+		{"set_format_level", &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: 1}}}},
+		{"no_op", &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}, Ignorable: true}},
+	}
+}
+
+func goldenAddress(n byte) []byte {
+	return []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, n}
+}
+
+// goldenLog applies the golden history, and hands each step's entry and outcome to see.
+func goldenLog(t *testing.T, see func(name string, entry []byte, r *fsmpb.Result)) *log {
+	t.Helper()
+	l := newLog(t, fsm.Options{})
+	for _, step := range goldenSteps() {
+		r := l.must(step.command)
+		see(step.name, l.entries[len(l.entries)-1], r)
+		l.clock += 250
+	}
+	return l
+}
+
+// The bytes of every command, and what it answers, are part of the format level: where this test fails, a level is missing.
+func TestCommandsKeepTheirBytes(t *testing.T) {
+	t.Parallel()
+	goldenLog(t, func(name string, entry []byte, r *fsmpb.Result) {
+		result, err := proto.MarshalOptions{Deterministic: true}.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name+".golden", []byte(fmt.Sprintf("entry %s\nresult %s\n", hex.EncodeToString(entry), hex.EncodeToString(result))))
+	})
+}
+
+// The entries that stand in the golden files, fed as they are, make the state of the golden snapshot.
+func TestGoldenEntriesMakeTheGoldenSnapshot(t *testing.T) {
+	t.Parallel()
+	l := goldenLog(t, func(string, []byte, *fsmpb.Result) {})
+	snapshot := snapshotOf(t, l.m)
+	golden(t, "snapshot.golden", []byte(hex.Dump(snapshot)))
+	m := fsm.New(fsm.Options{})
+	for i, step := range goldenSteps() {
+		text, err := os.ReadFile(filepath.Join("testdata", step.name+".golden"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, _, _ := strings.Cut(strings.TrimPrefix(string(text), "entry "), "\n")
+		entry, err := hex.DecodeString(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Apply(uint64(11+i), term, entry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(snapshotOf(t, m), snapshot) {
+		t.Fatal("the golden entries make another state")
+	}
+	if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
+		t.Fatal("the restored state has another snapshot")
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is\n%s, want\n%s", name, got, want)
+	}
+}
