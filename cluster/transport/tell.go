@@ -15,8 +15,10 @@ import (
 type commitTeller struct {
 	send func(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error
 
-	mu    sync.Mutex
-	peers map[raft.ServerID]*told
+	mu     sync.Mutex
+	term   uint64 // in which commit was known
+	commit uint64
+	peers  map[raft.ServerID]*told
 }
 
 // told is what one follower has acknowledged and been told.
@@ -24,7 +26,6 @@ type told struct {
 	addr   raft.ServerAddress
 	last   raft.AppendEntriesRequest // acknowledged, without its entries: its previous entry is the last one it brought
 	commit uint64                    // highest commit index sent in the term of last
-	want   uint64                    // highest commit index that should be sent
 	busy   bool
 }
 
@@ -51,33 +52,44 @@ func (c *commitTeller) acknowledged(id raft.ServerID, addr raft.ServerAddress, a
 		p.last.PrevLogEntry, p.last.PrevLogTerm = args.Entries[n-1].Index, args.Entries[n-1].Term
 	}
 	p.commit = max(p.commit, args.LeaderCommitIndex)
+	c.startLocked(id, p) // the follower may have acknowledged what others had committed without it
 }
 
-// tell sends commit to every follower that has not been told it, without waiting. term is the one in which commit was known.
+// tell sends commit, known in term, to every follower that has not been told it, without waiting.
 func (c *commitTeller) tell(term, commit uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if term < c.term {
+		return
+	}
+	c.term, c.commit = term, max(c.commit, commit)
 	for id, p := range c.peers {
-		if p.last.Term != term {
-			continue
-		}
-		p.want = max(p.want, commit)
-		if !p.busy && p.next() > p.commit {
-			p.busy = true
-			go c.run(id, p)
-		}
+		c.startLocked(id, p)
 	}
 }
 
-// next is the commit index that may be told: not beyond what the follower is known to have.
-func (p *told) next() uint64 { return min(p.want, p.last.PrevLogEntry) }
+// nextLocked is the commit index that p may be told: not beyond what it is known to have. 0 = none.
+func (c *commitTeller) nextLocked(p *told) uint64 {
+	next := min(c.commit, p.last.PrevLogEntry)
+	if p.last.Term != c.term || next <= p.commit {
+		return 0
+	}
+	return next
+}
+
+func (c *commitTeller) startLocked(id raft.ServerID, p *told) {
+	if !p.busy && c.nextLocked(p) > 0 {
+		p.busy = true
+		go c.run(id, p)
+	}
+}
 
 // run sends until the follower knows all that it may.
 func (c *commitTeller) run(id raft.ServerID, p *told) {
 	for {
 		c.mu.Lock()
-		commit := p.next()
-		if commit <= p.commit {
+		commit := c.nextLocked(p)
+		if commit == 0 {
 			p.busy = false
 			c.mu.Unlock()
 			return

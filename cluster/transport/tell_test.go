@@ -55,6 +55,30 @@ func TestTellCommitDoesNotWaitForCommitTimeout(t *testing.T) {
 	}
 }
 
+// A follower whose acknowledgement comes after the commit is told then.
+func TestTellCommitReachesALateFollower(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := transport.NewNetwork(time.Second)
+		sender := network.Join("leader")
+		follower := followerWithTail(t, network.Join("follower"))
+		defer stop(t, follower)
+		sender.TellCommit(2, 3)
+		request := &raft.AppendEntriesRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte("leader"), Addr: []byte("leader")},
+			Term:      2, PrevLogEntry: 3, PrevLogTerm: 1, LeaderCommitIndex: 1,
+		}
+		var response raft.AppendEntriesResponse
+		if err := sender.AppendEntries("follower", "follower", request, &response); err != nil || !response.Success {
+			t.Fatalf("append: %+v, %v", response, err)
+		}
+		synctest.Wait()
+		if got := follower.CommitIndex(); got != 3 {
+			t.Errorf("commit index %d, want 3", got)
+		}
+	})
+}
+
 // A commit index is told only as far as the follower is known to have the leader's entries.
 func TestTellCommitStaysWithinWhatIsAcknowledged(t *testing.T) {
 	t.Parallel()
