@@ -65,7 +65,7 @@ func (h *handlers) answerError(c echo.Context, id string, err error) session.Cod
 	status, shown := problemOf(err)
 	if shown.Code == session.CodeInternal {
 		h.server.config.Logger.LogAttrs(c.Request().Context(), slog.LevelError, "internal error",
-			slog.String("request_id", id), slog.String("route", routeOf(c)), slog.String("cause", err.Error()))
+			slog.String("request_id", id), slog.String("route", routeOf(c)), slog.String("cause", redact(err.Error())))
 	}
 	if c.Response().Committed {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one

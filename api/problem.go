@@ -92,9 +92,9 @@ func ofRouter(err *echo.HTTPError) (int, *session.Error) {
 
 // writeProblem answers with a problem document. Nothing of err but code, message and field is shown.
 func writeProblem(c echo.Context, requestID string, status int, shown *session.Error) error {
-	field := shown.Field
+	field := redact(shown.Field)
 	problem := rest.Problem{
-		Type: typePrefix + string(shown.Code), Title: kinds[shown.Code].title, Status: status, Detail: shown.Message,
+		Type: typePrefix + string(shown.Code), Title: kinds[shown.Code].title, Status: status, Detail: redact(shown.Message),
 		Code: rest.ProblemCode(shown.Code), RequestID: requestID,
 	}
 	if field != "" {
