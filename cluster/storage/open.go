@@ -82,7 +82,7 @@ func openBackends(cfg Config) (_ *backends, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b.log, b.batch = log, 0
+	b.log, b.batch = walLog{log}, 0
 	b.close = append([]io.Closer{log}, b.close...)
 	return b, nil
 }
@@ -113,6 +113,9 @@ func openWAL(cfg Config) (*wal.WAL, error) {
 	path := filepath.Join(cfg.Dir, walFolder)
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of the log: %w", err)
+	}
+	if err := repairWAL(path); err != nil {
+		return nil, fmt.Errorf("repair log in %s: %w", path, err)
 	}
 	log, err := wal.Open(path, wal.WithLogger(libraryLogger(cfg.Logger)), wal.WithSegmentSize(cfg.SegmentBytes))
 	if err != nil {

@@ -83,14 +83,14 @@ func (s *Storage) Stats() Stats {
 }
 
 // Close waits for the writes under way, at most for the write timeout, and closes the files. Call it after raft has shut
-// down. On a disk that hangs it returns ErrFailed, and the files are closed when the disk lets go of them, if ever.
+// down. After a failure it returns ErrFailed, and the files are closed when the disk lets go of them, if ever.
 func (s *Storage) Close() error {
 	idle := s.disk.close()
 	timer := time.NewTimer(s.disk.timeout)
 	defer timer.Stop()
 	select {
 	case <-idle:
-		return s.backends.Close()
+		return errors.Join(s.disk.verdict(), s.backends.Close())
 	case <-s.disk.failed:
 	case <-timer.C:
 	}

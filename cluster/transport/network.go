@@ -103,13 +103,12 @@ func (n *Network) Drop(lose func(Message) bool) {
 	n.drop = lose
 }
 
-// Heal takes back every cut, delay and drop.
+// Heal takes back every cut and delay; what Drop was told stays.
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.cut)
 	clear(n.delay)
-	n.drop = nil
 }
 
 // Request implements Faults.

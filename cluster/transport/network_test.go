@@ -100,6 +100,7 @@ func TestCutsAreOneWay(t *testing.T) {
 				t.Errorf("%s: seen %v, error %v", name, seen, err)
 			}
 			network.Heal()
+			network.Drop(nil)
 		}
 	})
 }
