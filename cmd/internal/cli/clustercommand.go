@@ -99,7 +99,7 @@ func memberID(ctx context.Context, r *remote, text string) (string, error) {
 	case 1:
 		return named[0].ID, nil
 	case 0:
-		return "", usagef("no server has the id or the name %q; `hydrastore cluster members` shows them", text)
+		return "", session.Errorf(session.CodeNotFound, "no server has the id or the name %q; `hydrastore cluster members` shows them", text)
 	}
 	return "", usagef("%d servers have the name %q: use the id", len(named), text)
 }

@@ -20,6 +20,9 @@ func (p *Program) devCommand() *cobra.Command {
 (password in HYDRASTORE_ADMIN_PASSWORD, or one that is printed) and demo, logs in at one node, checks at the others, logs out, and shows the
 curl lines that do the same. Stays until Ctrl-C; with --once it ends after the checks, with exit code 1 when one failed.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return usagef("%v", err)
+			}
 			var err error
 			if o.AdminPassword, err = p.adminPassword(); err != nil {
 				return err

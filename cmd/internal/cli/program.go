@@ -79,7 +79,7 @@ func group(c *cobra.Command) *cobra.Command {
 			if !c.HasParent() {
 				return c.Help()
 			}
-			return &usageError{text: c.CommandPath() + ": say what to do: " + subcommands(c), hint: seeHelp(c)}
+			return &usageError{text: "say what to do: " + c.CommandPath() + " " + subcommands(c), hint: seeHelp(c)}
 		}
 		text := "there is no command \"" + c.CommandPath() + " " + args[0] + "\""
 		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
@@ -97,7 +97,7 @@ func subcommands(c *cobra.Command) string {
 			names = append(names, sub.Name())
 		}
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, "|")
 }
 
 // strict makes every mistake on the command line a usageError, whichever layer finds it.
@@ -113,7 +113,7 @@ func strict(c *cobra.Command) {
 			if err == nil || errors.As(err, &usage) {
 				return err
 			}
-			return &usageError{text: c.CommandPath() + ": " + err.Error() + "; it is used as: " + c.UseLine(), hint: seeHelp(c)}
+			return &usageError{text: err.Error() + "; use it as: " + c.UseLine(), hint: seeHelp(c)}
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -45,11 +45,19 @@ type Options struct {
 	Logger        *slog.Logger
 }
 
+// Validate tells what cannot work, in the words of the command's flags.
+func (o Options) Validate() error {
+	if o.PortBase < 0 || o.PortBase > 65535-10*nodes {
+		return fmt.Errorf("--port-base is %d, must be 0 (free ports) or 1 to %d", o.PortBase, 65535-10*nodes)
+	}
+	return nil
+}
+
 // Run starts the cluster, shows what it does, and stays until ctx ends, or with Once until the checks are done. Its error is
 // that of a failed start, of failed checks, or of a node that could not go on.
 func Run(ctx context.Context, o Options) (err error) {
-	if o.PortBase < 0 || o.PortBase > 65535-10*nodes {
-		return fmt.Errorf("--port-base is %d, must be 0 (free ports) or 1 to %d", o.PortBase, 65535-10*nodes)
+	if err := o.Validate(); err != nil {
+		return err
 	}
 	dir, remove, err := dataFolder(o.Data)
 	if err != nil {
