@@ -120,6 +120,9 @@ func (c *Cluster) addressOf(id string) (string, bool) {
 // ServerAddr is raft.ServerAddressProvider's: where to dial a server, and who
 // must answer there.
 func (c *Cluster) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if string(id) == c.NodeID() {
+		return raft.ServerAddress(c.PeerAddress()), nil // what Raft tells the others
+	}
 	addr, ok := c.addressOf(string(id))
 	if !ok {
 		return "", newError(CodeUnknownNode, "no address is known for node %s", id)

@@ -99,11 +99,13 @@ func (b *birth) round(ctx context.Context) (born bool, err error) {
 	case 0:
 		return false, b.found(answers)
 	case 1:
-		return b.enter(ctx, clusters)
+		for id, members := range clusters {
+			return b.enter(ctx, id, members)
+		}
 	default:
 		b.say("the join addresses belong to different clusters (%s): list nodes of one cluster only", strings.Join(slices.Sorted(maps.Keys(clusters)), ", "))
-		return false, nil
 	}
+	return false, nil
 }
 
 // complete finishes the birth that this node has agreed to, when all others say
@@ -145,34 +147,39 @@ func (b *birth) offer(ctx context.Context, to birthplace, p *proposedBirth) {
 	}
 }
 
-// existing returns the clusters that the answers name, each with one of its
-// nodes.
-func existing(answers map[string]*clusterpb.Probe) map[string]*clusterpb.Peer {
-	clusters := map[string]*clusterpb.Peer{}
-	for _, node := range slices.Sorted(maps.Keys(answers)) {
-		if a := answers[node]; a.GetClusterId() != "" {
-			clusters[a.GetClusterId()] = a.GetPeer()
+// existing returns the clusters that the answers name, each with those of its
+// nodes that answered.
+func existing(answers map[string]*clusterpb.Probe) map[string][]*clusterpb.Peer {
+	clusters := map[string][]*clusterpb.Peer{}
+	for _, a := range answers {
+		if id := a.GetClusterId(); id != "" {
+			clusters[id] = append(clusters[id], a.GetPeer())
 		}
 	}
 	return clusters
 }
 
-// enter asks the one cluster that exists to let this node in.
-func (b *birth) enter(ctx context.Context, clusters map[string]*clusterpb.Peer) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	for clusterID, from := range clusters {
-		var a clusterpb.Announced
-		err := b.c.ask(ctx, link.Peer{Addr: from.GetPeerAddress(), NodeID: from.GetId()}, link.PurposeBirth, methodAnnounce, b.c.announcement(), &a)
-		if err == nil && a.GetClusterId() != clusterID {
-			err = newError(CodeConflict, "it answered for cluster %s", a.GetClusterId())
-		}
+// enter asks the cluster that exists to let this node in, by any of its nodes.
+func (b *birth) enter(ctx context.Context, clusterID string, members []*clusterpb.Peer) (bool, error) {
+	for _, m := range members {
+		err := b.enterBy(ctx, clusterID, m)
 		if err == nil {
 			return true, b.c.ident.update(func(id *identity) { id.ClusterID = clusterID })
 		}
-		b.say("cluster %s at %s did not let this node in: %v", clusterID, from.GetPeerAddress(), err)
+		b.say("cluster %s at %s did not let this node in: %v", clusterID, m.GetPeerAddress(), err)
 	}
 	return false, nil
+}
+
+func (b *birth) enterBy(ctx context.Context, clusterID string, member *clusterpb.Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	var a clusterpb.Announced
+	err := b.c.ask(ctx, link.Peer{Addr: member.GetPeerAddress(), NodeID: member.GetId()}, link.PurposeBirth, methodAnnounce, b.c.announcement(), &a)
+	if err == nil && a.GetClusterId() != clusterID {
+		err = newError(CodeConflict, "it answered for cluster %s", a.GetClusterId())
+	}
+	return err
 }
 
 // found proposes a cluster if this node is the one to do so.

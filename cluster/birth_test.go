@@ -273,7 +273,6 @@ func TestConfigValidate(t *testing.T) {
 		"node name":         func(c *cluster.Config) { c.Name = strings.Repeat("x", cluster.MaxNameBytes+1) },
 		"cluster name":      func(c *cluster.Config) { c.ClusterName = "" },
 		"bootstrap_expect":  func(c *cluster.Config) { c.BootstrapExpect = cluster.MaxBootstrapExpect + 1 },
-		"join:":             func(c *cluster.Config) { c.BootstrapExpect = 3 },
 		"join address":      func(c *cluster.Config) { c.Join = []string{"nohost"} },
 		"peer listen":       func(c *cluster.Config) { c.PeerListen = "8701" },
 		"gossip listen":     func(c *cluster.Config) { c.GossipListen = "" },

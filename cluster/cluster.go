@@ -248,7 +248,8 @@ func (c *Cluster) Born() <-chan struct{} { return c.born }
 // name a leader that is gone.
 func (c *Cluster) Leadership() (Leadership, <-chan struct{}) {
 	l, changed := c.leadership.get()
-	if l.Self && !c.leads(l.Epoch) {
+	r := c.raft.Load()
+	if leads := r != nil && r.State() == raft.Leader; leads != l.Self || (leads && r.CurrentTerm() != l.Epoch) {
 		return Leadership{}, changed
 	}
 	return l, changed

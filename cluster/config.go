@@ -73,7 +73,8 @@ type Config struct {
 	GossipKeys [][]byte
 
 	// Join lists peer addresses of other nodes, asked when this node belongs to
-	// no cluster yet. Its own address in it does no harm.
+	// no cluster yet. Its own address in it does no harm. It may be empty where
+	// other nodes list this one, or invite it (Cluster.Join).
 	Join []string
 
 	// BootstrapExpect is how many nodes a new cluster is born with, and the
@@ -224,9 +225,6 @@ func (c Config) validateAddresses(bad func(string, ...any)) {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			bad("join address %q: must be host:port", addr)
 		}
-	}
-	if c.BootstrapExpect != 1 && len(c.Join) == 0 {
-		bad("join: must list addresses when bootstrap_expect is %d", c.BootstrapExpect)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,8 +183,9 @@ func (n *node) reopen() {
 	n.sm = new(register)
 	cfg := n.cfg
 	cfg.Faults = &cluster.Faults{Disk: n.disk}
+	var self atomic.Pointer[string] // the address of this life of the node
 	if n.net != nil {
-		cfg.Faults.Dial = n.net.dialer(&n.cfg)
+		cfg.Faults.Dial = n.net.dialer(&self)
 	}
 	c, err := cluster.Open(cfg, n.sm)
 	if err != nil {
@@ -191,6 +193,8 @@ func (n *node) reopen() {
 	}
 	n.Cluster, n.dead = c, false
 	n.cfg.PeerListen = c.PeerAddress()
+	addr := c.PeerAddress()
+	self.Store(&addr)
 }
 
 // start starts the node.
@@ -437,9 +441,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-func (w *network) dialer(cfg *cluster.Config) func(context.Context, string) (net.Conn, error) {
+func (w *network) dialer(self *atomic.Pointer[string]) func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, to string) (net.Conn, error) {
-		from := cfg.PeerListen
+		from := *self.Load()
 		if w.isCut(from, to) {
 			return nil, fmt.Errorf("cut: %s to %s", from, to)
 		}

@@ -295,6 +295,7 @@ func TestTransferGuard(t *testing.T) {
 	}{
 		{0, true, false}, {limit, true, false}, {limit + 1, true, true},
 		{2 * limit, false, false}, {3 * limit, true, false}, {3*limit + limit/2, true, false},
+		{10 * limit, true, false}, {11 * limit, true, false}, {11*limit + 1, true, true},
 	} {
 		if got := g.observe(step.refused, at.Add(step.after), limit); got != step.stuck {
 			t.Errorf("after %v, refused %v: stuck %v, want %v", step.after, step.refused, got, step.stuck)

@@ -2,8 +2,9 @@ package cluster
 
 import "sync"
 
-// leadershipState holds the newest leadership and wakes those who wait for the
-// next one.
+// leadershipState holds the newest leadership that the log tells of, and wakes
+// those who wait for a change. Whether it still holds is judged when it is read:
+// see Cluster.Leadership.
 type leadershipState struct {
 	mu      sync.Mutex
 	current Leadership
@@ -30,12 +31,10 @@ func (s *leadershipState) set(l Leadership) {
 	s.changed = make(chan struct{})
 }
 
-// touch wakes the waiters: this node's own part has changed. On taking office
-// the old leadership is forgotten; on losing it, this node's own.
-func (s *leadershipState) touch(gained bool) {
-	l, _ := s.get()
-	if gained || l.Self {
-		l = Leadership{}
-	}
-	s.set(l)
+// touch wakes the waiters: what this node makes of the leadership has changed.
+func (s *leadershipState) touch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
 }

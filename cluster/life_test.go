@@ -265,22 +265,31 @@ func TestMinorityLeaderCannotWriteOrRead(t *testing.T) {
 	}
 }
 
+// TestShutdownHandsOver has an election timeout of several times what a shutdown
+// takes, so that a later term right after it is the work of the handover.
 func TestShutdownHandsOver(t *testing.T) {
 	t.Parallel()
-	nodes := born(t, nil)
+	nodes := trio(t, nil)
+	for _, n := range nodes {
+		n.kill()
+		n.cfg.ElectionTimeout = max(4*time.Second, 2*electionTimeout)
+		n.reopen()
+		n.start()
+	}
 	old := leaderOf(t, nodes...)
+	settled(t, nodes...)
 	rest := others(nodes, old)
 	epoch, _ := old.Leading()
 	if err := old.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if got := max(rest[0].Term(), rest[1].Term()); got <= epoch {
+		t.Errorf("the leader of epoch %d has ended and nobody was asked to take over", epoch)
+	}
 	if err := old.Shutdown(t.Context()); err != nil {
 		t.Fatalf("second shutdown: %v", err)
 	}
 	old.dead = true
-	if got := old.Term(); got <= epoch {
-		t.Errorf("the leader of epoch %d ended without having heard of a successor", epoch)
-	}
 	write(t, 1, rest...)
 	if err := old.Propose(number(2)).Err(); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("proposal at a closed node: %v, want ErrNotLeader", err)
@@ -304,22 +313,17 @@ func TestTransferAtAnyNode(t *testing.T) {
 	}
 }
 
-func TestLeaderRemovesItself(t *testing.T) {
+func TestNeededLeaderStays(t *testing.T) {
 	t.Parallel()
-	nodes := several(t, nil, 4)
-	for i := range nodes {
-		nodes[i].cfg.BootstrapExpect = 4
-	}
-	for _, n := range nodes {
-		n.start()
-	}
+	nodes := born(t, nil)
 	leader := leaderOf(t, nodes...)
-	dying := others(nodes, leader)
-	// Four were expected, so only a dead one may go; then the leader may not.
+	epoch, _ := leader.Leading()
 	if err := leader.RemoveMember(t.Context(), leader.NodeID()); !errors.Is(err, cluster.ErrQuorum) {
-		t.Errorf("the leader removes itself below the minimum: %v, want ErrQuorum", err)
+		t.Errorf("the leader removes itself below bootstrap_expect: %v, want ErrQuorum", err)
 	}
-	write(t, 1, append(dying, leader)...)
+	if got, ok := leader.Leading(); !ok || got != epoch {
+		t.Errorf("after the refusal the leader leads: %v, in epoch %d; want epoch %d", ok, got, epoch)
+	}
 }
 
 func TestNodeAtNewAddress(t *testing.T) {

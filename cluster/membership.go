@@ -14,6 +14,7 @@ import (
 // Bounds of a change of membership.
 const (
 	changeTimeout = 10 * time.Second // for one change at the leader
+	findTimeout   = 30 * time.Second // for one change, wherever the leader is
 	livenessProbe = time.Second      // for the answer that shows a node alive
 	maxMembers    = 64               // servers in the configuration
 )
@@ -124,6 +125,9 @@ func (c *Cluster) answers(ctx context.Context, id string) bool {
 // evict removes a member, for RemoveMember and for the death of a member.
 func (c *Cluster) evict(ctx context.Context, id string) error {
 	if id == c.NodeID() {
+		if err := c.checkQuorum(ctx, id, false); err != nil {
+			return err
+		}
 		if err := c.handOver(ctx, ""); err != nil {
 			return err
 		}
@@ -327,6 +331,8 @@ func (c *Cluster) change(ctx context.Context, q *clusterpb.Change) error {
 
 // changeAtLeader makes a change wherever the leader is.
 func (c *Cluster) changeAtLeader(ctx context.Context, q *clusterpb.Change) error {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
 	return c.atLeader(ctx,
 		func(ctx context.Context) error { return c.change(ctx, q) },
 		func(ctx context.Context, to link.Peer) error {

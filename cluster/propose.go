@@ -96,12 +96,12 @@ func (c *Cluster) watchTransfer(err error) {
 
 // transferGuard remembers since when entries are refused because of a transfer.
 type transferGuard struct {
-	mu    sync.Mutex
-	since time.Time
+	mu          sync.Mutex
+	since, last time.Time // of the refusals in a row
 }
 
 // observe takes in one outcome and reports whether refusals have lasted longer
-// than limit.
+// than limit. Refusals further apart than that belong to different transfers.
 func (g *transferGuard) observe(refused bool, now time.Time, limit time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,9 +109,10 @@ func (g *transferGuard) observe(refused bool, now time.Time, limit time.Duration
 		g.since = time.Time{}
 		return false
 	}
-	if g.since.IsZero() {
+	if g.since.IsZero() || now.Sub(g.last) > limit {
 		g.since = now
 	}
+	g.last = now
 	return now.Sub(g.since) > limit
 }
 

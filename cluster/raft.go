@@ -149,7 +149,7 @@ func (c *Cluster) watchLeadership(ctx context.Context) {
 		seen = count
 		stop()
 		stop = func() {}
-		c.leadership.touch(leading)
+		c.leadership.touch()
 		if leading {
 			stop = c.lead(ctx)
 		}

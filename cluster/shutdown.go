@@ -71,7 +71,7 @@ func (c *Cluster) close(ctx context.Context) error {
 func (c *Cluster) stopRaft() error {
 	r := c.raft.Load()
 	if r == nil {
-		return nil
+		return c.closeTransport() // Raft was never started, or failed to
 	}
 	done := make(chan error, 1)
 	go func() { done <- r.Shutdown().Error() }()
@@ -84,6 +84,14 @@ func (c *Cluster) stopRaft() error {
 	}
 }
 
+func (c *Cluster) closeTransport() error {
+	if c.transport == nil {
+		return nil
+	}
+	c.reports.Close()
+	return c.transport.Close()
+}
+
 // awaitRetirement stops Raft and gossip when the cluster has removed this node.
 func (c *Cluster) awaitRetirement(ctx context.Context) {
 	select {
@@ -91,10 +99,10 @@ func (c *Cluster) awaitRetirement(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	c.leadership.set(Leadership{})
 	if err := c.stopRaft(); err != nil {
 		c.log.Error("Raft was not stopped after the removal of this node", "error", err)
 	}
+	c.leadership.set(Leadership{})
 	if err := c.leaveGossip(ctx); err != nil {
 		c.log.Error("gossip was not stopped after the removal of this node", "error", err)
 	}
