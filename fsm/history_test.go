@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // history draws random commands from a small world, so that they often meet: the same users, policies, keys, requests.
@@ -238,4 +240,20 @@ func (h *history) putPolicy() *fsmpb.PutPolicy {
 		c.AbsoluteMs = nil
 	}
 	return c
+}
+
+func (h *history) filter() (f session.Filter) {
+	if h.chance(50) {
+		f.User = pick(h, historyUsers)
+	}
+	if h.chance(40) {
+		f.ClientAddress = netip.AddrFrom4([4]byte{10, 0, 0, byte(h.IntN(5))})
+	}
+	if h.chance(30) {
+		f.Policy = pick(h, historyPolicies)
+	}
+	if h.chance(30) {
+		f.IdleLongerThan = time.Duration(h.IntN(3000)) * time.Millisecond
+	}
+	return f
 }

@@ -5,10 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -156,20 +154,8 @@ func compareSession(t *testing.T, m *model, s *modelSession, r fsm.Record, ok bo
 
 func compareList(t *testing.T, h *history, got *fsm.Machine, m *model) {
 	t.Helper()
-	var f session.Filter
+	f := h.filter()
 	var want []uint64
-	if h.chance(50) {
-		f.User = pick(h, historyUsers)
-	}
-	if h.chance(40) {
-		f.ClientAddress = netip.AddrFrom4([4]byte{10, 0, 0, byte(h.IntN(5))})
-	}
-	if h.chance(30) {
-		f.Policy = pick(h, historyPolicies)
-	}
-	if h.chance(30) {
-		f.IdleLongerThan = time.Duration(h.IntN(3000)) * time.Millisecond
-	}
 	for _, s := range m.sessions {
 		a := f.ClientAddress.As16
 		if m.alive(s) && (f.User == "" || s.user.name == f.User) && (f.Policy == "" || s.policy.name == f.Policy) &&

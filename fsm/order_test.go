@@ -51,7 +51,9 @@ func TestSessionsEndInTheOrderOfDeadlineAndID(t *testing.T) {
 			want = append(want, end{r.ID, r.DeadlineMS})
 		}
 	}
-	slices.SortFunc(want, func(a, b end) int { return cmp.Or(cmp.Compare(a.deadline, b.deadline), bytes.Compare(a.id[:], b.id[:])) })
+	slices.SortFunc(want, func(a, b end) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), bytes.Compare(a.id[:], b.id[:]))
+	})
 	for len(got) < len(want) {
 		l.clock += int64(random.IntN(4000))
 		applied := l.apply()

@@ -1,0 +1,200 @@
+package fsm_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/fsm"
+)
+
+// Snapshots that are taken together and written while later entries apply have the bytes that they would have had
+// with everything standing still. Reads run all the while.
+func TestSnapshotsAreNotMovedByLaterEntries(t *testing.T) {
+	t.Parallel()
+	l, h := newLog(t, fsm.Options{EndsPerEntry: 3}), newHistory(11)
+	stop := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	readers.Add(1)
+	go func() {
+		defer readers.Done()
+		r := newHistory(12)
+		r.made = 500
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				readSomething(l.m, r)
+			}
+		}
+	}()
+	for range 40 {
+		for range 5 {
+			l.clock += h.advance()
+			noteVersions(h, l.apply(h.entry()...))
+		}
+		want := snapshotOf(t, l.m)
+		s := l.m.Snapshot()
+		writers.Add(1)
+		go func() {
+			defer writers.Done()
+			defer s.Release()
+			for range 3 {
+				var got bytes.Buffer
+				if _, err := s.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), want) {
+					t.Errorf("the snapshot at %d has changed (%v)", s.Index(), err)
+				}
+			}
+		}()
+		if h.chance(30) {
+			writers.Wait()
+		}
+	}
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+}
+
+func readSomething(m *fsm.Machine, h *history) {
+	m.SessionByKey(keyOf(h.known()))
+	m.SessionByID(idOf(h.known()))
+	m.ListSessions(h.filter(), h.Uint64N(50), 0, 10, 20)
+	m.User(pick(h, historyUsers))
+	m.ListUsers("b", 3)
+	m.Policies()
+	m.NextDeadlineMS()
+	m.Stats()
+	m.HasAdmin()
+}
+
+// sample is a snapshot with every kind of record.
+func sample(t testing.TB) []byte {
+	t.Helper()
+	l, h := newLog(t, fsm.Options{EndsPerEntry: 1}), newHistory(3)
+	for range 5000 {
+		l.clock += h.advance()
+		noteVersions(h, l.apply(h.entry()...))
+		if st := l.m.Stats(); st.Sessions > 20 && st.PendingReaps > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+			return snapshotOf(t, l.m)
+		}
+	}
+	t.Fatal("the history never came to a state with everything in it")
+	return nil
+}
+
+// wantRefused restores what must not be restored, and looks whether the old state stays.
+func wantRefused(t *testing.T, m *fsm.Machine, data []byte) {
+	t.Helper()
+	before := snapshotOf(t, m)
+	err := m.Restore(bytes.NewReader(data))
+	if err == nil || !strings.HasPrefix(err.Error(), "restore state: ") {
+		t.Fatalf("restored %d bytes of damage: %v", len(data), err)
+	}
+	if !bytes.Equal(snapshotOf(t, m), before) {
+		t.Fatalf("%v: and the old state has changed", err)
+	}
+}
+
+func TestDamagedSnapshotsAreRefused(t *testing.T) {
+	t.Parallel()
+	data := sample(t)
+	l := newLog(t, fsm.Options{})
+	l.must(create(vouched(1, "ann")))
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 400 {
+		flipped := bytes.Clone(data)
+		flipped[random.IntN(len(data))] ^= 1 << random.IntN(8)
+		wantRefused(t, l.m, flipped)
+		wantRefused(t, l.m, data[:random.IntN(len(data))])
+	}
+	for name, damage := range map[string][]byte{
+		"nothing":       nil,
+		"another file":  []byte("SQLite format 3\x00 and so on, for a while"),
+		"later version": append([]byte("HYDRAFSM\x02\x00\x00\x00"), data[12:]...),
+		"huge block":    append(bytes.Clone(data[:13]), 0xff, 0xff, 0xff, 0xff),
+		"empty block":   append(bytes.Clone(data[:13]), 0, 0, 0, 0),
+		"no trailer":    data[:len(data)-53],
+		"twice":         append(bytes.Clone(data[:len(data)-53]), data[12:]...),
+	} {
+		t.Run(name, func(t *testing.T) { wantRefused(t, l.m, damage) })
+	}
+}
+
+func TestRestoreReadsNoFurtherThanTheTrailer(t *testing.T) {
+	t.Parallel()
+	data := sample(t)
+	r := strings.NewReader(string(data) + "next section")
+	m := fsm.New(fsm.Options{})
+	if err := m.Restore(r); err != nil || r.Len() != len("next section") {
+		t.Fatalf("%d bytes are left, %v", r.Len(), err)
+	}
+	if !bytes.Equal(snapshotOf(t, m), data) {
+		t.Fatal("another state was restored")
+	}
+}
+
+type brokenWriter struct{ left int }
+
+var errBroken = errors.New("disk is full")
+
+func (w *brokenWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.left)
+	w.left -= n
+	if n < len(p) {
+		return n, errBroken
+	}
+	return n, nil
+}
+
+func TestSnapshotTellsAWriteError(t *testing.T) {
+	t.Parallel()
+	data := sample(t)
+	m := restored(t, data, fsm.Options{})
+	s := m.Snapshot()
+	for left := 0; left < len(data); left += 333 {
+		if n, err := s.WriteTo(&brokenWriter{left: left}); !errors.Is(err, errBroken) || n != int64(left) {
+			t.Fatalf("room for %d: wrote %d, %v", left, n, err)
+		}
+	}
+	s.Release()
+	s.Release()
+	if _, err := s.WriteTo(&bytes.Buffer{}); err == nil {
+		t.Fatal("a released snapshot was written")
+	}
+}
+
+// A snapshot that runs while everything goes leaves nothing behind once it is released.
+func TestMemoryComesBackAfterASnapshot(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	for i := range 300 {
+		l.must(create(vouched(i, fmt.Sprintf("user-%d", i))))
+	}
+	s := l.m.Snapshot()
+	for i := range 300 {
+		l.must(revokeKey(i))
+	}
+	if st := l.m.Stats(); st.Sessions != 0 || st.ShellUsers != 0 || st.BlobBytes != 0 {
+		t.Fatalf("left: %+v", st)
+	}
+	restoredOld := fsm.New(fsm.Options{})
+	var old bytes.Buffer
+	if _, err := s.WriteTo(&old); err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+	if err := restoredOld.Restore(&old); err != nil || restoredOld.Stats().Sessions != 300 {
+		t.Fatalf("the snapshot holds %d sessions, %v", restoredOld.Stats().Sessions, err)
+	}
+	for i := range 300 {
+		l.must(create(vouched(1000+i, fmt.Sprintf("user-%d", i))))
+	}
+	if st := l.m.Stats(); st.Sessions != 300 {
+		t.Fatalf("left: %+v", st)
+	}
+}
