@@ -1,0 +1,93 @@
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+)
+
+// failoverLimit is the promise for the 95th percentile of failovers, with the default heartbeat timeout of 500 ms.
+const failoverLimit = 2 * time.Second
+
+// TestKillLeaderUnderLoad kills the leading process again and again under 32 clients that repeat nothing. Nothing that was
+// acknowledged is lost, nothing is applied twice, and the two nodes that live fail no request.
+func TestKillLeaderUnderLoad(t *testing.T) {
+	kills := count(t, "HYDRASTORE_E2E_KILLS", 20)
+	c := startCluster(t, 3, nil)
+	admin := c.admin()
+	service := c.service(admin)
+	down := newOutages(3)
+	l := startLoad(t, loadOptions{service: service, targets: c.apis(), clients: 32, pause: 20 * time.Millisecond, down: down})
+	l.await(300)
+	var failovers []time.Duration
+	for range kills {
+		leader := c.leader(admin)
+		down.begin(leader)
+		failovers = append(failovers, c.killAndWrite(leader, service))
+		c.nodes[leader].awaitExit()
+		c.nodes[leader].start()
+		c.nodes[leader].awaitReady()
+		down.end(leader)
+		l.await(300)
+		if t.Failed() {
+			break
+		}
+	}
+	l.report()
+	l.verify(c, admin)
+	slices.Sort(failovers)
+	p95 := quantile(failovers, 0.95)
+	t.Logf("%d kills; from the kill to the first acknowledged write begun after it: p50 %v, p95 %v, max %v; all %v",
+		len(failovers), quantile(failovers, 0.5), p95, failovers[len(failovers)-1], failovers)
+	if p95 > failoverLimit && !raceBinary() {
+		t.Errorf("the p95 of failover is %v, want at most %v", p95, failoverLimit)
+	}
+}
+
+// killAndWrite kills the node and at the same moment begins a write at each of the others, which must all succeed. It returns the
+// time until the first answer.
+func (c *cluster) killAndWrite(node int, service string) time.Duration {
+	c.t.Helper()
+	type result struct {
+		took time.Duration
+		err  error
+	}
+	results := make(chan result, len(c.nodes))
+	c.nodes[node].kill9()
+	begin := time.Now()
+	for i, s := range c.nodes {
+		if i == node {
+			continue
+		}
+		go func() {
+			l := newLine(s.api)
+			defer l.close()
+			_, err := l.expect(http.StatusCreated, vouch(service, "failover", nil))
+			results <- result{time.Since(begin), err}
+		}()
+	}
+	first := patience
+	for range len(c.nodes) - 1 {
+		r := <-results
+		if r.err != nil {
+			c.t.Errorf("a write begun right after the kill: %v", r.err)
+		}
+		first = min(first, r.took)
+	}
+	return first.Round(time.Millisecond)
+}
+
+func (c *cluster) apis() []string {
+	var list []string
+	for _, s := range c.nodes {
+		list = append(list, s.api)
+	}
+	return list
+}
+
+// quantile of sorted values, by nearest rank.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	rank := int(q*float64(len(sorted)) + 0.999999)
+	return sorted[max(rank, 1)-1]
+}
