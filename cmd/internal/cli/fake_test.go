@@ -252,7 +252,6 @@ type terminal struct {
 	fake    *fake
 	environ []string
 	stdin   string
-	socket  string
 	login   string // file of the saved log-in
 }
 

@@ -18,27 +18,26 @@ type savedLogin struct {
 	Key       string   `json:"key"`
 }
 
-// loginFile is HYDRASTORE_LOGIN_FILE, else hydrastore/login.json in the user's configuration folder.
-func (p *Program) loginFile() (string, error) {
+// loginFile is HYDRASTORE_LOGIN_FILE, else hydrastore/login.json in the user's configuration folder; "" without a home.
+func (p *Program) loginFile() string {
 	if path := p.getenv("HYDRASTORE_LOGIN_FILE"); path != "" {
-		return path, nil
+		return path
 	}
 	dir := p.getenv("XDG_CONFIG_HOME")
-	if dir == "" {
-		home := p.getenv("HOME")
-		if home == "" {
-			return "", usagef("there is no home folder to keep the log-in in: set HYDRASTORE_LOGIN_FILE, or pass --session-key")
-		}
+	if home := p.getenv("HOME"); dir == "" && home != "" {
 		dir = filepath.Join(home, ".config")
 	}
-	return filepath.Join(dir, "hydrastore", "login.json"), nil
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "hydrastore", "login.json")
 }
 
 // loadLogin answers the saved log-in; found is false when there is none.
 func (p *Program) loadLogin() (saved savedLogin, found bool, err error) {
-	path, err := p.loginFile()
-	if err != nil {
-		return saved, false, nil // no home, no log-in
+	path := p.loginFile()
+	if path == "" {
+		return saved, false, nil
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -61,9 +60,9 @@ func (p *Program) loadLogin() (saved savedLogin, found bool, err error) {
 
 // saveLogin writes a new file and puts it in place of the old one: never half a log-in, never readable by others.
 func (p *Program) saveLogin(saved savedLogin) (path string, err error) {
-	path, err = p.loginFile()
-	if err != nil {
-		return "", err
+	path = p.loginFile()
+	if path == "" {
+		return "", usagef("there is no home folder to keep the log-in in: set HYDRASTORE_LOGIN_FILE, or use --issue-key")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("save log-in: %w", err)
@@ -89,11 +88,7 @@ func (p *Program) forgetLogin(key session.Key) error {
 	if err != nil || !found || saved.Key != key.Reveal() {
 		return err
 	}
-	path, err := p.loginFile()
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(p.loginFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget log-in: %w", err)
 	}
 	return nil
