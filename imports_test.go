@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -158,6 +159,51 @@ func TestForeignModulesStayInTheirRooms(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDependenciesAreExplained: every module that is imported has its line in docs/dependencies.md.
+func TestDependenciesAreExplained(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	required := requiredModules(t)
+	for _, s := range sources(t) {
+		for _, name := range s.imports() {
+			first, _, _ := strings.Cut(name, "/")
+			if !strings.Contains(first, ".") || strings.HasPrefix(name, module) {
+				continue
+			}
+			from := ""
+			for _, candidate := range required {
+				if (name == candidate || strings.HasPrefix(name, candidate+"/")) && len(candidate) > len(from) {
+					from = candidate
+				}
+			}
+			// The parts of koanf are modules of their own and share a line.
+			explained := strings.Contains(string(page), "`"+from+"`") || strings.HasPrefix(from, "github.com/knadh/koanf/")
+			if from == "" || !explained {
+				t.Errorf("%s imports %s of the module %q, which docs/dependencies.md does not explain", s.name, name, from)
+			}
+		}
+	}
+}
+
+func requiredModules(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
+		if len(fields) >= 2 && strings.Contains(fields[0], "/") {
+			names = append(names, fields[0])
+		}
+	}
+	return names
 }
 
 // TestNothingHappensOnImport: many nodes live in one process, and a package that does something when it is imported, or
