@@ -147,7 +147,7 @@ func (n *node) closeFailed() {
 }
 
 // testConfig returns a configuration for a node on loopback.
-func testConfig(t *testing.T) cluster.Config {
+func testConfig(t testing.TB) cluster.Config {
 	cfg := cluster.DefaultConfig()
 	cfg.Dir = t.TempDir()
 	cfg.PeerListen, cfg.GossipListen = "127.0.0.1:0", "127.0.0.1:0"
@@ -161,7 +161,7 @@ func testConfig(t *testing.T) cluster.Config {
 	return cfg
 }
 
-func testLogger(t *testing.T) *slog.Logger {
+func testLogger(t testing.TB) *slog.Logger {
 	if os.Getenv("CLUSTER_TEST_LOG") == "" {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -327,7 +327,7 @@ func others(nodes []*node, n *node) []*node {
 }
 
 // freeAddress returns a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
