@@ -16,7 +16,7 @@ import (
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var writeGolden = flag.Bool("update", false, "write the golden files anew")
 
 // goldenSteps is a history in which every command succeeds once, with all its fields.
 func goldenSteps() []struct {
@@ -132,7 +132,7 @@ func TestGoldenEntriesMakeTheGoldenSnapshot(t *testing.T) {
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if *update {
+	if *writeGolden {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,207 @@
+package fsm_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// login makes the command that logs a user in by password.
+func login(n int, user string, version uint64) *fsmpb.Command {
+	return create(&fsmpb.CreateSession{KeyHash: bytesOf(keyOf(n)), Id: bytesOf(idOf(n)), User: user, UserVersion: version})
+}
+
+func update(c *fsmpb.PutUser) *fsmpb.Command {
+	c.Mode, c.Authority = fsmpb.PutUser_MODE_UPDATE, system()
+	return putUser(c)
+}
+
+func TestALoginNeedsTheRecordThatWasVerified(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	v := l.must(putUser(account("ann", "old"))).GetVersion()
+	l.must(login(1, "ann", v))
+	l.wantCode(login(2, "ann", v-1), codeConflict)
+	l.wantCode(login(2, "nobody", 0), codeConflict)
+	l.must(create(vouched(3, "shell")))
+	l.wantCode(login(2, "shell", 0), codeConflict)
+	w := l.must(update(&fsmpb.PutUser{Name: "ann", Disabled: ptr(true)})).GetVersion()
+	l.wantCode(login(2, "ann", v), codeConflict)
+	l.wantCode(login(2, "ann", w), codeConflict)
+	l.wantCode(create(vouched(2, "ann")), codeForbidden)
+}
+
+func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	v := l.must(putUser(account("ann", "old"))).GetVersion()
+	for i := range 4 {
+		l.must(login(i, "ann", v))
+	}
+	v = l.must(update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("new"), ExceptId: bytesOf(idOf(2))})).GetVersion()
+	for i := range 4 {
+		l.wantLive(i, i == 2)
+	}
+	u, _ := l.m.User("ann")
+	if u.Sessions != 1 || u.PasswordHash != "new" || !u.HasPassword || u.Version != v {
+		t.Fatalf("got %+v", u)
+	}
+	l.must(login(5, "ann", v))
+	if r := l.must(revokeUser(&fsmpb.RevokeUserSessions{User: "ann", Authority: authority(2), ExceptId: bytesOf(idOf(5))})); r.GetCount() != 1 {
+		t.Fatalf("%d ended, want 1", r.GetCount())
+	}
+	l.wantLive(2, false) // spared once, not for ever
+	l.wantLive(5, true)
+	// The same password again, and another's session as the exception.
+	l.must(create(vouched(6, "bob")))
+	l.must(update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("new")}))
+	l.wantLive(5, true)
+	l.must(update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("newer"), ExceptId: bytesOf(idOf(6))}))
+	l.wantLive(5, false)
+	l.wantLive(6, true)
+}
+
+func TestMoreRightsNeedANewLogin(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(create(vouched(1, "ann"))) // a service vouched for a plain user
+	l.must(putUser(account("ann", "hash", fsmpb.Role_ROLE_ADMIN)))
+	l.wantLive(1, false)
+	l.wantCode(create(vouched(2, "ann")), codeForbidden)
+	u, _ := l.m.User("ann")
+	l.must(login(3, "ann", u.Version))
+	l.must(update(&fsmpb.PutUser{Name: "ann", Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{plain}}}))
+	l.wantLive(3, true)
+	if r, _ := l.m.SessionByKey(keyOf(3)); !slices.Equal(r.Roles, []session.Role{session.RoleUser}) {
+		t.Fatalf("roles %v", r.Roles)
+	}
+}
+
+// The key behind a command is judged where the command stands in the log, whatever was true when it was proposed.
+func TestAuthorityIsJudgedAtTheCommandsPlace(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	v := l.must(putUser(account("svc", "hash", service))).GetVersion()
+	l.must(login(1, "svc", v))
+	l.must(create(vouched(2, "ann")))
+	by := func(n int, a *fsmpb.Authority) *fsmpb.Command {
+		c := vouched(n, "bob")
+		c.Authority = a
+		return create(c)
+	}
+	l.must(by(10, authority(1, service, admin)))
+	l.wantCode(by(11, authority(2)), codeForbidden) // a plain user vouches for nobody
+	l.wantCode(by(11, authority(1, admin)), codeForbidden)
+	l.wantCode(by(11, authority(99)), codeUnauthenticated)
+	results := l.apply(revokeKey(1), by(12, authority(1, service))).Batches[0].Results
+	if results[1].Code != codeUnauthenticated {
+		t.Fatalf("got %v", results[1])
+	}
+	l.wantLive(12, false)
+	// An owner's own session, and another's.
+	l.must(create(vouched(3, "ann")))
+	own := &fsmpb.Authority{KeyHash: bytesOf(keyOf(2)), AnyOf: []fsmpb.Role{admin}, OrOwner: true}
+	l.wantCode(revoke(&fsmpb.RevokeSession{Id: bytesOf(idOf(10)), Authority: own}), codeNotFound)
+	l.must(revoke(&fsmpb.RevokeSession{Id: bytesOf(idOf(3)), Authority: own}))
+	r := l.must(revokeMany(&fsmpb.RevokeSessions{Ids: [][]byte{bytesOf(idOf(10)), bytesOf(idOf(2))}, Authority: own}))
+	if r.GetCount() != 1 {
+		t.Fatalf("%d ended, want the own one alone", r.GetCount())
+	}
+	l.wantLive(10, true)
+	l.wantCode(revokeUser(&fsmpb.RevokeUserSessions{User: "bob", Authority: own}), codeUnauthenticated) // it has just ended itself
+}
+
+func TestTheFirstAdminIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	first := account("admin", "hash")
+	first.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
+	if l.m.HasAdmin() {
+		t.Fatal("an admin from nowhere")
+	}
+	l.must(putUser(first))
+	u, ok := l.m.User("admin")
+	if !ok || !u.Has(session.RoleAdmin) || !l.m.HasAdmin() {
+		t.Fatalf("got %+v", u)
+	}
+	other := account("other", "hash")
+	other.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
+	l.wantCode(putUser(other), codeExists)
+	l.must(deleteUser(&fsmpb.DeleteUser{Name: "admin", Authority: system()}))
+	if l.m.HasAdmin() {
+		t.Fatal("the deleted admin counts")
+	}
+	l.must(putUser(other))
+}
+
+// Two changes in one entry have two versions, so that a reader of the first cannot overwrite the second unseen.
+func TestVersionsDifferWithinAnEntry(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(putUser(account("ann", "hash")))
+	l.must(create(vouched(1, "bob")))
+	set := func(value string, version *uint64) *fsmpb.Command {
+		return patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(1)), Authority: system(), IfVersion: version,
+			Changes: []*fsmpb.AttributeChange{{Name: "a", Value: []byte(value)}}})
+	}
+	results := l.apply(set("1", nil), set("2", nil), update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("b")}),
+		update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("c")})).Batches[0].Results
+	one, two := results[0].GetSession().AttributesVersion, results[1].GetSession().AttributesVersion
+	if one == two || results[2].GetVersion() == results[3].GetVersion() {
+		t.Fatalf("got %v", results)
+	}
+	l.wantCode(set("3", &one), codeVersion)
+	l.must(set("3", &two))
+}
+
+// Ending a user's sessions costs one entry nothing, however many they are; their removal follows in steps.
+func TestAUsersSessionsAreRemovedInSteps(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{EndsPerEntry: 10})
+	for i := range 95 {
+		l.must(create(vouched(i, []string{"ann", "bob"}[i%2])))
+	}
+	if n := l.must(revokeUser(&fsmpb.RevokeUserSessions{User: "ann", ExceptId: bytesOf(idOf(0)), Authority: system()})).GetCount(); n != 47 {
+		t.Fatalf("%d ended", n)
+	}
+	if st := l.m.Stats(); st.Sessions != 95 || st.PendingReaps != 1 {
+		t.Fatalf("after the command: %+v", st)
+	}
+	for i := range 95 {
+		l.wantLive(i, i%2 == 1 || i == 0)
+	}
+	removed := 0
+	for range 5 {
+		if at, ok := l.m.NextDeadlineMS(); !ok || at != l.clock {
+			t.Fatalf("nothing seems to wait: %d %v", at, ok)
+		}
+		ended := l.apply().Ended
+		removed += len(ended)
+		if len(ended) > 10 || ended[0].Cause != fsm.CauseUser || ended[0].User != "ann" {
+			t.Fatalf("ended %+v", ended)
+		}
+	}
+	if st := l.m.Stats(); removed != 47 || st.Sessions != 48 || st.PendingReaps != 0 || st.EndedUser != 47 {
+		t.Fatalf("%d removed: %+v", removed, st)
+	}
+}
+
+func TestAccountsAreListedByName(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	for i := range 50 {
+		l.must(putUser(account(fmt.Sprintf("u%02d", (i*37)%50), "hash")))
+		l.must(create(vouched(i, fmt.Sprintf("shell%d", i))))
+	}
+	page := l.m.ListUsers("u10", 3)
+	if len(page) != 3 || page[0].Name != "u11" || page[2].Name != "u13" {
+		t.Fatalf("got %+v", page)
+	}
+	if st := l.m.Stats(); st.Users != 50 || st.ShellUsers != 50 || len(l.m.ListUsers("", 1000)) != 50 {
+		t.Fatalf("got %+v", st)
+	}
+}
