@@ -121,10 +121,11 @@ func (c *courier) ask(lead cluster.Leadership, b *batch, request *nodepb.SubmitR
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), submitTimeout)
 	defer cancel()
+	resolved, superseded := b.resolved, b.superseded
 	go func() { // the own log may know first, or know that nobody will
 		select {
-		case <-b.resolved:
-		case <-b.superseded:
+		case <-resolved:
+		case <-superseded:
 		case <-c.node.stopped:
 		case <-ctx.Done():
 		}

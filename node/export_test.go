@@ -1,6 +1,11 @@
 package node
 
-import "time"
+import (
+	"time"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/node/nodepb"
+)
 
 // What the tests of this package look at from outside.
 
@@ -44,3 +49,31 @@ var NewFreshness = newFreshness
 // Confirm and Age expose its methods.
 func (f *freshness) Confirm(at time.Duration, commit uint64) { f.confirm(at, commit) }
 func (f *freshness) Age() (time.Duration, bool)              { return f.age() }
+
+// Inbox exposes the leader's side of batches.
+type Inbox = inbox
+
+// NewInbox makes one; Conclude answers what an entry's end leaves open.
+var (
+	NewInbox = newInbox
+	Conclude = conclude
+)
+
+// Open, Close, Submit, Take and Applied expose its methods.
+func (b *inbox) Open(epoch uint64)                                 { b.open(epoch) }
+func (b *inbox) Close()                                            { b.close() }
+func (b *inbox) Submit(from string, r *nodepb.SubmitRequest) *item { return b.submit(from, r) }
+func (b *inbox) Take() (uint64, []*item)                           { return b.take() }
+func (b *inbox) Applied(epoch uint64, from string, incarnation, number, index uint64, results []*fsmpb.Result) {
+	b.applied(epoch, from, incarnation, number, index, results)
+}
+
+// Outcome is an item's answer; false while there is none.
+func (i *item) Outcome() (nodepb.SubmitResponse_Outcome, bool) {
+	select {
+	case <-i.done:
+		return i.outcome, true
+	default:
+		return 0, false
+	}
+}

@@ -40,24 +40,39 @@ type origin struct {
 type inbox struct {
 	limits  Limits
 	mu      sync.Mutex
-	epoch   uint64 // 0 = closed
+	epoch   uint64 // the present one, or the last one while closed
+	closed  bool
 	queue   []*item
 	origins map[string]*origin
 	ready   chan struct{} // capacity 1: work came
 }
 
 func newInbox(l Limits) *inbox {
-	return &inbox{limits: l, origins: map[string]*origin{}, ready: make(chan struct{}, 1)}
+	return &inbox{limits: l, closed: true, origins: map[string]*origin{}, ready: make(chan struct{}, 1)}
 }
 
-// open begins an epoch; 0 closes the inbox. What waits for an earlier epoch is refused: it is in no entry.
+// open begins an epoch.
 func (b *inbox) open(epoch uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.refuseQueueLocked()
+	b.epoch, b.closed, b.origins = epoch, false, map[string]*origin{}
+}
+
+// close ends the epoch. What waits is refused: it is in no entry. What is in an entry is still answered when that is applied:
+// entries that were committed just before leadership was lost are applied after.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuseQueueLocked()
+	b.closed = true
+}
+
+func (b *inbox) refuseQueueLocked() {
 	for _, i := range b.queue {
-		i.answer(nodepb.SubmitResponse_OUTCOME_REFUSED, 0, nil)
+		refuse(i)
 	}
-	b.epoch, b.queue, b.origins = epoch, nil, map[string]*origin{}
+	b.queue = nil
 }
 
 // submit takes a batch, or finds the one that was submitted before under the same number.
@@ -68,7 +83,7 @@ func (b *inbox) submit(from string, r *nodepb.SubmitRequest) *item {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.epoch == 0 || r.Epoch != b.epoch || len(b.queue) >= b.limits.InboxBatches {
+	if b.closed || r.Epoch != b.epoch || len(b.queue) >= b.limits.InboxBatches {
 		return refuse(fresh)
 	}
 	o := b.origins[from]

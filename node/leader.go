@@ -65,7 +65,7 @@ func (l *leader) term(ctx context.Context, epoch uint64, changed <-chan struct{}
 	l.epoch.Store(epoch)
 	defer func() {
 		l.epoch.Store(0)
-		l.node.inbox.open(0)
+		l.node.inbox.close()
 	}()
 	l.node.log.Info("leading", slog.Uint64("epoch", epoch), slog.Time("time", time.UnixMicro(start).UTC()))
 
@@ -126,15 +126,21 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 		<-proposal.Done()
 		<-l.inFlight
 		l.node.metrics.commitSeconds.Observe(time.Since(started).Seconds())
-		switch err := proposal.Err(); {
-		case err == nil, errors.Is(err, cluster.ErrNotLeader):
-			refuseAll(items) // those that were applied have been answered by the state machine before this
-		default:
-			for _, it := range items {
-				it.answer(nodepb.SubmitResponse_OUTCOME_UNKNOWN, 0, nil)
-			}
-		}
+		conclude(items, proposal.Err())
 	}()
+}
+
+// conclude answers what the state machine has not answered when an entry's proposal is over. Only an entry that is certainly not
+// in the log may be refused: a refused batch is sent again under another number. One that is there and was ignored, or
+// whose results went to nobody, is for its origin to find in the log.
+func conclude(items []*item, err error) {
+	outcome := nodepb.SubmitResponse_OUTCOME_UNKNOWN
+	if errors.Is(err, cluster.ErrNotLeader) {
+		outcome = nodepb.SubmitResponse_OUTCOME_REFUSED
+	}
+	for _, it := range items {
+		it.answer(outcome, 0, nil)
+	}
 }
 
 // send proposes an entry stamped with the leader's time. It returns false if this node does not lead the epoch.
