@@ -101,6 +101,7 @@ func TestReadIndexOfDeposedLeader(t *testing.T) {
 		_, _, err := old.ReadIndex(ctx)
 		early <- err
 	}()
+	eventually(t, "the early read asks", func() bool { return cluster.WaitingReads(old.Cluster) == 1 })
 	write(t, 2, rest...)
 	if s := old.Status(); s.State != cluster.StateLeader {
 		t.Fatalf("the old leader is %s: the test shows nothing", s.State)
@@ -108,14 +109,11 @@ func TestReadIndexOfDeposedLeader(t *testing.T) {
 	late := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*electionTimeout)
 	defer cancel()
-	begun := make(chan struct{})
 	go func() {
-		close(begun)
 		_, _, err := old.ReadIndex(ctx)
 		late <- err
 	}()
-	<-begun
-	time.Sleep(electionTimeout / 10) // lets the late read join the queue; the verdict does not depend on it
+	eventually(t, "the late read waits for the next round", func() bool { return cluster.WaitingReads(old.Cluster) == 2 })
 	net.release(old)
 	if err := <-late; err == nil {
 		t.Error("a deposed leader confirmed a read by answers to an earlier question")
