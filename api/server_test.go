@@ -84,7 +84,11 @@ func TestDrain(t *testing.T) {
 			return nil, err
 		}
 		r.Header.Set("Authorization", "Bearer "+h.user.Reveal())
-		return transport.RoundTrip(r)
+		response, err := transport.RoundTrip(r)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		return response, err
 	}
 	slow := make(chan *http.Response, 1)
 	go func() {

@@ -1,0 +1,260 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/api/apitest"
+	"github.com/hydrastore/hydrastore/client"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	service, server, admin := newServer(t)
+	ctx := context.Background()
+	shop := newClient(t, client.Config{Addresses: []string{server.URL}, Key: service.AddUser("shop", password, session.RoleService)})
+
+	issued, err := shop.Login(ctx, session.Login{User: "Ada/Ö", Vouched: true, ClientAddress: netip.MustParseAddr("203.0.113.7"), UserAgent: "browser",
+		Attributes: session.Attributes{"cart": json.RawMessage(`[17,4]`), "big": json.RawMessage("12345678901234567890")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := session.Session{ID: issued.ID, Number: issued.Number, User: "ada/ö", Policy: "default", CreatedAt: apitest.Start(), LastUsedAt: apitest.Start(),
+		ExpiresAt: apitest.Start().Add(30 * time.Minute), IdleTimeout: 30 * time.Minute, ClientAddress: netip.MustParseAddr("203.0.113.7"),
+		UserAgent: "browser", AttributesVersion: issued.AttributesVersion}
+	if !reflect.DeepEqual(issued.Session, want) || issued.Number == 0 || issued.Index == "" || issued.Age != -1 {
+		t.Errorf("got  %+v\nwant %+v", issued.Session, want)
+	}
+	if string(issued.Attributes["big"]) != "12345678901234567890" {
+		t.Errorf("got %s", issued.Attributes)
+	}
+
+	subject := client.For(session.Presented{Key: issued.Key, Address: netip.MustParseAddr("203.0.113.7"), UserAgent: "browser"})
+	checked, err := shop.Check(ctx, subject)
+	if err != nil || checked.ID != issued.ID || fmt.Sprint(checked.Roles) != "[user]" || service.Uses(issued.Key) != 1 {
+		t.Errorf("got %+v, %v", checked, err)
+	}
+	if _, err := shop.Check(ctx, subject, client.Look()); err != nil || service.Uses(issued.Key) != 1 {
+		t.Errorf("a look was a use: %v", err)
+	}
+	local, err := shop.With(issued.Key).Check(ctx, client.Local())
+	if err != nil || local.Age != 1234*time.Millisecond {
+		t.Errorf("got age %v, %v", local.Age, err)
+	}
+	if _, err := shop.Check(ctx, client.As(issued.Key), client.MinIndex(issued.Index)); err != nil {
+		t.Error(err)
+	}
+	if _, err := shop.Touch(ctx, subject); err != nil || service.Uses(issued.Key) != 2 {
+		t.Errorf("the touch was no use: %v", err)
+	}
+	patched, err := shop.PatchAttributes(ctx, session.AttributePatch{"cart": json.RawMessage("null"), "n": json.RawMessage("1")}, subject, client.IfMatch(issued.AttributesVersion))
+	if err != nil || len(patched.Attributes) != 2 || string(patched.Attributes["n"]) != "1" {
+		t.Errorf("got %s, %v", patched.Attributes, err)
+	}
+	_, err = shop.PatchAttributes(ctx, nil, subject, client.IfMatch(issued.AttributesVersion))
+	if session.CodeOf(err) != session.CodeVersionMismatch {
+		t.Errorf("got %v", err)
+	}
+
+	root := shop.With(admin)
+	if got, err := root.GetSession(ctx, issued.ID); err != nil || got.ID != issued.ID {
+		t.Errorf("got %v, %v", got.ID, err)
+	}
+	if _, err := shop.Logout(ctx, subject); err != nil || service.Uses(issued.Key) != -1 {
+		t.Errorf("still alive: %v", err)
+	}
+	if _, err := root.GetSession(ctx, issued.ID); session.CodeOf(err) != session.CodeNotFound {
+		t.Errorf("got %v", err)
+	}
+	if _, err := shop.With(issued.Key).Check(ctx); session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestListsAndRevocations(t *testing.T) {
+	t.Parallel()
+	_, server, admin := newServer(t)
+	ctx := context.Background()
+	c := newClient(t, client.Config{Addresses: []string{strings.TrimPrefix(server.URL, "http://")}, Key: admin})
+	const many = session.MaxPageSize + 5 // more than a page
+	var last session.Issued
+	for range many {
+		var err error
+		if last, err = c.Login(ctx, session.Login{User: "carl", Vouched: true, ClientAddress: netip.MustParseAddr("10.0.0.1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := 0
+	for s, err := range c.Sessions(ctx, session.Filter{User: "carl"}) {
+		if err != nil || s.User != "carl" {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+		count++
+	}
+	if count != many {
+		t.Errorf("got %d sessions, want %d", count, many)
+	}
+	for range c.Sessions(ctx, session.Filter{}) {
+		break // a caller may stop
+	}
+	filter := session.Filter{User: "carl", ClientAddress: netip.MustParseAddr("10.0.0.1"), Policy: "default", IdleLongerThan: 1500 * time.Millisecond}
+	if list, err := c.ListSessions(ctx, filter, session.Page{Limit: 1}); err != nil || len(list.Items) != 0 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if _, err := c.RevokeSession(ctx, last.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.RevokeSessions(ctx, session.Filter{}); session.CodeOf(err) != session.CodeInvalid {
+		t.Errorf("a zero filter: got %v", err)
+	}
+	if got, err := c.RevokeSessions(ctx, session.Filter{ClientAddress: netip.MustParseAddr("10.0.0.1")}); err != nil || got.Count != many-1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.RevokeUserSessions(ctx, "root", true); err != nil || got.Count != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.RevokeAllSessions(ctx); err != nil || got.Count != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, err := range c.Sessions(ctx, session.Filter{}) {
+		if session.CodeOf(err) != session.CodeUnauthenticated {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestUsersAndPolicies(t *testing.T) {
+	t.Parallel()
+	_, server, admin := newServer(t)
+	ctx := context.Background()
+	c := newClient(t, client.Config{Addresses: []string{server.URL}, Key: admin})
+	made, err := c.CreateUser(ctx, session.NewUser{Name: "bob/1 ?", Password: password, Roles: []session.Role{session.RoleService}, Policies: []string{"default", "web"}, Disabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.GetUser(ctx, "BOB/1 ?")
+	if err != nil || !reflect.DeepEqual(got.User, made.User) || !got.Disabled || !got.HasPassword || fmt.Sprint(got.Roles, got.Policies) != "[service] [default web]" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	no, roles := false, []session.Role{session.RoleAdmin}
+	changed, err := c.UpdateUser(ctx, "bob/1 ?", session.UserChange{Disabled: &no, Roles: &roles, IfMatch: &made.Version})
+	if err != nil || changed.Disabled || fmt.Sprint(changed.Roles) != "[admin]" {
+		t.Errorf("got %+v, %v", changed, err)
+	}
+	if _, err := c.UpdateUser(ctx, "bob/1 ?", session.UserChange{IfMatch: &made.Version}); session.CodeOf(err) != session.CodeVersionMismatch {
+		t.Errorf("got %v", err)
+	}
+	var names []string
+	for u, err := range c.Users(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, u.Name)
+	}
+	if fmt.Sprintf("%q", names) != `["bob/1 ?" "root"]` {
+		t.Errorf("got %q", names)
+	}
+	if _, err := c.DeleteUser(ctx, "bob/1 ?"); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.DeleteUser(ctx, "bob/1 ?"); session.CodeOf(err) != session.CodeNotFound {
+		t.Errorf("got %v", err)
+	}
+
+	idle, zero, auto, writer := 90500*time.Millisecond, time.Duration(0), session.TouchWindowAuto, session.WriteByBearer
+	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer})
+	want := session.Policy{Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, Version: policy.Version}
+	if err != nil || policy.Policy != want {
+		t.Errorf("got %+v, %v", policy, err)
+	}
+	policy, err = c.PatchPolicy(ctx, "web", session.PolicyChange{TouchWindow: &auto, AbsoluteLifetime: &zero, IfMatch: &policy.Version})
+	want.TouchWindow, want.AbsoluteLifetime, want.Version = auto, 0, policy.Version
+	if err != nil || policy.Policy != want {
+		t.Errorf("got %+v, %v", policy, err)
+	}
+	if got, err := c.GetPolicy(ctx, "web"); err != nil || got.Policy != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if list, err := c.ListPolicies(ctx); err != nil || len(list.Items) != 2 || list.Items[1] != want {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if _, err := c.DeletePolicy(ctx, "web"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	service, server, admin := newServer(t)
+	ctx := context.Background()
+	c := newClient(t, client.Config{Addresses: []string{server.URL}, Key: admin})
+	status, err := c.ClusterStatus(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, err := service.ClusterStatus(ctx, session.Call{Operator: true})
+	if err != nil || !reflect.DeepEqual(status, direct) {
+		t.Errorf("got  %+v\nwant %+v, %v", status, direct, err)
+	}
+	_, addErr := c.AddMember(ctx, "127.0.0.1:1")
+	_, transferErr := c.TransferLeadership(ctx, "n2")
+	_, anyErr := c.TransferLeadership(ctx, "")
+	_, removeErr := c.RemoveMember(ctx, "n2")
+	if err := errors.Join(addErr, transferErr, anyErr, removeErr); err != nil {
+		t.Error(err)
+	}
+	if err := c.Ready(ctx, true); err != nil {
+		t.Error(err)
+	}
+	service.SetReady(session.Errorf(session.CodeNoQuorum, "no leader"))
+	one := newClient(t, client.Config{Addresses: []string{server.URL}, Rounds: 1})
+	if err := one.Ready(ctx, false); session.CodeOf(err) != session.CodeNoQuorum {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOperatorSocket(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "hs") // a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: httptest.NewUnstartedServer(handler(t, apitest.New(), true)).Config}
+	server.Start()
+	t.Cleanup(server.Close)
+	c := newClient(t, client.Config{Socket: path})
+	if _, err := c.CreateUser(context.Background(), session.NewUser{Name: "boss", Password: password, Roles: []session.Role{session.RoleAdmin}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigIsValidated(t *testing.T) {
+	t.Parallel()
+	for _, config := range []client.Config{
+		{}, {Addresses: []string{""}}, {Addresses: []string{":80"}}, {Addresses: []string{"ftp://a"}}, {Addresses: []string{"http://a/b"}},
+		{Addresses: []string{"http://a?x"}}, {Addresses: []string{"http://u:p@a"}}, {Addresses: []string{"a"}, Socket: "s"},
+		{Addresses: []string{"a"}, Timeout: -1}, {Addresses: []string{"a b"}},
+	} {
+		if _, err := client.New(config); err == nil {
+			t.Errorf("%+v was taken", config)
+		}
+	}
+}
