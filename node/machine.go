@@ -35,8 +35,11 @@ func (m *machine) announce(e cluster.Entry, applied *fsm.Applied) {
 	if applied.Ignored {
 		return // meant for another epoch: its batches are sent again by their origins
 	}
+	commands := 0
+	defer func() { m.node.cluster.AddCommands(commands) }()
 	self, incarnation := m.node.cluster.NodeID(), m.node.cluster.Incarnation()
 	for _, b := range applied.Batches {
+		commands += len(b.Results)
 		m.node.inbox.applied(e.Term, b.Origin, b.Incarnation, b.Number, e.Index, b.Results)
 		if b.Origin == self && b.Incarnation == incarnation {
 			m.node.tracker.applied(b.Number, e.Index, b.Results)

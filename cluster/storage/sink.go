@@ -71,7 +71,7 @@ func (s *sink) finish() error {
 	if err := s.store.log.adopt(s.at); err != nil {
 		return fmt.Errorf("cut log at snapshot of index %d: %w", s.at.index, err)
 	}
-	s.store.trigger.snapshotTaken(s.mark)
+	s.store.trigger.snapshotTaken(s.mark, uint64(s.size))
 	s.store.stats.snapshot(s.at.index, s.at.term, s.size, snapshotTime(s.ID()))
 	return nil
 }

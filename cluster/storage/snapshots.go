@@ -81,6 +81,7 @@ func (s *snapshots) adoptNewest() error {
 	if len(list) == 0 {
 		return nil
 	}
+	s.trigger.snapshotTaken(mark{}, uint64(list[0].Size))
 	s.stats.snapshot(list[0].Index, list[0].Term, list[0].Size, snapshotTime(list[0].ID))
 	return s.log.adopt(point{list[0].Index, list[0].Term})
 }

@@ -20,7 +20,8 @@ type Trigger struct {
 	maxBytes, maxCommands, trailingBytes uint64
 
 	mu      sync.Mutex
-	since   mark // growth of the log since the newest snapshot
+	since   mark   // growth of the log since the newest snapshot
+	newest  uint64 // bytes of the newest snapshot
 	average float64
 }
 
@@ -38,12 +39,16 @@ func (t *Trigger) AddCommands(n int) {
 	t.since.commands += uint64(n)
 }
 
-// ShouldSnapshot reports whether the log since the newest snapshot has reached Config.SnapshotBytes or
-// Config.SnapshotCommands. It is cheap, to be polled; nothing happens until the caller asks raft for the snapshot.
+// ShouldSnapshot reports whether the log since the newest snapshot has reached Config.SnapshotBytes, or the size of that snapshot
+// where that is more: the state is not written more often than the log that it replaces, so snapshots cost at most as
+// much writing as the log does, however large the state. Config.SnapshotCommands grows in the same proportion. It is
+// cheap, to be polled; nothing happens until the caller asks raft for the snapshot.
 func (t *Trigger) ShouldSnapshot() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.since.entries > 0 && (t.since.bytes >= t.maxBytes || t.since.commands >= t.maxCommands)
+	share := max(1, float64(t.newest)/float64(t.maxBytes))
+	return t.since.entries > 0 &&
+		(float64(t.since.bytes) >= share*float64(t.maxBytes) || float64(t.since.commands) >= share*float64(t.maxCommands))
 }
 
 // TrailingLogs is how many entries to keep behind a snapshot (raft.ReloadableConfig.TrailingLogs), so that they hold about
@@ -97,10 +102,11 @@ func (t *Trigger) mark() mark {
 	return t.since
 }
 
-// snapshotTaken leaves what was added while the snapshot was written.
-func (t *Trigger) snapshotTaken(covered mark) {
+// snapshotTaken leaves what was added while the snapshot, of so many bytes, was written.
+func (t *Trigger) snapshotTaken(covered mark, size uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.newest = size
 	t.since.entries -= min(t.since.entries, covered.entries)
 	t.since.bytes -= min(t.since.bytes, covered.bytes)
 	t.since.commands -= min(t.since.commands, covered.commands)

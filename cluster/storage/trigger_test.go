@@ -53,6 +53,37 @@ func TestSnapshotIsDueByBytes(t *testing.T) {
 	})
 }
 
+// A large state is not written again for every little growth of the log, also after a restart.
+func TestSnapshotIsDueInProportionToTheState(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, storage.LogStoreBoltDB)
+	cfg.SnapshotBytes = 1000
+	s := open(t, cfg)
+	sized(t, s, 1, 1, 1000)
+	sink := begin(t, s, 1, 1)
+	if _, err := sink.Write(make([]byte, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sized(t, s, 2, 4, 1000)
+	if s.Trigger().ShouldSnapshot() {
+		t.Error("due after 3,000 bytes beside a state of 5,000")
+	}
+	closeStore(t, s)
+
+	s = open(t, cfg)
+	defer closeStore(t, s)
+	if s.Trigger().ShouldSnapshot() {
+		t.Error("the size of the state is forgotten in a restart")
+	}
+	sized(t, s, 5, 6, 1000)
+	if !s.Trigger().ShouldSnapshot() {
+		t.Error("not due after 5,000 bytes beside a state of 5,000")
+	}
+}
+
 func TestFailedSnapshotStaysDue(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, storage.LogStoreBoltDB)
