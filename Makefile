@@ -1,8 +1,12 @@
 # The two commands that need nothing but Go: `make dev` and `make test`.
-.DEFAULT_GOAL := build
+.DEFAULT_GOAL := help
 COMPOSE = docker compose --env-file $$(scripts/compose-env)
 
-.PHONY: build dev test race e2e bench fuzz lint generate check-generated ci image up down clean
+.PHONY: help build dev test race e2e bench fuzz lint generate check-generated ci image up down clean
+
+# What the targets do.
+help:
+	@awk '/^# /{text=substr($$0,3)} /^[a-z-]+:/{sub(":.*","");printf "%-16s %s\n",$$0,text} !/^# /{text=""}' Makefile
 
 # bin/hydrastore, static.
 build:
