@@ -56,7 +56,7 @@ func (b *builder) read(r io.Reader) error {
 		}
 		f := fields{b: payload}
 		for len(f.b) > 0 {
-			if !b.record(kind, &f) || f.short {
+			if !b.record(kind, &f) || f.bad {
 				return fmt.Errorf("snapshot is damaged: record %d of kind %d: %w", blocks.counts[kind-1]+1, kind, errImpossible)
 			}
 			blocks.counts[kind-1]++
@@ -91,7 +91,7 @@ func (b *builder) meta(f *fields) bool {
 	b.lastSeq, s.users.serial, s.users.floor = f.uint(), f.uint(), f.uint()
 	s.users.reapTurn, s.idem.serial = f.uint(), f.uint()
 	s.level = uint32(level)
-	return level >= 1 && level <= SupportedFormatLevel && s.history > 0
+	return level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
 
 func (b *builder) policy(f *fields) bool {
@@ -104,12 +104,12 @@ func (b *builder) policy(f *fields) bool {
 	if write == 1 {
 		p.AttributesWrite = session.WriteByBearer
 	}
-	if f.short || write > 1 || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
+	if f.bad || write > 1 || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
 		return false
 	}
 	b.lastPolicy = p.Name
 	n := newPolicy(p, &b.s.sessions)
-	n.lapsedUse, n.lapsedSpan, n.bornMS = int64(f.uint()), int64(f.uint()), f.instant()
+	n.lapsedUse, n.lapsedSpan, n.bornMS = int64(f.fixed(8)), int64(f.uint()), f.instant()
 	if n.lapsedUse < noLapse || n.lapsedUse > MaxClockMS || n.lapsedSpan < 0 || n.lapsedSpan > 2*session.MaxTimeout.Milliseconds() {
 		return false
 	}
@@ -142,7 +142,7 @@ func (b *builder) user(f *fields) bool {
 	u.roles, u.flags = f.byte(), f.byte()
 	name, password, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.take(int(f.byte()))
 	switch {
-	case f.short || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
+	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
 		u.serial <= b.userSerial || u.serial > b.s.users.serial,
 		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled,
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
@@ -175,7 +175,7 @@ func (b *builder) session(f *fields) bool {
 	r.user, r.policy = uint32(f.fixed(4)), f.byte()
 	agent, attributes := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes)
 	switch {
-	case f.short || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes),
+	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes),
 		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
 		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
 		s.findKey(r.key) != 0 || s.findID(r.id) != 0:
@@ -196,7 +196,7 @@ func (b *builder) idempotency(f *fields) bool {
 	copy(r.body[:], f.take(len(r.body)))
 	r.serial, r.seq, r.createdMS = f.uint(), f.uint(), f.instant()
 	switch {
-	case f.short || r.serial <= b.idempotencySerial || r.serial > b.s.idem.serial,
+	case f.bad || r.serial <= b.idempotencySerial || r.serial > b.s.idem.serial,
 		r.seq > b.lastSeq || r.createdMS > b.s.clock || b.s.idem.n == session.MaxIdempotencyRecords,
 		r.seq != 0 && b.s.findScope(r.scope) != 0:
 		return false
@@ -229,15 +229,15 @@ func (b *builder) finish() error {
 	return nil
 }
 
-// fields cuts a record into its fields. Once there are too few bytes, short stays set and all fields are zero.
+// fields cuts a record into its fields. Once there are too few bytes, or a field is not possible, bad stays set.
 type fields struct {
-	b     []byte
-	short bool
+	b   []byte
+	bad bool
 }
 
 func (f *fields) take(n int) []byte {
-	if n > len(f.b) || f.short {
-		f.short, f.b = true, nil
+	if n > len(f.b) || f.bad {
+		f.bad, f.b = true, nil
 		return nil
 	}
 	out := f.b[:n:n]
@@ -251,14 +251,22 @@ func (f *fields) fixed(n int) uint64 {
 	return binary.LittleEndian.Uint64(raw[:])
 }
 
-func (f *fields) uint() uint64 { return f.fixed(8) }
-func (f *fields) byte() byte   { return byte(f.fixed(1)) }
+// uint takes a number that only counts up: none has come anywhere near the bound, below which it cannot overflow.
+func (f *fields) uint() uint64 {
+	n := f.fixed(8)
+	if n > 1<<62 {
+		f.bad = true
+	}
+	return n
+}
+
+func (f *fields) byte() byte { return byte(f.fixed(1)) }
 
 // bytes takes a string of at most the given length.
 func (f *fields) bytes(most int) []byte {
 	n := int(f.fixed(2))
 	if n > most {
-		f.short = true
+		f.bad = true
 	}
 	return f.take(n)
 }
@@ -267,16 +275,16 @@ func (f *fields) bytes(most int) []byte {
 func (f *fields) instant() int64 {
 	ms := f.uint()
 	if ms > 2*MaxClockMS {
-		f.short = true
+		f.bad = true
 	}
 	return int64(ms)
 }
 
 // duration takes milliseconds: -1 for "automatic", and nothing that a timer cannot have.
 func (f *fields) duration() time.Duration {
-	ms := int64(f.uint())
+	ms := int64(f.fixed(8))
 	if ms < -1 || ms > session.MaxTimeout.Milliseconds() {
-		f.short = true
+		f.bad = true
 		return 0
 	}
 	return time.Duration(ms) * time.Millisecond
