@@ -456,6 +456,10 @@ func (w *network) dialer(self *atomic.Pointer[string]) func(context.Context, str
 		c.changed = sync.NewCond(&c.mu)
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		if w.cuts(from, to) { // while it was dialled
+			inner.Close()
+			return nil, fmt.Errorf("cut: %s to %s", from, to)
+		}
 		c.held = w.held[from]
 		w.conns[c] = true
 		go c.fill()
@@ -466,6 +470,11 @@ func (w *network) dialer(self *atomic.Pointer[string]) func(context.Context, str
 func (w *network) isCut(from, to string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.cuts(from, to)
+}
+
+// cuts reports whether the way is cut. w.mu is held.
+func (w *network) cuts(from, to string) bool {
 	return w.cut[[2]string{from, to}] || w.cut[[2]string{from, "*"}] || w.cut[[2]string{to, "*"}]
 }
 
