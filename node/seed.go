@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -29,8 +30,16 @@ func (n *Node) seed(ctx context.Context) {
 	}
 }
 
+// seedOnce writes the policy "default" last: Ready takes it for the sign that all is there, so that nobody who waited for
+// that finds no admin.
 func (n *Node) seedOnce(ctx context.Context) error {
-	for _, p := range n.config.Policies {
+	if err := n.seedAdmin(ctx); err != nil {
+		return err
+	}
+	if err := n.raiseFormat(ctx); err != nil {
+		return err
+	}
+	for _, p := range defaultLast(n.config.Policies) {
 		if _, known := n.fsm.Policy(p.Name); known {
 			continue
 		}
@@ -40,10 +49,20 @@ func (n *Node) seedOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := n.raiseFormat(ctx); err != nil {
-		return err
+	return nil
+}
+
+func defaultLast(policies []session.Policy) []session.Policy {
+	return slices.SortedStableFunc(slices.Values(policies), func(a, b session.Policy) int {
+		return rank(a) - rank(b)
+	})
+}
+
+func rank(p session.Policy) int {
+	if p.Name == session.DefaultPolicyName {
+		return 1
 	}
-	return n.seedAdmin(ctx)
+	return 0
 }
 
 func (n *Node) seedAdmin(ctx context.Context) error {
