@@ -146,6 +146,8 @@ func TestMistakes(t *testing.T) {
 		{line: "server --api-listen nowhere", code: cli.ExitUsage, want: "--api-listen: api.listen: host:port is needed"},
 		{line: "server", environ: "HYDRASTORE_ADMIN_PASSWORD=short", code: cli.ExitUsage, want: "HYDRASTORE_ADMIN_PASSWORD: a password has at least 8 characters"},
 		{line: "server", environ: "HYDRASTORE_ADMIN_PASSWORD_FILE=/none", code: cli.ExitUsage, want: "/none cannot be read"},
+		{line: "server --config=", code: cli.ExitUsage, want: "the name of a file is needed"},
+		{line: "dev --once --config=", code: cli.ExitUsage, want: "the name of a file is needed"},
 		{line: "server extra", code: cli.ExitUsage, want: "use it as: hydrastore server"},
 		{line: "dev --port-base 70000 --once", code: cli.ExitUsage, want: "--port-base is 70000"},
 	}

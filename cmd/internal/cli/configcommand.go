@@ -25,7 +25,9 @@ file and line. Nothing is started or changed. Exit code 2 when there is somethin
 		RunE: func(_ *cobra.Command, args []string) error {
 			in := flags.Input(p.Environ, p.getenv)
 			if len(args) == 1 {
-				in.File = args[0]
+				if in.File = args[0]; in.File == "" {
+					return usagef("config check: the name of a file is needed")
+				}
 			}
 			settings, err := config.Load(in)
 			if err != nil {

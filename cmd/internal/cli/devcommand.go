@@ -41,7 +41,7 @@ curl lines that do the same. Stays until Ctrl-C; with --once it ends after the c
 	c.Flags().BoolVar(&o.Once, "once", false, "end after the checks")
 	c.Flags().IntVar(&o.PortBase, "port-base", dev.DefaultPortBase, "first port; 0 takes free ones")
 	c.Flags().StringVar(&o.Data, "data", "", "keep the data in this folder (default: a temporary one that goes when it ends)")
-	c.Flags().StringVarP(&file, "config", "c", "", "YAML file with policies and limits; its addresses and folders are not used")
+	config.AddFileFlag(c.Flags(), &file, "YAML file with policies and limits; its addresses and folders are not used")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the nodes' log")
 	return c
 }

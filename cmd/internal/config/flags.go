@@ -1,6 +1,10 @@
 package config
 
-import "github.com/spf13/pflag"
+import (
+	"errors"
+
+	"github.com/spf13/pflag"
+)
 
 // Flags offers every setting that is no secret as a flag, and --config.
 type Flags struct {
@@ -11,7 +15,7 @@ type Flags struct {
 // AddFlags defines the flags on set.
 func AddFlags(set *pflag.FlagSet) *Flags {
 	f := &Flags{set: set}
-	set.StringVarP(&f.file, "config", "c", "", "YAML file with settings (also HYDRASTORE_CONFIG)")
+	AddFileFlag(set, &f.file, "YAML file with settings (also HYDRASTORE_CONFIG)")
 	for _, s := range Settings() {
 		if s.Secret {
 			continue
@@ -23,6 +27,27 @@ func AddFlags(set *pflag.FlagSet) *Flags {
 		set.Lookup(s.Flag()).DefValue = "" // shown in the help's text instead: an empty flag is not a default
 	}
 	return f
+}
+
+// AddFileFlag defines --config on set. It refuses an empty name: that is a script's unset variable, and would start a node
+// with defaults in place of the settings that were meant.
+func AddFileFlag(set *pflag.FlagSet, file *string, help string) {
+	set.VarP((*fileName)(file), "config", "c", help)
+}
+
+// fileName is a pflag.Value.
+type fileName string
+
+func (f *fileName) String() string { return string(*f) }
+
+func (f *fileName) Type() string { return "string" }
+
+func (f *fileName) Set(name string) error {
+	if name == "" {
+		return errors.New("the name of a file is needed")
+	}
+	*f = fileName(name)
+	return nil
 }
 
 // Input gathers what was given. lookup reads one variable of the environment.
