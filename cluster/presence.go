@@ -192,7 +192,11 @@ func (c *Cluster) Join(ctx context.Context, peerAddress string) error {
 	}
 	var a clusterpb.Invited
 	q := &clusterpb.Invite{ClusterName: c.cfg.ClusterName, ClusterId: c.ClusterID(), PeerAddress: c.PeerAddress()}
-	if err := c.ask(ctx, link.Peer{Addr: peerAddress}, link.PurposeBirth, methodInvite, q, &a); err != nil {
+	err := c.ask(ctx, link.Peer{Addr: peerAddress}, link.PurposeBirth, methodInvite, q, &a)
+	if errors.Is(err, link.ErrUnreachable) {
+		return codeError(CodeConflict, err, "no node that could join waits at %s: start it with the peers of this cluster in its join list, and name its peer address", peerAddress)
+	}
+	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(c.cfg.ElectionTimeout / 5)

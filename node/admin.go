@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/hydrastore/hydrastore/cluster"
 	"github.com/hydrastore/hydrastore/session"
@@ -80,6 +82,10 @@ func (n *Node) member(m cluster.Member, s cluster.Status) session.Member {
 
 // AddMember implements session.Cluster.
 func (n *Node) AddMember(ctx context.Context, c session.Call, peerAddress string) (session.Meta, error) {
+	host, port, err := net.SplitHostPort(peerAddress)
+	if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || number == 0 {
+		return session.Meta{}, session.Invalid("peer_address", "must be host:port, where the node that is to join listens for peers")
+	}
 	return n.changeCluster(ctx, c, func(ctx context.Context) error { return n.cluster.Join(ctx, peerAddress) })
 }
 
