@@ -49,7 +49,10 @@ func FoldUserName(name string) (string, error) {
 	var folded strings.Builder
 	folded.Grow(len(name))
 	for _, r := range name {
-		if unicode.IsControl(r) || r == utf8.RuneError {
+		if r == utf8.RuneError {
+			return "", Invalid("user", "a user name must not hold U+FFFD, which stands for text that was not valid UTF-8")
+		}
+		if unicode.IsControl(r) {
 			return "", Invalid("user", "a user name must not hold control characters")
 		}
 		folded.WriteRune(foldRune(r))
