@@ -27,8 +27,8 @@ func TestIdleTimeoutsInRealTime(t *testing.T) {
 	})
 	admin := c.admin()
 	service := c.service(admin)
-	t.Run("across a hand-over", func(t *testing.T) { c.watchHandOver(t, admin, service) })
-	t.Run("across the death of a leader", func(t *testing.T) { c.watchDeath(t, admin, service) })
+	c.watchHandOver(t, admin, service)
+	c.watchDeath(t, admin, service)
 }
 
 // watchHandOver has used sessions beside unused ones while the leadership moves twice.

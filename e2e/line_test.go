@@ -45,25 +45,25 @@ type answer struct {
 
 // body holds the members of all answers that tests look at.
 type body struct {
-	Key         string
-	ID          string
-	Number      uint64
-	User        string
-	ClientIP    string    `json:"client_ip"`
-	CreatedAt   time.Time `json:"created_at"`
-	ExpiresAt   time.Time `json:"expires_at"`
-	Version     uint64    `json:"attributes_version"`
-	Attributes  map[string]any
-	Items       []body
-	NextCursor  string `json:"next_cursor"`
-	Code        string
-	Detail      string
-	ClusterID   string `json:"cluster_id"`
-	NodeID      string `json:"node_id"`
-	LeaderID    string `json:"leader_id"`
-	Healthy     bool
-	Members     []member
-	AppliedHere uint64 `json:"applied_index"`
+	Key        string
+	ID         string
+	Number     uint64
+	User       string
+	ClientIP   string    `json:"client_ip"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	Version    uint64    `json:"attributes_version"`
+	Attributes map[string]any
+	Items      []body
+	NextCursor string `json:"next_cursor"`
+	Code       string
+	Detail     string
+	ClusterID  string `json:"cluster_id"`
+	NodeID     string `json:"node_id"`
+	LeaderID   string `json:"leader_id"`
+	Members    []member
+
+	FailuresTolerated int `json:"failures_tolerated"`
 }
 
 // member is a node as the cluster lists it.

@@ -1,0 +1,261 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// TestNoSecretsAnywhere uses keys and passwords in every right and wrong way, at nodes that log all they can, and then searches what is
+// left of it: data folders, output, metrics, error texts and command lines.
+func TestNoSecretsAnywhere(t *testing.T) {
+	t.Parallel()
+	gossip := randomBytes(t, 32)
+	c := startCluster(t, 3, func(_ int, settings fields) {
+		settings["log"] = fields{"requests": true, "level": "debug"}
+		settings["gossip"].(fields)["keys"] = []string{base64.StdEncoding.EncodeToString(gossip)}
+	})
+	s := &search{t: t, c: c, secrets: map[string][]byte{"gossip key": gossip, "admin's password": []byte(adminPassword)}}
+	s.traffic()
+	for _, node := range c.nodes {
+		s.text("the command line of "+node.name, commandLine(t, node.cmd.Process.Pid))
+	}
+	for i, node := range c.nodes {
+		s.text("the metrics of "+node.name, c.must(i, http.StatusOK, request{method: http.MethodGet, path: "/metrics"}).text)
+	}
+	for _, node := range c.nodes { // a graceful end writes things too
+		node.terminate()
+		s.text("the output of "+node.name, []byte(node.log()))
+		s.folder(node.dir)
+	}
+	t.Logf("%d secrets in %d forms each, %d error texts, %d bytes searched", len(s.secrets), len(forms(nil)), s.problems, s.searched)
+	if !s.foundUser || !s.foundRoute {
+		t.Errorf("the search does not see what must be there: a user in the data folders %v, a request in the output %v", s.foundUser, s.foundRoute)
+	}
+}
+
+// search holds real secrets and looks for them.
+type search struct {
+	t        *testing.T
+	c        *cluster
+	secrets  map[string][]byte // by what they are
+	problems int
+	searched int
+
+	foundUser, foundRoute bool
+}
+
+const markedUser = "findable-user-name"
+
+// traffic does everything that could leave a trace of a secret, right and wrong.
+func (s *search) traffic() {
+	admin := s.issue("admin's key", logIn(adminName, adminPassword))
+	s.secret("service's password", servicePassword)
+	s.ask(http.StatusCreated, newUser(admin, "app", servicePassword, "service"))
+	service := s.issue("service's key", logIn("app", servicePassword))
+	s.secret("user's password", userPassword)
+	s.ask(http.StatusCreated, newUser(admin, markedUser, userPassword, "user"))
+	user := s.issue("user's key", logIn(markedUser, userPassword))
+	vouched := s.issue("vouched key", vouch(service, markedUser, fields{"attributes": fields{"a": 1}}))
+	s.ask(http.StatusOK, patch(service, vouched, "", fields{"b": []int{2}}))
+	s.ask(http.StatusOK, touch(vouched))
+	s.idempotent(service)
+	ended := s.issue("ended key", vouch(service, markedUser, nil))
+	s.ask(http.StatusNoContent, logOut(ended))
+	s.ask(http.StatusUnauthorized, check(ended))
+	s.changePassword(admin, user)
+	s.wrongKeys(service)
+	s.misplacedKeys(admin, vouched)
+	s.wrongPasswords(admin)
+}
+
+// idempotent issues two keys for one session.
+func (s *search) idempotent(service string) {
+	r := vouch(service, markedUser, nil)
+	r.headers = map[string]string{"Idempotency-Key": "one-intent"}
+	s.issue("first key of a repeated create", r)
+	s.issue("second key of a repeated create", r)
+}
+
+func (s *search) changePassword(admin, user string) {
+	const next = "Walnut-3-amber-tunnel"
+	s.secret("new password", next)
+	r := request{method: http.MethodPatch, path: "/v1/users/" + markedUser, key: admin, body: fields{"password": next}}
+	s.ask(http.StatusOK, r)
+	s.ask(http.StatusUnauthorized, check(user))
+	s.ask(http.StatusUnauthorized, logIn(markedUser, userPassword))
+	s.issue("key by the new password", logIn(markedUser, next))
+}
+
+// wrongKeys presents keys that open nothing: well formed, damaged, and of another kind.
+func (s *search) wrongKeys(service string) {
+	unknown, err := session.NewKey(rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.key("unknown key", unknown.Reveal())
+	damaged := strings.ToUpper(unknown.Reveal())
+	s.secret("damaged key", damaged)
+	const foreign = "ghp_someOtherServicesTokenThatCameHere"
+	s.secret("foreign token", foreign)
+	for _, key := range []string{unknown.Reveal(), damaged, foreign} {
+		s.ask(http.StatusUnauthorized, check(key))
+		s.ask(http.StatusNoContent, logOut(key))
+		r := look(service)
+		r.subject = key
+		s.ask(http.StatusUnauthorized, r)
+		s.ask(http.StatusUnauthorized, vouch(key, markedUser, nil))
+		s.ask(http.StatusUnauthorized, clusterStatus(key))
+	}
+}
+
+// misplacedKeys puts keys where they do not belong, as people do.
+func (s *search) misplacedKeys(admin, key string) {
+	get := func(path string) request { return request{method: http.MethodGet, path: path, key: admin} }
+	s.ask(http.StatusBadRequest, get("/v1/session?key="+key))
+	s.ask(http.StatusBadRequest, get("/v1/sessions?cursor="+key))
+	s.ask(http.StatusBadRequest, get("/v1/session?min_index="+key))
+	s.ask(0, get("/v1/sessions/"+key))
+	s.ask(http.StatusOK, get("/v1/users/"+key+"/sessions")) // a user that nobody knows has none
+	s.ask(0, get("/v1/policies/"+key))
+	s.ask(http.StatusNotFound, get("/v1/"+key))
+	r := patch(admin, key, `"`+key+`"`, fields{"a": 2})
+	s.ask(0, r)
+	s.ask(http.StatusBadRequest, request{method: http.MethodPost, path: "/v1/sessions", body: fields{"user": "x", "key": key}})
+	s.ask(http.StatusUnauthorized, request{method: http.MethodGet, path: "/v1/session", headers: map[string]string{"Authorization": "Basic " + key}})
+}
+
+// wrongPasswords are refused by the rules, by the parser, and by comparison.
+func (s *search) wrongPasswords(admin string) {
+	for what, password := range map[string]string{
+		"wrong password": "Not-the-right-one-7731", "short password": "sh0rt!7", "long password": strings.Repeat("very-long-9-", 90),
+	} {
+		s.secret(what, password)
+		s.ask(0, logIn(markedUser, password))
+		s.ask(0, logIn("nobody", password))
+		s.ask(0, newUser(admin, "other", password, "no such role"))
+		s.ask(http.StatusBadRequest, request{method: http.MethodPost, path: "/v1/sessions", body: fields{"user": markedUser, "passwort": password}})
+		s.ask(http.StatusBadRequest, request{method: http.MethodPost, path: "/v1/sessions", body: []string{password}})
+		s.ask(http.StatusBadRequest, request{method: http.MethodPost, path: "/v1/sessions", body: fields{"user": []string{password}, "password": 7}})
+		s.ask(http.StatusUnsupportedMediaType, request{method: http.MethodPost, path: "/v1/sessions",
+			headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "user=x&password=" + password})
+	}
+}
+
+// issue logs in at each node in turn and notes the key that comes back.
+func (s *search) issue(what string, r request) string {
+	key := s.ask(http.StatusCreated, r).body.Key
+	s.key(what, key)
+	return key
+}
+
+// key notes a session key: its text, and the bytes that the text stands for.
+func (s *search) key(what, key string) {
+	s.secret(what, key)
+	payload := strings.TrimPrefix(key, session.KeyPrefix)
+	s.secret(what+" without its prefix", payload)
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil || len(raw) < session.KeySecretBytes {
+		s.t.Fatalf("%s: a key of another form than expected", what)
+	}
+	s.secrets[what+" as bytes"] = raw[:session.KeySecretBytes]
+}
+
+func (s *search) secret(what, text string) { s.secrets[what] = []byte(text) }
+
+// ask does the request at one of the nodes; want 0 = any refusal. The text of a refusal is searched.
+func (s *search) ask(want int, r request) answer {
+	s.t.Helper()
+	node := s.c.nodes[(len(s.secrets)+s.problems)%len(s.c.nodes)]
+	l := newLine(node.api)
+	defer l.close()
+	a, err := l.do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if want != 0 && a.status != want || want == 0 && a.status < 400 {
+		s.t.Errorf("%s: status %d, want %d: %s", r.method, a.status, want, a.text)
+	}
+	if a.status >= 400 {
+		s.problems++
+		s.text(fmt.Sprintf("the answer %d to a %s", a.status, r.method), a.text)
+	}
+	return a
+}
+
+// folder searches every file below a data folder.
+func (s *search) folder(dir string) {
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		s.foundUser = s.foundUser || bytes.Contains(text, []byte(markedUser))
+		s.text(name, text)
+		return nil
+	})
+	if err != nil {
+		s.t.Error(err)
+	}
+}
+
+// text fails the test when a secret is there in any form.
+func (s *search) text(where string, text []byte) {
+	s.searched += len(text)
+	s.foundRoute = s.foundRoute || bytes.Contains(text, []byte(`"route":"/v1/sessions"`))
+	for what, secret := range s.secrets {
+		for form, value := range forms(secret) {
+			if bytes.Contains(text, value) {
+				s.t.Errorf("%s holds the %s, %s", where, what, form)
+			}
+		}
+	}
+}
+
+// forms are the ways in which a secret could be written down.
+func forms(secret []byte) map[string][]byte {
+	return map[string][]byte{
+		"as it is":         secret,
+		"in hex":           []byte(hex.EncodeToString(secret)),
+		"in upper hex":     []byte(strings.ToUpper(hex.EncodeToString(secret))),
+		"in base64":        []byte(base64.RawStdEncoding.EncodeToString(secret)),
+		"in URL base64":    []byte(base64.RawURLEncoding.EncodeToString(secret)),
+		"in Go's brackets": []byte(strings.Trim(fmt.Sprint(secret), "[]")),
+	}
+}
+
+// commandLine is what other users of the machine see of a process.
+func commandLine(t *testing.T, pid int) []byte {
+	t.Helper()
+	text, err := exec.Command("ps", "-o", "args=", "-p", fmt.Sprint(pid)).Output()
+	if err != nil {
+		t.Fatalf("ps: %v", err)
+	}
+	if !bytes.Contains(text, []byte("server")) {
+		t.Errorf("ps shows %q, want the command line of a server", text)
+	}
+	return text
+}
+
+func randomBytes(t *testing.T, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	if _, err := rand.Read(b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
