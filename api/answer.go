@@ -51,6 +51,10 @@ func setETag(c echo.Context, version uint64) {
 	c.Response().Header()[headerETag] = []string{string(b)}
 }
 
+// bufferedByNet is up to which size net/http finds the length by itself. Where it does, the header stays out: with nine
+// entries a header map leaves its small form, and that costs more than all our own work on an answer.
+const bufferedByNet = 2048
+
 // writeBlob writes a whole answer in one piece.
 func writeBlob(c echo.Context, status int, contentType string, body []byte) error {
 	c.Response().Header().Set(echo.HeaderContentType, contentType)
@@ -59,7 +63,9 @@ func writeBlob(c echo.Context, status int, contentType string, body []byte) erro
 
 func writeBody(c echo.Context, status int, body []byte) error {
 	response := c.Response()
-	response.Header()[echo.HeaderContentLength] = []string{strconv.Itoa(len(body))}
+	if len(body) >= bufferedByNet {
+		response.Header()[echo.HeaderContentLength] = []string{strconv.Itoa(len(body))}
+	}
 	response.WriteHeader(status)
 	_, _ = response.Write(body) // a client that does not wait for its answer is no failure of ours
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -120,41 +119,3 @@ type discard struct{ header http.Header }
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
-
-// BenchmarkHTTP measures local checks over kept connections, beside a bare Echo handler that answers the same JSON.
-// The target is 0.85 of its rate.
-func BenchmarkHTTP(b *testing.B) {
-	server, h := benchServer(b)
-	run := func(handler http.Handler) func(*testing.B) {
-		return func(b *testing.B) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			s := &http.Server{Handler: handler}
-			go func() { _ = s.Serve(l) }()
-			defer s.Close()
-			transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
-			b.SetParallelism(8)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					r, err := http.NewRequest("GET", "http://"+l.Addr().String()+"/v1/session?consistency=local", nil)
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					r.Header.Set("Authorization", "Bearer "+h.user.Reveal())
-					response, err := transport.RoundTrip(r)
-					if err != nil || response.StatusCode != 200 {
-						b.Errorf("got %v, %v", response, err)
-						return
-					}
-					_, _ = io.Copy(io.Discard, response.Body)
-					_ = response.Body.Close()
-				}
-			})
-		}
-	}
-	b.Run("bare echo", run(bareEcho(b, server.Handler(false), checkRequest(h.user))))
-	b.Run("local check", run(server.Handler(false)))
-}

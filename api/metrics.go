@@ -3,8 +3,10 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -36,10 +38,37 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) observe(route, method string, status int, took time.Duration) {
-	method = knownMethod(method)
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(route, method).Observe(took.Seconds())
+// series of one route and method, looked up once: finding a series by its labels costs more than counting in it.
+type series struct {
+	duration prometheus.Observer
+	statuses *sync.Map // int → prometheus.Counter, of the statuses that were answered
+}
+
+type seriesKey struct{ route, method string }
+
+// allSeries makes the series of the routes of one router.
+func (m *metrics) allSeries(routes []*echo.Route) map[seriesKey]series {
+	all := make(map[seriesKey]series, len(routes))
+	for _, r := range routes {
+		all[seriesKey{r.Path, r.Method}] = series{duration: m.duration.WithLabelValues(r.Path, r.Method), statuses: new(sync.Map)}
+	}
+	return all
+}
+
+func (h *handlers) count(route, method string, status int, took time.Duration) {
+	m, method := h.server.metrics, knownMethod(method)
+	known, found := h.series[seriesKey{route, method}]
+	if !found { // 404 and 405
+		m.duration.WithLabelValues(route, method).Observe(took.Seconds())
+		m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
+		return
+	}
+	known.duration.Observe(took.Seconds())
+	counter, found := known.statuses.Load(status)
+	if !found {
+		counter, _ = known.statuses.LoadOrStore(status, m.requests.WithLabelValues(route, method, strconv.Itoa(status)))
+	}
+	counter.(prometheus.Counter).Inc()
 }
 
 // knownMethod keeps a client from making series by inventing methods.

@@ -81,7 +81,7 @@ func (h *handlers) answerError(c echo.Context, id string, err error) session.Cod
 func (h *handlers) finished(c echo.Context, id string, code session.Code, took time.Duration) {
 	s, r, status := h.server, c.Request(), c.Response().Status
 	route := routeOf(c)
-	s.metrics.observe(route, r.Method, status, took)
+	h.count(route, r.Method, status, took)
 
 	level := s.accessLevel(route, status)
 	if !s.config.Logger.Enabled(context.Background(), level) {

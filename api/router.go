@@ -14,7 +14,8 @@ import (
 type handlers struct {
 	server   *Server
 	service  session.Service
-	operator bool // behind the node's own socket
+	operator bool                 // behind the node's own socket
+	series   map[seriesKey]series // of this router's routes; not changed after newRouter
 }
 
 var _ rest.ServerInterface = (*handlers)(nil)
@@ -28,6 +29,7 @@ func newRouter(h *handlers) *echo.Echo {
 	e.HTTPErrorHandler = func(error, echo.Context) {} // observe has answered already
 	e.Use(h.observe)
 	rest.RegisterHandlers(e, h)
+	h.series = h.server.metrics.allSeries(e.Routes())
 	return e
 }
 

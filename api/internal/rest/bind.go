@@ -17,38 +17,52 @@ import (
 type binder struct {
 	request *http.Request
 	context echo.Context
-	query   url.Values
+	query   []parameter
 	err     error
 }
+
+type parameter struct{ name, value string }
 
 // bind refuses every query parameter that the operation does not know, that comes twice or that is empty: a filter
 // that selects nothing because it is misspelt would select everything.
 func bind(c echo.Context, known ...string) binder {
 	b := binder{request: c.Request(), context: c}
-	if b.request.URL.RawQuery == "" {
-		return b
-	}
-	if b.query, b.err = url.ParseQuery(b.request.URL.RawQuery); b.err != nil {
-		b.err = session.Invalid("query", "the query is not well-formed: every parameter is name=value with percent-escapes, joined by '&'")
-		return b
-	}
-	for name, values := range b.query {
-		if b.err = checkQueryParameter(name, values, known); b.err != nil {
-			return b
-		}
+	for rest := b.request.URL.RawQuery; rest != "" && b.err == nil; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		b.add(pair, known)
 	}
 	return b
 }
 
-func checkQueryParameter(name string, values, known []string) error {
+// add takes one name=value of the query. Own code, because url.ParseQuery makes a map and a slice for each.
+func (b *binder) add(pair string, known []string) {
+	name, value, _ := strings.Cut(pair, "=")
+	name, nameErr := url.QueryUnescape(name)
+	value, valueErr := url.QueryUnescape(value)
+	if nameErr != nil || valueErr != nil || strings.Contains(pair, ";") {
+		b.fail(session.Invalid("query", "the query is not well-formed: every parameter is name=value with percent-escapes, joined by '&'"))
+		return
+	}
+	if err := checkQueryParameter(name, value, known); err != nil {
+		b.fail(err)
+		return
+	}
+	for _, earlier := range b.query {
+		if earlier.name == name {
+			b.fail(session.Invalid(name, "given more than once"))
+		}
+	}
+	b.query = append(b.query, parameter{name, value})
+}
+
+func checkQueryParameter(name, value string, known []string) *session.Error {
 	switch {
 	case !slices.Contains(known, name):
 		return session.Invalid(fieldName(name), "unknown query parameter; this route takes %s", listed(known))
-	case len(values) > 1:
-		return session.Invalid(name, "given %d times, may be given once", len(values))
-	case values[0] == "":
+	case value == "":
 		return session.Invalid(name, "is empty: leave it out or give it a value")
-	case !utf8.ValidString(values[0]):
+	case !utf8.ValidString(value):
 		return session.Invalid(name, "is not valid UTF-8")
 	}
 	return nil
@@ -119,14 +133,15 @@ func (b *binder) querySeconds(name string, least, most float64) *float64 {
 }
 
 func (b *binder) lookUp(name string) (string, bool) {
-	if b.err != nil || b.query == nil {
+	if b.err != nil {
 		return "", false
 	}
-	values, given := b.query[name]
-	if !given {
-		return "", false
+	for _, p := range b.query {
+		if p.name == name {
+			return p.value, true
+		}
 	}
-	return values[0], true
+	return "", false
 }
 
 // canonicalHeaders spares the hot path the spelling: http.CanonicalHeaderKey allocates for names it does not intern.
