@@ -42,6 +42,12 @@ func readYAML(path string) (text []byte, doc *yaml.Node, problem *Problem) {
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return fail("the file holds more than one YAML document; only one is read")
 	}
+	// Decoding finds what the nodes do not tell: repeated keys, and aliases that contain themselves or grow without end.
+	var whole any
+	if err := root.Decode(&whole); err != nil {
+		p := yamlProblem(path, err)
+		return nil, nil, &p
+	}
 	return text, root.Content[0], nil
 }
 

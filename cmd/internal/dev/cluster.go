@@ -19,7 +19,7 @@ import (
 type cluster struct {
 	places  []place
 	servers []*server.Server
-	failed  chan error
+	failed  chan error // has room for every node's one failure
 }
 
 // place is where one node listens and keeps its data.
@@ -62,16 +62,12 @@ func (c *cluster) start(ctx context.Context, o Options) error {
 	for i := range c.places {
 		s, err := server.Start(ctx, server.Options{
 			Config: c.settings(o.Base, i), AdminPassword: o.AdminPassword, Version: o.Version, Logger: o.Logger,
+			Fatal: func(err error) { c.failed <- fmt.Errorf("%s cannot go on: %w", c.places[i].name, err) },
 		})
 		if err != nil {
 			return fmt.Errorf("start %s: %w", c.places[i].name, err)
 		}
 		c.servers = append(c.servers, s)
-		go func() { // ends with the process at the latest: a node that fails is not waited for
-			if err, failed := <-s.Failed(); failed {
-				c.failed <- fmt.Errorf("%s cannot go on: %w", c.places[i].name, err)
-			}
-		}()
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ type Options struct {
 	AdminPassword string // of the first admin, created when the cluster has none; "" = none is created
 	Version       string // shown to operators
 	Logger        *slog.Logger
+	// Fatal is called at most once, from any goroutine, when the node cannot go on. Its data are safe on disk; the process must
+	// end, without Shutdown, which might wait for what hangs. It must not block. Required.
+	Fatal func(error)
 }
 
 // Server is one running node. Its methods are safe for concurrent use.
@@ -32,7 +35,8 @@ type Server struct {
 	address  string
 	log      *slog.Logger
 	drain    time.Duration
-	failed   chan error // the first reason why the process cannot go on
+	fatal    func(error)
+	failed   sync.Once
 	serving  sync.WaitGroup
 	shutdown sync.Once
 	stopped  error
@@ -42,7 +46,7 @@ type Server struct {
 // still be waiting for its cluster then: /readyz tells. ctx bounds Start alone. When it fails nothing is left open.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	o.Logger = o.Logger.With("name", o.Config.Node.Name) // the rooms below add the node's id
-	s := &Server{log: o.Logger, drain: o.Config.API.DrainDelay, failed: make(chan error, 1)}
+	s := &Server{log: o.Logger, drain: o.Config.API.DrainDelay, fatal: o.Fatal}
 	// The listeners first: a busy port is the most common mistake and the cheapest to tell.
 	public, err := listen(ctx, "api.listen", o.Config.API.Listen)
 	if err != nil {
@@ -56,6 +60,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.address = public.Addr().String()
 	if o.Config.API.Advertise == "" {
 		o.Config.API.Advertise = s.address
+	}
+	if err := probe(ctx, "gossip.listen", o.Config.Gossip.Listen); err != nil {
+		return nil, err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -117,20 +124,12 @@ func (s *Server) apiConfig(o Options, registry *prometheus.Registry) api.Config 
 	return c
 }
 
-// fail notes the first reason to end the process. It never blocks.
+// fail passes the first reason to end the process on.
 func (s *Server) fail(err error) {
-	if err == nil {
-		return
-	}
-	select {
-	case s.failed <- err:
-	default:
+	if err != nil {
+		s.failed.Do(func() { s.fatal(err) })
 	}
 }
-
-// Failed gives the reason when the node cannot go on. Its data are safe on disk; the process must end, without Shutdown,
-// which might wait for what hangs.
-func (s *Server) Failed() <-chan error { return s.failed }
 
 // Address is where the API listens, with the real port.
 func (s *Server) Address() string { return s.address }
@@ -160,6 +159,16 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 		return nil, explainListen(setting, address, err)
 	}
 	return l, nil
+}
+
+// probe says early, and by the setting's name, that an address cannot be had which is only listened on once the node
+// belongs to a cluster.
+func probe(ctx context.Context, setting, address string) error {
+	l, err := listen(ctx, setting, address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // cancelled is a context for stopping what never ran.

@@ -40,6 +40,11 @@ func settings(t *testing.T) config.Config {
 	return c
 }
 
+// fatal fails the test when a node cannot go on.
+func fatal(t *testing.T) func(error) {
+	return func(err error) { t.Errorf("the node cannot go on: %v", err) }
+}
+
 // journal is a log that a test reads.
 type journal struct {
 	mu   sync.Mutex
@@ -108,7 +113,7 @@ func TestOneNodeServesAndStops(t *testing.T) {
 	var log journal
 	c := settings(t)
 	c.Log.Requests = true
-	s, err := server.Start(t.Context(), server.Options{Config: c, AdminPassword: adminPassword, Version: "v1", Logger: server.NewLogger(&log, c.Log)})
+	s, err := server.Start(t.Context(), server.Options{Config: c, AdminPassword: adminPassword, Version: "v1", Logger: server.NewLogger(&log, c.Log), Fatal: fatal(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +155,7 @@ func TestStopDrainsFirst(t *testing.T) {
 	t.Parallel()
 	c := settings(t)
 	c.API.DrainDelay = time.Hour // until the test has looked
-	s, err := server.Start(t.Context(), server.Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
+	s, err := server.Start(t.Context(), server.Options{Config: c, Logger: slog.New(slog.DiscardHandler), Fatal: fatal(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +200,60 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestRunEndsWhenTheNodeCannotGoOn takes the gossip port after the start has looked at it, which the node finds out later.
+func TestRunEndsWhenTheNodeCannotGoOn(t *testing.T) {
+	t.Parallel()
+	var log journal
+	c := settings(t)
+	c.Cluster.BootstrapExpect = 2 // so that gossip waits for a second node
+	first, second := c, settings(t)
+	second.Cluster.BootstrapExpect = 2
+	free := freeAddresses(t, 3)
+	first.Peer.Listen, first.Peer.Advertise = free[0], free[0]
+	second.Peer.Listen, second.Peer.Advertise = free[1], free[1]
+	first.Gossip.Listen, first.Gossip.Advertise = free[2], free[2]
+	first.Cluster.Join, second.Cluster.Join = free[:2], free[:2]
+	told := make(chan error, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- server.Run(t.Context(), server.Options{Config: first, Logger: server.NewLogger(&log, c.Log), Fatal: func(err error) { told <- err }})
+	}()
+	eventually(t, "started", func() bool { return strings.Contains(log.String(), "node started") })
+	taken, err := net.Listen("tcp", free[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	s, err := server.Start(t.Context(), server.Options{Config: second, Logger: slog.New(slog.DiscardHandler), Fatal: fatal(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = <-ended
+	if cause := <-told; !errors.Is(err, cause) || !strings.Contains(err.Error(), "the node cannot go on") || !strings.Contains(err.Error(), free[2]) {
+		t.Errorf("got %v, told %v; want that the node cannot go on and why", err, cause)
+	}
+	if !strings.Contains(log.String(), "its data are safe on disk") {
+		t.Error("the log does not tell the end")
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Logf("the other node, alone: %v", err)
+	}
+}
+
+func freeAddresses(t *testing.T, n int) []string {
+	t.Helper()
+	var all []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		all = append(all, l.Addr().String())
+	}
+	return all
+}
+
 func TestMistakesAtTheStart(t *testing.T) {
 	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -209,6 +268,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 	}{
 		"busy API port":         {func(c *config.Config) { c.API.Listen = address }, []string{address + " is in use", "api.listen"}},
 		"busy peer port":        {func(c *config.Config) { c.Peer.Listen, c.Peer.Advertise = address, address }, []string{address + " is in use", "peer.listen"}},
+		"busy gossip port":      {func(c *config.Config) { c.Gossip.Listen, c.Gossip.Advertise = address, address }, []string{address + " is in use", "gossip.listen"}},
 		"not our address":       {func(c *config.Config) { c.API.Listen = "192.0.2.1:8700" }, []string{"192.0.2.1:8700 is no address of this machine", "api.listen"}},
 		"folder that cannot be": {func(c *config.Config) { c.Node.DataDir = filepath.Join(os.DevNull, "x") }, []string{os.DevNull}},
 		"socket path is a file": {func(c *config.Config) { c.API.Socket = os.DevNull }, []string{"api.socket"}},
@@ -218,7 +278,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 			t.Parallel()
 			c := settings(t)
 			test.change(&c)
-			s, err := server.Start(t.Context(), server.Options{Config: c, Logger: slog.New(slog.DiscardHandler)})
+			s, err := server.Start(t.Context(), server.Options{Config: c, Logger: slog.New(slog.DiscardHandler), Fatal: fatal(t)})
 			if err == nil {
 				t.Fatal("got no error", s.Shutdown(t.Context()))
 			}
@@ -233,7 +293,7 @@ func TestMistakesAtTheStart(t *testing.T) {
 			if name == "folder that cannot be" {
 				return
 			}
-			s, err = server.Start(t.Context(), server.Options{Config: again, Logger: slog.New(slog.DiscardHandler)})
+			s, err = server.Start(t.Context(), server.Options{Config: again, Logger: slog.New(slog.DiscardHandler), Fatal: fatal(t)})
 			if err != nil {
 				t.Fatalf("the second start: %v", err)
 			}
