@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // A snapshot is a header and blocks:
@@ -51,7 +52,7 @@ type blockWriter struct {
 }
 
 func newBlockWriter(w io.Writer) *blockWriter {
-	b := &blockWriter{w: w, buf: make([]byte, blockHead, blockTarget+maxBlobBytes)}
+	b := &blockWriter{w: w, buf: make([]byte, blockHead, 4<<10)}
 	b.write(binary.LittleEndian.AppendUint32([]byte(snapshotMagic), snapshotVersion))
 	return b
 }
@@ -109,8 +110,8 @@ type blockReader struct {
 }
 
 func newBlockReader(r io.Reader) (*blockReader, error) {
-	b := &blockReader{r: r, buf: make([]byte, 0, maxBlock+4)}
-	head, err := b.read(b.buf[:len(snapshotMagic)+4])
+	b := &blockReader{r: r, buf: make([]byte, len(snapshotMagic)+4)}
+	head, err := b.read(b.buf)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +146,7 @@ func (b *blockReader) next() (blockKind, []byte, error) {
 	if kind < blockMeta || kind > blockTrailer || n == 0 || n > maxBlock-blockHead {
 		return 0, nil, fmt.Errorf("snapshot is damaged: no block has kind %d and %d bytes", kind, n)
 	}
+	b.buf = slices.Grow(b.buf[:blockHead], int(n)+4)
 	if _, err := b.read(b.buf[blockHead : blockHead+n+4]); err != nil {
 		return 0, nil, err
 	}

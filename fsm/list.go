@@ -3,7 +3,7 @@ package fsm
 import "github.com/hydrastore/hydrastore/session"
 
 // MaxScan bounds how many sessions one call of ListSessions looks at, so that applies do not wait for it.
-const MaxScan = 4096
+const MaxScan = 1024
 
 // ListSessions returns living sessions that match f, in the order of creation: those with afterSeq < Seq ≤ maxSeq (0 = no
 // bound), at most limit of them, looking at no more than scanBudget (at most MaxScan). done tells that there are no more; otherwise

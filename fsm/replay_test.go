@@ -52,7 +52,7 @@ func TestReplayFromEveryCutGivesTheSameBytes(t *testing.T) {
 					if _, err := m.Apply(first+uint64(i)+1, term, whole.entries[i]); err != nil {
 						t.Fatal(err)
 					}
-					if !bytes.Equal(snapshotOf(t, m), cuts[i+1]) {
+					if (i == cut || i == entries-1 || h.chance(10)) && !bytes.Equal(snapshotOf(t, m), cuts[i+1]) {
 						t.Fatalf("cut at %d: the state differs after entry %d", cut, i)
 					}
 				}
