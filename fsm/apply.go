@@ -9,7 +9,7 @@ import (
 // Reads wait for at most this much of an entry: between slices the state is consistent, and each command its own step.
 const (
 	commandsPerLock = 32
-	endsPerLock     = 32
+	endsPerLock     = 8
 )
 
 // Apply applies one entry of the log. An error means that this node cannot follow the log and must stop; the state is then
@@ -104,8 +104,16 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 	}
 }
 
-// apply applies one command. A command that fails changes nothing.
+// apply applies one command. A command that fails changes nothing; one that succeeds is a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
+	s.by = authorized{}
+	s.dispatch(c, r)
+	if r.Code == fsmpb.Code_CODE_OK {
+		s.useOfAuthority()
+	}
+}
+
+func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_CreateSession:
 		s.createSession(k.CreateSession, r)

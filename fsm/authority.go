@@ -12,6 +12,19 @@ type caller struct {
 	roles  uint8
 }
 
+// authorized is the session behind the authority of the present command; seq 0 = none.
+type authorized struct {
+	slot uint32
+	seq  uint64
+}
+
+// useOfAuthority records that a command which succeeded was a use of the key behind it, if it has left that session alive.
+func (s *state) useOfAuthority() {
+	if s.by.seq != 0 && s.sessions.recs.at(s.by.slot).seq == s.by.seq && s.alive(s.by.slot) {
+		s.useSparingly(s.by.slot)
+	}
+}
+
 // mayActForOthers tells whether the caller may vouch for users, choose any policy, and write attributes that bearers may not.
 func (c caller) mayActForOthers() bool { return c.system || c.roles&(roleService|roleAdmin) != 0 }
 
@@ -64,6 +77,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	user := s.sessions.recs.at(slot).user
 	c := caller{user: user, roles: s.users.recs.at(user).roles}
 	if c.roles&anyOf != 0 || a.OrOwner && owner == user || anyOf == 0 && !a.OrOwner {
+		s.by = authorized{slot: slot, seq: s.sessions.recs.at(slot).seq}
 		return c, fsmpb.Code_CODE_OK
 	}
 	return caller{}, fsmpb.Code_CODE_FORBIDDEN

@@ -13,7 +13,16 @@ const (
 	plain   = fsmpb.Role_ROLE_USER
 )
 
+// do applies a command; one that succeeds is a use of the key behind its authority, if that session still lives.
 func (m *model) do(c *fsmpb.Command, r *fsmpb.Result) {
+	m.by = nil
+	m.dispatch(c, r)
+	if r.Code == fsmpb.Code_CODE_OK && m.by != nil && slices.Contains(m.sessions, m.by) && m.alive(m.by) {
+		m.useSparingly(m.by)
+	}
+}
+
+func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_CreateSession:
 		m.create(k.CreateSession, r)
@@ -58,13 +67,22 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.C
 	}
 	for _, r := range a.AnyOf {
 		if slices.Contains(s.user.roles, r) {
+			m.by = s
 			return s.user, fsmpb.Code_CODE_OK
 		}
 	}
 	if a.OrOwner && s.user == owner || !a.OrOwner && len(a.AnyOf) == 0 {
+		m.by = s
 		return s.user, fsmpb.Code_CODE_OK
 	}
 	return nil, fsmpb.Code_CODE_FORBIDDEN
+}
+
+// useSparingly writes a use when half of the touch window has passed.
+func (m *model) useSparingly(s *modelSession) {
+	if m.clock-s.lastUse > s.policy.effectiveWindow()/2 {
+		s.lastUse = m.clock
+	}
 }
 
 func goodAddress(b []byte) bool { return len(b) == 0 || len(b) == 16 }
@@ -289,7 +307,8 @@ func (m *model) revokeMany(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 	by, code := m.judge(c.Authority, nil)
 	own := code == fsmpb.Code_CODE_FORBIDDEN && c.Authority.OrOwner
 	if own {
-		by = m.liveByKey(c.Authority.KeyHash).user
+		m.by = m.liveByKey(c.Authority.KeyHash)
+		by = m.by.user
 	} else if code != 0 {
 		set(r, code, "authority")
 		return

@@ -14,7 +14,8 @@ import (
 // model is the state machine as one would write it without a care for speed: slices that are walked, ends that are written into
 // each session when something changes them. The machine must not be told from it.
 type model struct {
-	ends     int // sessions ended per entry
+	by       *modelSession // behind the authority of the present command
+	ends     int           // sessions ended per entry
 	clock    int64
 	index    uint64
 	lastSeq  uint64

@@ -139,6 +139,15 @@ func (s *state) use(slot uint32) {
 	s.policies.byIndex[rec.policy].idle.later(slot, s.clock)
 }
 
+// useSparingly records a use if half of the touch window has passed since the last recorded one. Until the whole of it has,
+// the deadline covers uses that are not recorded.
+func (s *state) useSparingly(slot uint32) {
+	rec := s.sessions.recs.at(slot)
+	if s.clock-rec.lastUseMS > s.policies.byIndex[rec.policy].windowMS()/2 {
+		s.use(slot)
+	}
+}
+
 func (s *state) linkUser(slot, user uint32) {
 	u := s.users.links.at(user)
 	u.recorded++

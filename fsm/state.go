@@ -23,6 +23,7 @@ type state struct {
 	hasher  hasher
 	roles   roleSets
 	ended   endedCounters
+	by      authorized
 }
 
 type endedCounters struct{ idle, absolute, user, named uint64 }
