@@ -83,6 +83,10 @@ func (c *cluster) configure(i int, join []string, expect int) {
 		"cluster": fields{"join": join, "bootstrap_expect": expect},
 		"log":     fields{"requests": false},
 	}
+	if raceBinary() { // which is too slow for the default
+		settings["cluster"].(fields)["heartbeat_timeout"] = "2s"
+		settings["limits"] = fields{"request_timeout": "20s"}
+	}
 	if c.changes != nil {
 		c.changes(i, settings)
 	}
