@@ -27,6 +27,9 @@ curl lines that do the same. Stays until Ctrl-C; with --once it ends after the c
 			if o.AdminPassword, err = p.adminPassword(); err != nil {
 				return err
 			}
+			if file == "" {
+				file = p.getenv("HYDRASTORE_CONFIG")
+			}
 			if o.Base, err = config.Load(config.Input{File: file, Environ: p.Environ}); err != nil {
 				return err
 			}

@@ -29,6 +29,8 @@ type fake struct {
 	alive   map[session.KeyHash]session.Session
 	asked   []string // changes, in words
 	failure error    // of every call, when set
+
+	refuseLocal bool // local checks are too stale
 }
 
 func newFake() *fake { return &fake{alive: map[session.KeyHash]session.Session{}} }
@@ -75,7 +77,7 @@ func (f *fake) Login(_ context.Context, _ session.Call, l session.Login) (sessio
 	if f.failure != nil {
 		return session.Issued{}, f.failure
 	}
-	if l.Password != password {
+	if l.Password != password && !l.Vouched {
 		return session.Issued{}, session.ErrWrongCredentials()
 	}
 	key, err := session.NewKey(rand.Reader)
@@ -87,6 +89,9 @@ func (f *fake) Login(_ context.Context, _ session.Call, l session.Login) (sessio
 func (f *fake) Check(_ context.Context, c session.Call, _ bool) (session.Checked, error) {
 	s, err := f.enter(c)
 	defer f.mu.Unlock()
+	if f.refuseLocal && c.Consistency == session.Local {
+		return session.Checked{}, session.Errorf(session.CodeTooStale, "too old")
+	}
 	return session.Checked{Session: s, Roles: []session.Role{session.RoleAdmin}, Attributes: session.Attributes{"cart": []byte(`[1]`)}}, err
 }
 
