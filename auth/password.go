@@ -61,10 +61,13 @@ func NewHasher(c Config) (*Hasher, error) {
 	if c.Params == (Params{}) {
 		c.Params = DefaultParams()
 	}
-	if c.Concurrent == 0 {
+	if p := c.Params; p.MemoryKiB == 0 || p.MemoryKiB > maxMemoryKiB || p.Iterations == 0 || p.Iterations > maxIterations || p.Parallelism == 0 {
+		return nil, fmt.Errorf("argon2id costs %+v: memory must be 1 to %d KiB, iterations 1 to %d, parallelism at least 1", p, maxMemoryKiB, maxIterations)
+	}
+	if c.Concurrent <= 0 {
 		c.Concurrent = runtime.GOMAXPROCS(0)
 	}
-	if c.Waiting == 0 {
+	if c.Waiting <= 0 {
 		c.Waiting = 256
 	}
 	if c.Random == nil {

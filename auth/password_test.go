@@ -81,6 +81,15 @@ func TestVerifyRefusesBadHashes(t *testing.T) {
 	}
 }
 
+func TestCostsThatCannotWorkAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, p := range []auth.Params{{MemoryKiB: 64}, {MemoryKiB: 64, Iterations: 1}, {Iterations: 1, Parallelism: 1}, {MemoryKiB: 2 << 20, Iterations: 1, Parallelism: 1}} {
+		if _, err := auth.NewHasher(auth.Config{Params: p}); err == nil {
+			t.Errorf("%+v is accepted", p)
+		}
+	}
+}
+
 func TestFloodIsRefusedNotQueuedForEver(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, auth.Config{Params: auth.Params{MemoryKiB: 32 << 10, Iterations: 4, Parallelism: 1}, Concurrent: 1, Waiting: 2})

@@ -68,9 +68,9 @@ func (m *Machine) User(name string) (UserRecord, bool) {
 	return m.state.userRecord(slot), true
 }
 
-// ListUsers returns up to limit accounts (at most session.MaxPageSize) in the order of their names, those after the given one.
+// ListUsers returns up to limit accounts (at most one more than session.MaxPageSize, which tells that there are more) in the order of their names, those after the given one.
 func (m *Machine) ListUsers(after string, limit int) []UserRecord {
-	limit = min(limit, session.MaxPageSize)
+	limit = min(limit, session.MaxPageSize+1)
 	return reading(m, func(s *state) (out []UserRecord) {
 		s.users.accounts.AscendGreaterOrEqual(accountKey{probe: []byte(after)}, func(k accountKey) bool {
 			if len(out) >= limit {

@@ -25,6 +25,7 @@ const (
 // testimony is what one voter knows of time, in µs since the Unix epoch.
 type testimony struct {
 	continuation int64
+	epoch        uint64 // of the leader that was heard
 	heard        bool
 	wall         int64
 }
@@ -36,8 +37,7 @@ func (l *leader) agreeOnTime(ctx context.Context, epoch uint64) (us int64, err e
 	for {
 		voters, answers := l.askForTime(ctx)
 		majority := len(answers) > voters/2
-		heard := slices.ContainsFunc(answers, func(t testimony) bool { return t.heard })
-		patient := len(answers) < voters && !heard && time.Since(asked) < wallPatience
+		patient := len(answers) < voters && !anyHeard(answers) && time.Since(asked) < wallPatience
 		if majority && !patient {
 			return max(l.settle(answers), l.node.fsm.ClockMS()*1000), nil
 		}
@@ -52,18 +52,24 @@ func (l *leader) agreeOnTime(ctx context.Context, epoch uint64) (us int64, err e
 	}
 }
 
-// settle chooses the time from a majority's testimonies.
+func anyHeard(answers []testimony) bool {
+	return slices.ContainsFunc(answers, func(t testimony) bool { return t.heard })
+}
+
+// settle chooses the time from a majority's testimonies: the largest continuation among those of the newest leader that any has
+// heard. A voter that was cut off for days has heard an older one, and its own clock's drift since.
 func (l *leader) settle(answers []testimony) int64 {
-	newest, heard := int64(0), false
+	var newest testimony
 	walls := make([]int64, 0, len(answers))
 	for _, a := range answers {
-		if a.heard {
-			newest, heard = max(newest, a.continuation), true
+		later := a.epoch > newest.epoch || a.epoch == newest.epoch && a.continuation > newest.continuation
+		if a.heard && (!newest.heard || later) {
+			newest = a
 		}
 		walls = append(walls, a.wall)
 	}
-	if heard {
-		return newest
+	if newest.heard {
+		return newest.continuation
 	}
 	slices.Sort(walls)
 	if spread := time.Duration(walls[len(walls)-1]-walls[0]) * time.Microsecond; spread > wallDisagreement {
@@ -96,7 +102,7 @@ func (l *leader) askForTime(ctx context.Context) (voters int, answers []testimon
 	for range asked {
 		if t := <-got; t != nil {
 			answers = append(answers, *t)
-			if len(answers) > voters/2 && t.heard {
+			if len(answers) > voters/2 && anyHeard(answers) {
 				cancel() // a majority with a continuation needs nobody else; the rest end at once
 			}
 		}
@@ -110,16 +116,16 @@ func (l *leader) askOneForTime(ctx context.Context, id string) *testimony {
 	if err != nil || proto.Unmarshal(payload, &reply) != nil {
 		return nil
 	}
-	return &testimony{continuation: reply.ContinuationUs, heard: reply.Heard, wall: reply.WallUs}
+	return &testimony{continuation: reply.ContinuationUs, epoch: reply.Epoch, heard: reply.Heard, wall: reply.WallUs}
 }
 
 // testify tells what this node knows of time.
 func (n *Node) testify() testimony {
-	us, heard := n.time.continuation()
-	return testimony{continuation: us, heard: heard, wall: n.config.Clock.Wall().UnixMicro()}
+	us, epoch, heard := n.time.continuation()
+	return testimony{continuation: us, epoch: epoch, heard: heard, wall: n.config.Clock.Wall().UnixMicro()}
 }
 
-func (n *Node) handleTime(context.Context) *nodepb.TimeReply {
+func (n *Node) handleTime() *nodepb.TimeReply {
 	t := n.testify()
-	return &nodepb.TimeReply{Heard: t.heard, ContinuationUs: t.continuation, WallUs: t.wall}
+	return &nodepb.TimeReply{Heard: t.heard, ContinuationUs: t.continuation, Epoch: t.epoch, WallUs: t.wall}
 }

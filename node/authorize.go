@@ -115,7 +115,7 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 	}
 	record, ok := n.fsm.SessionByKey(c.Subject.Key.Hash())
 	if !ok {
-		return nil, session.ErrUnauthenticated()
+		return nil, errSubject()
 	}
 	if p.extends() {
 		if err := n.useCaller(ctx, p); err != nil {

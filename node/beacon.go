@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,20 +28,27 @@ type beacons struct {
 	mu        sync.Mutex
 	inFlight  map[string]bool // nodes that have not answered the last beacon
 	confirmed confirmation
-	offsets   map[string]int64 // wall clock less leader time, µs, by voter
+	offsets   map[string]int64       // wall clock less leader time, µs, by voter
+	clocks    map[string]remoteClock // as last heard
 }
 
-// confirmation says that this node led at a moment, and what was committed then.
+// confirmation says that this node led at a moment, what was committed then, and what the other nodes' clocks had shown before.
 type confirmation struct {
-	at     time.Duration // monotonic
+	at     time.Duration // own monotonic clock
 	commit uint64
+	clocks map[string]remoteClock
 	ok     bool
+}
+
+// remoteClock is a node's monotonic clock as it showed in an answer.
+type remoteClock struct {
+	incarnation uint64
+	us          int64
 }
 
 // round is one moment at which all nodes were sent a beacon.
 type round struct {
-	at     time.Duration
-	commit uint64
+	confirmation
 	voters int
 	votes  int
 }
@@ -50,7 +57,7 @@ func newBeacons(n *Node) *beacons { return &beacons{node: n} }
 
 func (b *beacons) run(ctx context.Context, epoch uint64) {
 	b.mu.Lock()
-	b.inFlight, b.offsets, b.confirmed = map[string]bool{}, map[string]int64{}, confirmation{}
+	b.inFlight, b.offsets, b.clocks, b.confirmed = map[string]bool{}, map[string]int64{}, map[string]remoteClock{}, confirmation{}
 	b.mu.Unlock()
 	var sending sync.WaitGroup
 	defer sending.Wait()
@@ -77,20 +84,13 @@ func (b *beacons) send(ctx context.Context, epoch uint64, sending *sync.WaitGrou
 	if !ok {
 		return
 	}
-	r := &round{at: b.node.config.Clock.Monotonic(), commit: b.node.cluster.CommitIndex()}
-	beacon := &nodepb.Beacon{Epoch: epoch, TimeMs: nowMS}
+	members := b.node.cluster.Members()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.confirmed.ok {
-		beacon.Confirmed, beacon.CommitIndex = true, b.confirmed.commit
-		beacon.ConfirmedAgeUs = uint64((r.at - b.confirmed.at).Microseconds())
-	}
-	payload, err := proto.Marshal(beacon)
-	if err != nil {
-		b.node.log.Error("encode beacon", slog.Any("error", err))
-		return
-	}
-	members := b.node.cluster.Members()
+	b.forgetLocked(members)
+	r := &round{confirmation: confirmation{
+		at: b.node.config.Clock.Monotonic(), commit: b.node.cluster.CommitIndex(), clocks: maps.Clone(b.clocks), ok: true,
+	}}
 	for _, m := range members {
 		if m.Suffrage == cluster.Voter {
 			r.voters++
@@ -102,29 +102,57 @@ func (b *beacons) send(ctx context.Context, epoch uint64, sending *sync.WaitGrou
 			b.countLocked(r, epoch, m)
 		case !b.inFlight[m.ID]:
 			b.inFlight[m.ID] = true
-			sending.Go(func() { b.sendOne(ctx, epoch, m, r, payload) })
+			beacon := &nodepb.Beacon{Epoch: epoch, TimeMs: nowMS}
+			if clock, known := b.confirmed.clocks[m.ID]; known {
+				beacon.Confirmed, beacon.CommitIndex = true, b.confirmed.commit
+				beacon.Incarnation, beacon.ClockUs = clock.incarnation, clock.us
+			}
+			sending.Go(func() { b.sendOne(ctx, epoch, m, r, beacon) })
 		}
 	}
 }
 
-func (b *beacons) sendOne(ctx context.Context, epoch uint64, m cluster.Member, r *round, payload []byte) {
+// forgetLocked drops what is remembered of nodes that are no members any more.
+func (b *beacons) forgetLocked(members []cluster.Member) {
+	gone := func(id string) bool {
+		return !slices.ContainsFunc(members, func(m cluster.Member) bool { return m.ID == id })
+	}
+	maps.DeleteFunc(b.offsets, func(id string, _ int64) bool { return gone(id) })
+	maps.DeleteFunc(b.clocks, func(id string, _ remoteClock) bool { return gone(id) })
+	b.node.peers.keep(func(id string) bool { return !gone(id) })
+}
+
+func (b *beacons) sendOne(ctx context.Context, epoch uint64, m cluster.Member, r *round, beacon *nodepb.Beacon) {
 	ctx, cancel := context.WithTimeout(ctx, beaconTimeout)
 	defer cancel()
-	answer, err := b.node.cluster.Call(ctx, m.ID, methodBeacon, payload)
-	var reply nodepb.BeaconReply
+	reply, err := b.ask(ctx, m.ID, beacon)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.inFlight, m.ID)
-	if err != nil || proto.Unmarshal(answer, &reply) != nil {
+	if err != nil {
 		return
 	}
-	if us, ok := b.node.time.continuation(); ok && m.Suffrage == cluster.Voter {
+	if us, _, ok := b.node.time.continuation(); ok && m.Suffrage == cluster.Voter {
 		b.offsets[m.ID] = reply.WallUs - us
 	}
-	b.node.peers.heard(m.ID, &reply, b.node.config.Clock.Monotonic())
+	b.clocks[m.ID] = remoteClock{incarnation: reply.Incarnation, us: reply.ClockUs}
+	b.node.peers.heard(m.ID, reply, b.node.config.Clock.Monotonic())
 	if reply.Term == epoch {
 		b.countLocked(r, epoch, m)
 	}
+}
+
+func (b *beacons) ask(ctx context.Context, id string, beacon *nodepb.Beacon) (*nodepb.BeaconReply, error) {
+	payload, err := proto.Marshal(beacon)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.node.cluster.Call(ctx, id, methodBeacon, payload)
+	if err != nil {
+		return nil, err
+	}
+	reply := new(nodepb.BeaconReply)
+	return reply, proto.Unmarshal(answer, reply)
 }
 
 // countLocked counts a voter's word, given after the round began, that no later leader was elected.
@@ -136,14 +164,14 @@ func (b *beacons) countLocked(r *round, epoch uint64, m cluster.Member) {
 		return
 	}
 	if leads, ok := b.node.cluster.Leading(); ok && leads == epoch && (!b.confirmed.ok || r.at > b.confirmed.at) {
-		b.confirmed = confirmation{at: r.at, commit: r.commit, ok: true}
+		b.confirmed = r.confirmation
 		b.node.freshness.confirm(r.at, r.commit)
 	}
 }
 
 // steer pulls leader time towards the median of the voters' wall clocks, this node's own included.
 func (b *beacons) steer(epoch uint64) {
-	us, ok := b.node.time.continuation()
+	us, _, ok := b.node.time.continuation()
 	if !ok {
 		return
 	}
@@ -158,14 +186,16 @@ func (b *beacons) steer(epoch uint64) {
 	b.node.metrics.clockSpread.Set((time.Duration(all[len(all)-1]-all[0]) * time.Microsecond).Seconds())
 }
 
-// handleBeacon takes the leader's beacon.
+// handleBeacon takes the leader's beacon. How fresh it makes this node's data is measured by this node's own clock over a round
+// trip: the beacon gives back what this clock showed before the leader was confirmed. So a beacon that was held up on its
+// way, or by a process that stood still, makes nothing look fresher than it is.
 func (n *Node) handleBeacon(beacon *nodepb.Beacon) *nodepb.BeaconReply {
-	now := n.config.Clock.Monotonic()
 	n.time.hear(beacon.Epoch, beacon.TimeMs*1000)
-	if beacon.Confirmed {
-		n.freshness.confirm(now-time.Duration(beacon.ConfirmedAgeUs)*time.Microsecond, beacon.CommitIndex)
+	if beacon.Confirmed && beacon.Incarnation == n.cluster.Incarnation() {
+		n.freshness.confirm(time.Duration(beacon.ClockUs)*time.Microsecond, beacon.CommitIndex)
 	}
 	return &nodepb.BeaconReply{
 		Term: n.cluster.Term(), WallUs: n.config.Clock.Wall().UnixMicro(), Applied: n.cluster.AppliedIndex(), Version: n.config.Version,
+		Incarnation: n.cluster.Incarnation(), ClockUs: n.config.Clock.Monotonic().Microseconds(),
 	}
 }

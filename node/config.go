@@ -53,6 +53,8 @@ type Config struct {
 // Limits bound what a node holds for others. Zero fields take their default.
 type Limits struct {
 	QueueCommands   int // writes waiting on this node before others are refused; default 65,536
+	QueueBytes      int // bytes of those writes; default 256 MiB
+	WaitingReads    int // reads waiting for one read index before others are refused; default 65,536
 	BatchCommands   int // commands in one batch and in one log entry; default 1,024
 	BatchBytes      int // bytes in one batch and in one log entry; default 256 KiB
 	BatchesInFlight int // batches of this node on their way at once; default 4
@@ -72,7 +74,7 @@ func DefaultConfig() Config {
 // DefaultLimits returns the defaults that the fields of Limits name.
 func DefaultLimits() Limits {
 	return Limits{
-		QueueCommands: 65_536, BatchCommands: 1_024, BatchBytes: 256 << 10, BatchesInFlight: 4, EntriesInFlight: 2,
+		QueueCommands: 65_536, QueueBytes: 256 << 20, WaitingReads: 65_536, BatchCommands: 1_024, BatchBytes: 256 << 10, BatchesInFlight: 4, EntriesInFlight: 2,
 		InboxBatches: 1_024, AsyncTouches: 4_096,
 	}
 }
@@ -80,7 +82,7 @@ func DefaultLimits() Limits {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ value, standard *int }{
-		{&l.QueueCommands, &d.QueueCommands}, {&l.BatchCommands, &d.BatchCommands}, {&l.BatchBytes, &d.BatchBytes},
+		{&l.QueueCommands, &d.QueueCommands}, {&l.QueueBytes, &d.QueueBytes}, {&l.WaitingReads, &d.WaitingReads}, {&l.BatchCommands, &d.BatchCommands}, {&l.BatchBytes, &d.BatchBytes},
 		{&l.BatchesInFlight, &d.BatchesInFlight}, {&l.EntriesInFlight, &d.EntriesInFlight},
 		{&l.InboxBatches, &d.InboxBatches}, {&l.AsyncTouches, &d.AsyncTouches},
 	} {
@@ -98,6 +100,8 @@ func (c Config) Validate() error {
 		return session.Invalid("fatal", "a handler for fatal errors is needed")
 	case c.RequestTimeout < 100*time.Millisecond:
 		return session.Invalid("request_timeout", "%v is too short for an election: at least 100ms", c.RequestTimeout)
+	case c.Limits.BatchBytes > cluster.MaxEntryBytes/2:
+		return session.Invalid("limits.batch_bytes", "%d is more than half of the largest log entry (%d)", c.Limits.BatchBytes, cluster.MaxEntryBytes)
 	case c.MaxStale <= 0:
 		return session.Invalid("max_stale", "must be positive")
 	}

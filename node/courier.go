@@ -33,15 +33,13 @@ func (c *courier) deliver(b *batch) {
 	pause := retryMin
 	for {
 		lead, changed := c.node.cluster.Leadership()
-		if lead.NodeID != "" && c.tracker.begin(b, lead.Epoch) {
-			if len(b.commands) == 0 {
-				c.tracker.forget(b)
-				return
+		if lead.NodeID != "" {
+			if a := c.tracker.begin(b, lead.Epoch); a != nil {
+				if c.try(a, lead) == fateAnswered {
+					return
+				}
+				b.retract()
 			}
-			if c.try(b, lead) {
-				return
-			}
-			b.retract()
 		}
 		if !b.wanted() {
 			return
@@ -52,55 +50,33 @@ func (c *courier) deliver(b *batch) {
 		case <-time.After(pause):
 			pause = min(2*pause, retryMax)
 		case <-c.node.stopped:
-			b.fail(errStopping())
+			fail(b.commands, errStopping())
 			return
 		}
 	}
 }
 
-// wanted tells whether any caller still waits.
-func (b *batch) wanted() bool {
-	for _, p := range b.commands {
-		if p.stage.Load() == stageQueued {
-			return true
-		}
-	}
-	return false
-}
-
-// try makes one attempt with one leader. It returns true when the commands are answered, false when the attempt
-// certainly had no effect.
-func (c *courier) try(b *batch, lead cluster.Leadership) (answered bool) {
-	request := c.request(b)
+// try makes one attempt with one leader and returns its fate.
+func (c *courier) try(a *attempt, lead cluster.Leadership) fate {
+	request := c.request(a)
 	uncertain := false
-	pause := retryMin
-	for {
-		verdict := c.ask(lead, b, request)
-		switch {
-		case verdict == verdictApplied:
-			c.tracker.forget(b)
-			return true
-		case verdict == verdictRefused && !uncertain:
-			c.tracker.forget(b)
-			return false
-		case verdict != verdictUnsent:
-			uncertain = true // this attempt may be in the log: only the log can tell now
-		case !uncertain:
-			c.tracker.forget(b)
-			return false
+	for pause := retryMin; ; pause = min(2*pause, retryMax) {
+		switch c.ask(lead, a, request) {
+		case verdictUnknown:
+			uncertain = true // it may be in the log: only the log, or the same leader, can tell now
+		case verdictUnsent, verdictRefused:
+			if !uncertain {
+				decided, _ := c.tracker.decide(a, fateNothing)
+				return decided
+			}
 		}
 		select {
-		case <-b.resolved:
-			c.tracker.forget(b)
-			return true
-		case <-b.superseded:
-			return false
+		case <-a.decided:
+			return a.fate
 		case <-time.After(pause):
-			pause = min(2*pause, retryMax)
 		case <-c.node.stopped:
-			c.tracker.forget(b)
-			b.fail(errOutcomeUnknown())
-			return true
+			c.tracker.fail(a, errOutcomeUnknown())
+			return a.fate
 		}
 	}
 }
@@ -114,24 +90,22 @@ const (
 	verdictApplied                // the commands are answered
 )
 
-// ask asks the leader once for the outcome of b.
-func (c *courier) ask(lead cluster.Leadership, b *batch, request *nodepb.SubmitRequest) verdict {
+// ask asks the leader once for the outcome of a.
+func (c *courier) ask(lead cluster.Leadership, a *attempt, request *nodepb.SubmitRequest) verdict {
+	request.Oldest = c.tracker.oldest()
 	if lead.Self {
-		return c.askSelf(b, request)
+		return c.askSelf(a, request)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), submitTimeout)
 	defer cancel()
-	resolved, superseded := b.resolved, b.superseded
 	go func() { // the own log may know first, or know that nobody will
 		select {
-		case <-resolved:
-		case <-superseded:
+		case <-a.decided:
 		case <-c.node.stopped:
 		case <-ctx.Done():
 		}
 		cancel()
 	}()
-	request.Oldest = c.tracker.oldest()
 	payload, err := proto.Marshal(request)
 	if err != nil {
 		return verdictUnsent
@@ -147,10 +121,10 @@ func (c *courier) ask(lead cluster.Leadership, b *batch, request *nodepb.SubmitR
 	if err := proto.Unmarshal(answer, &response); err != nil {
 		return verdictUnknown
 	}
-	return c.accept(b, &response)
+	return c.accept(a, &response)
 }
 
-func (c *courier) accept(b *batch, r *nodepb.SubmitResponse) verdict {
+func (c *courier) accept(a *attempt, r *nodepb.SubmitResponse) verdict {
 	switch r.Outcome {
 	case nodepb.SubmitResponse_OUTCOME_REFUSED:
 		return verdictRefused
@@ -162,10 +136,10 @@ func (c *courier) accept(b *batch, r *nodepb.SubmitResponse) verdict {
 				return verdictUnknown
 			}
 		}
-		if len(results) != len(b.commands) {
+		if len(results) != len(a.commands) {
 			return verdictUnknown
 		}
-		b.resolve(r.Index, results)
+		c.tracker.resolve(a, r.Index, results)
 		return verdictApplied
 	default:
 		return verdictUnknown
@@ -173,21 +147,18 @@ func (c *courier) accept(b *batch, r *nodepb.SubmitResponse) verdict {
 }
 
 // askSelf is ask for the leader's own batches, without encoding.
-func (c *courier) askSelf(b *batch, request *nodepb.SubmitRequest) verdict {
-	request.Oldest = c.tracker.oldest()
+func (c *courier) askSelf(a *attempt, request *nodepb.SubmitRequest) verdict {
 	item := c.node.inbox.submit(c.node.cluster.NodeID(), request)
 	select {
 	case <-item.done:
-	case <-b.resolved:
-		return verdictApplied
-	case <-b.superseded:
+	case <-a.decided:
 		return verdictUnknown
 	case <-c.node.stopped:
 		return verdictUnknown
 	}
 	switch item.outcome {
 	case nodepb.SubmitResponse_OUTCOME_APPLIED:
-		b.resolve(item.index, item.results)
+		c.tracker.resolve(a, item.index, item.results)
 		return verdictApplied
 	case nodepb.SubmitResponse_OUTCOME_REFUSED:
 		return verdictRefused
@@ -196,14 +167,15 @@ func (c *courier) askSelf(b *batch, request *nodepb.SubmitRequest) verdict {
 	}
 }
 
-// request encodes the present attempt of b.
-func (c *courier) request(b *batch) *nodepb.SubmitRequest {
-	encoded := make([][]byte, len(b.commands))
-	for i, p := range b.commands {
+// request encodes an attempt.
+func (c *courier) request(a *attempt) *nodepb.SubmitRequest {
+	encoded := make([][]byte, len(a.commands))
+	for i, p := range a.commands {
 		encoded[i] = p.encoded
 	}
+	self, incarnation := c.node.cluster.NodeID(), c.node.cluster.Incarnation()
 	return &nodepb.SubmitRequest{
-		Epoch: b.epoch, Incarnation: c.node.cluster.Incarnation(), Number: b.number, Commands: uint32(len(b.commands)),
-		Batch: appendBatch(nil, c.node.cluster.NodeID(), c.node.cluster.Incarnation(), b.number, encoded),
+		Epoch: a.epoch, Incarnation: incarnation, Number: a.number, Commands: uint32(len(a.commands)),
+		Batch: appendBatch(nil, self, incarnation, a.number, encoded),
 	}
 }

@@ -39,6 +39,13 @@ func errForbidden(needed string) *session.Error {
 	return session.Errorf(session.CodeForbidden, "this needs a session with role %s", needed)
 }
 
+// errSubject says that the presented key opens nothing, as distinct from the caller's own.
+func errSubject() *session.Error {
+	e := session.ErrUnauthenticated()
+	e.Field = "Hydrastore-Session"
+	return e
+}
+
 func errMayNotPresent() *session.Error {
 	return session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
 }

@@ -32,8 +32,11 @@ type Timekeeper = timekeeper
 var NewTimekeeper = newTimekeeper
 
 // Hear, Continuation, Lead, Now and Steer expose its methods.
-func (t *timekeeper) Hear(epoch uint64, us int64)    { t.hear(epoch, us) }
-func (t *timekeeper) Continuation() (int64, bool)    { return t.continuation() }
+func (t *timekeeper) Hear(epoch uint64, us int64) { t.hear(epoch, us) }
+func (t *timekeeper) Continuation() (int64, bool) {
+	us, _, ok := t.continuation()
+	return us, ok
+}
 func (t *timekeeper) Lead(epoch uint64, us int64)    { t.lead(epoch, us) }
 func (t *timekeeper) Now(epoch uint64) (int64, bool) { return t.now(epoch) }
 func (t *timekeeper) Steer(epoch uint64, offset int64, interval time.Duration) {
@@ -63,7 +66,7 @@ var (
 func (b *inbox) Open(epoch uint64)                                 { b.open(epoch) }
 func (b *inbox) Close()                                            { b.close() }
 func (b *inbox) Submit(from string, r *nodepb.SubmitRequest) *item { return b.submit(from, r) }
-func (b *inbox) Take() (uint64, []*item)                           { return b.take() }
+func (b *inbox) Take() []*item                                     { return b.take() }
 func (b *inbox) Applied(epoch uint64, from string, incarnation, number, index uint64, results []*fsmpb.Result) {
 	b.applied(epoch, from, incarnation, number, index, results)
 }

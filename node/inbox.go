@@ -29,6 +29,16 @@ func (i *item) answer(o nodepb.SubmitResponse_Outcome, index uint64, results []*
 	})
 }
 
+// refused tells whether the item was refused, and so is in no entry.
+func (i *item) refused() bool {
+	select {
+	case <-i.done:
+		return i.outcome == nodepb.SubmitResponse_OUTCOME_REFUSED
+	default:
+		return false
+	}
+}
+
 // origin is what the leader remembers of one node in its epoch, so that a question asked again is not a second batch.
 type origin struct {
 	incarnation uint64
@@ -51,12 +61,15 @@ func newInbox(l Limits) *inbox {
 	return &inbox{limits: l, closed: true, origins: map[string]*origin{}, ready: make(chan struct{}, 1)}
 }
 
-// open begins an epoch.
+// open begins an epoch, or goes on with the last one: what is remembered of that stays.
 func (b *inbox) open(epoch uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refuseQueueLocked()
-	b.epoch, b.closed, b.origins = epoch, false, map[string]*origin{}
+	if epoch != b.epoch {
+		b.epoch, b.origins = epoch, map[string]*origin{}
+	}
+	b.closed = false
 }
 
 // close ends the epoch. What waits is refused: it is in no entry. What is in an entry is still answered when that is applied:
@@ -83,6 +96,7 @@ func (b *inbox) submit(from string, r *nodepb.SubmitRequest) *item {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// A refusal stands for "not in the log by this question": asked again, the batch may be taken.
 	if b.closed || r.Epoch != b.epoch || len(b.queue) >= b.limits.InboxBatches {
 		return refuse(fresh)
 	}
@@ -94,7 +108,7 @@ func (b *inbox) submit(from string, r *nodepb.SubmitRequest) *item {
 	if o.incarnation > r.Incarnation {
 		return refuse(fresh) // from before the origin's restart: nobody waits for it
 	}
-	if known := o.items[r.Number]; known != nil {
+	if known := o.items[r.Number]; known != nil && !known.refused() {
 		return known
 	}
 	o.forget(r.Oldest)
@@ -128,7 +142,7 @@ func (o *origin) forget(oldest uint64) {
 }
 
 // take removes the head of the queue, within the limits of one entry.
-func (b *inbox) take() (epoch uint64, items []*item) {
+func (b *inbox) take() (items []*item) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, commands, bytes := 0, 0, 0
@@ -144,7 +158,7 @@ func (b *inbox) take() (epoch uint64, items []*item) {
 	if b.queue = b.queue[n:]; len(b.queue) == 0 {
 		b.queue = nil
 	}
-	return b.epoch, items
+	return items
 }
 
 // applied is called by the state machine for every batch of an entry of the inbox's epoch.

@@ -28,7 +28,7 @@ func TestTheSameNumberIsOneBatch(t *testing.T) {
 	if again := b.Submit("a", request(5, 1, 7, 7)); again != first {
 		t.Error("a question asked again is a second batch")
 	}
-	if _, items := b.Take(); len(items) != 1 {
+	if items := b.Take(); len(items) != 1 {
 		t.Fatalf("took %d batches, want 1", len(items))
 	}
 	b.Applied(5, "a", 1, 7, 42, []*fsmpb.Result{{}})
@@ -68,7 +68,7 @@ func TestWhatIsInAnEntryIsNeverRefusedAtTheEndOfATerm(t *testing.T) {
 	b := node.NewInbox(node.DefaultLimits())
 	b.Open(5)
 	flying, lost := b.Submit("a", request(5, 1, 1, 1)), b.Submit("b", request(5, 1, 1, 1))
-	_, items := b.Take()
+	items := b.Take()
 	waiting := b.Submit("a", request(5, 1, 2, 1))
 	b.Close()
 	if got, _ := waiting.Outcome(); got != refused {
@@ -96,7 +96,7 @@ func TestOnlyWhatIsCertainlyNotInTheLogIsRefused(t *testing.T) {
 		b := node.NewInbox(node.DefaultLimits())
 		b.Open(5)
 		item := b.Submit("a", request(5, 1, 1, 1))
-		_, items := b.Take()
+		items := b.Take()
 		node.Conclude(items, c.err)
 		if got, _ := item.Outcome(); got != c.want {
 			t.Errorf("%v: %v, want %v", c.err, got, c.want)
@@ -115,7 +115,7 @@ func TestTakeKeepsToTheLimitsOfAnEntry(t *testing.T) {
 	}
 	var sizes []int
 	for {
-		_, items := b.Take()
+		items := b.Take()
 		if len(items) == 0 {
 			break
 		}

@@ -21,8 +21,7 @@ type leader struct {
 	inFlight chan struct{} // a place for each entry under way
 	kick     chan struct{} // capacity 1: tick now, something is overdue
 
-	lastEntryMS atomic.Int64 // leader time of the newest entry
-	beacons     *beacons
+	beacons *beacons
 }
 
 func newLeader(n *Node) *leader {
@@ -61,6 +60,9 @@ func (l *leader) term(ctx context.Context, epoch uint64, changed <-chan struct{}
 		return
 	}
 	l.node.time.lead(epoch, start)
+	if !l.carryTime(ctx, epoch) {
+		return
+	}
 	l.node.inbox.open(epoch)
 	l.epoch.Store(epoch)
 	defer func() {
@@ -77,6 +79,21 @@ func (l *leader) term(ctx context.Context, epoch uint64, changed <-chan struct{}
 	work.Wait()
 }
 
+// carryTime brings the epoch's time into the log before anything is read or written in it: after a long loss of the
+// majority the replicated clock stands where it stood, and readers would see what should have ended meanwhile.
+func (l *leader) carryTime(ctx context.Context, epoch uint64) bool {
+	for ctx.Err() == nil {
+		if l.tickOnce(ctx, epoch) {
+			return true
+		}
+		select {
+		case <-time.After(retryMax):
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
 // propose turns what is in the inbox into entries: while EntriesInFlight are under way, the next one fills.
 func (l *leader) propose(ctx context.Context, epoch uint64) {
 	for {
@@ -91,15 +108,10 @@ func (l *leader) propose(ctx context.Context, epoch uint64) {
 			case <-ctx.Done():
 				return
 			}
-			of, items := l.node.inbox.take()
+			items := l.node.inbox.take()
 			if len(items) == 0 {
 				<-l.inFlight
 				break
-			}
-			if of != epoch {
-				refuseAll(items)
-				<-l.inFlight
-				continue
 			}
 			l.proposeEntry(epoch, items)
 		}
@@ -112,6 +124,7 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 	commands := 0
 	for i, it := range items {
 		batches[i] = it.encoded
+		it.encoded = nil // the entry has it now; the item stays for questions asked again
 		commands += it.commands
 	}
 	proposal, ok := l.send(epoch, batches)
@@ -149,7 +162,6 @@ func (l *leader) send(epoch uint64, batches [][]byte) (*cluster.Proposal, bool) 
 	if current, leads := l.node.cluster.Leading(); !ok || !leads || current != epoch {
 		return nil, false
 	}
-	l.lastEntryMS.Store(now)
 	return l.node.cluster.Propose(appendEntry(nil, l.node.fsm.FormatLevel(), now, epoch, batches)), true
 }
 

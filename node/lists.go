@@ -6,17 +6,12 @@ import (
 	"encoding/binary"
 
 	"github.com/hydrastore/hydrastore/fsm"
-	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
 
-const (
-	// scanBudget bounds how many sessions one look into the state machine passes, so that a selective filter over
-	// millions holds up no apply.
-	scanBudget = 2_000
-	// revokeBatch is how many sessions one command of a revoke by filter ends.
-	revokeBatch = 512
-)
+// scanBudget bounds how many sessions one look into the state machine passes, so that a selective filter over millions
+// holds up no apply.
+const scanBudget = 2_000
 
 // ListSessions implements session.Sessions.
 func (n *Node) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (session.SessionList, error) {
@@ -76,56 +71,6 @@ func (n *Node) scan(ctx context.Context, f session.Filter, after, last uint64, l
 		found = append(found, part...)
 	}
 	return found, next, done
-}
-
-// RevokeSessions implements session.Sessions: it fixes the ids at one read index, ends them in batches, and answers when all
-// are ended.
-func (n *Node) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (session.Revoked, error) {
-	ctx, cancel := n.limit(ctx)
-	defer cancel()
-	c.Consistency, c.MinIndex = session.Linearizable, ""
-	p, err := n.listing(ctx, c, &f)
-	if err != nil {
-		return session.Revoked{}, err
-	}
-	records, _, done := n.scan(ctx, f, 0, n.fsm.LastSeq(), int(n.fsm.LastSeq())+1)
-	if !done {
-		return session.Revoked{}, &session.Error{Code: session.CodeUnavailable, Message: "the list took longer than the request timeout; nothing was ended; use a narrower filter"}
-	}
-	revoked := session.Revoked{Meta: n.readMeta(c, p.point)}
-	authority := p.authority(true, fsmpb.Role_ROLE_ADMIN)
-	for len(records) > 0 {
-		part := records[:min(revokeBatch, len(records))]
-		records = records[len(part):]
-		ids := make([][]byte, len(part))
-		for i := range part {
-			ids[i] = part[i].ID[:]
-		}
-		result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RevokeSessions{
-			RevokeSessions: &fsmpb.RevokeSessions{Ids: ids, Authority: authority},
-		}})
-		if err == nil {
-			err = resultError(result, "end these sessions")
-		}
-		if err != nil {
-			return session.Revoked{}, partly(err, revoked.Count)
-		}
-		revoked.Count += int(result.GetCount())
-		revoked.Meta = n.writeMeta(index)
-	}
-	return revoked, nil
-}
-
-// partly says that a revocation ended some sessions before it failed.
-func partly(err error, count int) error {
-	e, ok := err.(*session.Error)
-	if !ok || count == 0 {
-		return err
-	}
-	told := *e
-	told.Code = session.CodeOutcomeUnknown
-	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
-	return &told
 }
 
 func pageLimit(limit int) (int, error) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -20,13 +19,14 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	if err := n.normalLogin(&l); err != nil {
 		return session.Issued{}, err
 	}
+	asked := l // before the connection's address fills in: a repetition may come over another one
 	create := &fsmpb.CreateSession{User: l.User, Policy: l.Policy, Attributes: newAttributes(l.Attributes), UserAgent: l.UserAgent}
 	subject, err := n.vouchOrVerify(ctx, c, &l, create)
 	if err != nil {
 		return session.Issued{}, err
 	}
 	create.Address = addressBytes(l.ClientAddress)
-	create.Idempotency = idempotency(subject, l)
+	create.Idempotency = idempotency(subject, asked)
 	return n.create(ctx, create)
 }
 
@@ -72,9 +72,6 @@ func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Log
 	user, err := n.verifyPassword(ctx, *l)
 	if err != nil {
 		return "", err
-	}
-	if l.Policy != "" && !slices.Contains(user.Policies, l.Policy) && !c.Operator {
-		return "", &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
 	}
 	create.UserVersion = user.Version
 	return "user " + l.User, nil
@@ -152,6 +149,8 @@ func loginError(r *fsmpb.Result) error {
 		return session.Invalid("policy", "there is no policy of this name")
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "user":
 		return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot log in users with role service or admin: they need their password"}
+	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "policy":
+		return &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "the user was changed or disabled meanwhile; log in again"}
 	}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -106,9 +105,6 @@ func boolFloat(b bool) float64 {
 	}
 	return 0
 }
-
-// since is for histograms of durations.
-func since(start time.Time) float64 { return time.Since(start).Seconds() }
 
 // roleOf names a member's role as the API spells it.
 func roleOf(m cluster.Member) string {

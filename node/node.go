@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -77,7 +78,7 @@ func New(c Config) (*Node, error) {
 	n.handleCalls()
 	if c.Registerer != nil {
 		if err := n.registerMetrics(c.Registerer); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
+			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), n.cluster.Shutdown(context.Background()))
 		}
 	}
 	return n, nil
@@ -141,8 +142,8 @@ func (n *Node) Drain() { n.draining.Store(true) }
 // closes everything. ctx bounds the graceful part; the rest always happens.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.Drain()
-	if left := n.outbox.close(ctx); left > 0 {
-		n.log.Warn("stopping with writes under way: their outcome stays unknown to their callers", slog.Int("left", left))
+	if !n.outbox.close(ctx) {
+		n.log.Warn("stopping with writes under way: their outcome stays unknown to their callers")
 	}
 	// The leader's own loops go on until leadership has been handed over: other nodes' batches may be in the inbox.
 	err := n.cluster.Shutdown(ctx)

@@ -27,6 +27,14 @@ type pending struct {
 	done    chan outcome // capacity 1
 }
 
+// answer gives the command its outcome; the first one counts.
+func (p *pending) answer(o outcome) {
+	select {
+	case p.done <- o:
+	default:
+	}
+}
+
 // outcome is what became of a command.
 type outcome struct {
 	result *fsmpb.Result
@@ -36,12 +44,13 @@ type outcome struct {
 
 // outbox gathers the commands of this node into batches and sees each batch through to its outcome.
 //
-// Batching is natural: while maxBatches batches are under way, the next one fills.
+// Batching is natural: while BatchesInFlight batches are under way, the next one fills.
 type outbox struct {
 	deliver func(*batch) // sees one batch through; on a goroutine of its own
 
 	mu      sync.Mutex
 	queue   []*pending
+	bytes   int // of the commands in the queue
 	active  int // batches under way
 	closed  bool
 	idle    *sync.Cond // signalled when active falls
@@ -97,13 +106,34 @@ func (o *outbox) enqueue(p *pending) error {
 	switch {
 	case o.closed:
 		return errStopping()
-	case len(o.queue) >= o.limits.QueueCommands:
+	case o.fullLocked(p) && !o.sweepLocked(p):
 		o.metrics.refused.Inc()
 		return &session.Error{Code: session.CodeOverloaded, Message: "the queue of writes is full", RetryAfter: time.Second}
 	}
 	o.queue = append(o.queue, p)
+	o.bytes += len(p.encoded)
 	o.startLocked()
 	return nil
+}
+
+func (o *outbox) fullLocked(p *pending) bool {
+	return len(o.queue) >= o.limits.QueueCommands || o.bytes+len(p.encoded) > o.limits.QueueBytes
+}
+
+// sweepLocked drops commands whose callers have gone and reports whether there is room now. Without it a long loss of
+// the majority would fill the queue with the dead.
+func (o *outbox) sweepLocked(p *pending) bool {
+	kept := o.queue[:0]
+	o.bytes = 0
+	for _, q := range o.queue {
+		if q.stage.Load() == stageQueued {
+			kept = append(kept, q)
+			o.bytes += len(q.encoded)
+		}
+	}
+	clear(o.queue[len(kept):])
+	o.queue = kept
+	return !o.fullLocked(p)
 }
 
 // startLocked starts batches as long as there is work and room.
@@ -128,6 +158,7 @@ func (o *outbox) takeLocked() *batch {
 			break
 		}
 		n++
+		o.bytes -= len(p.encoded)
 		if p.stage.Load() == stageQueued {
 			b.commands = append(b.commands, p)
 			bytes += len(p.encoded)
@@ -151,10 +182,14 @@ func (o *outbox) run(b *batch) {
 	o.idle.Broadcast()
 }
 
-// close refuses new commands and waits until the outcome of those under way is known. It returns early, with the
-// number of commands left, when ctx ends.
-func (o *outbox) close(ctx context.Context) (left int) {
-	stop := context.AfterFunc(ctx, o.idle.Broadcast)
+// close refuses new commands and waits until the outcome of those under way is known. It returns early, with false, when ctx
+// ends.
+func (o *outbox) close(ctx context.Context) (finished bool) {
+	stop := context.AfterFunc(ctx, func() {
+		o.mu.Lock() // or the wake-up could come between the look at ctx and the wait
+		defer o.mu.Unlock()
+		o.idle.Broadcast()
+	})
 	defer stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -162,5 +197,5 @@ func (o *outbox) close(ctx context.Context) (left int) {
 	for (o.active > 0 || len(o.queue) > 0) && ctx.Err() == nil {
 		o.idle.Wait()
 	}
-	return o.active + len(o.queue)
+	return o.active == 0 && len(o.queue) == 0
 }

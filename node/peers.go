@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -32,4 +33,11 @@ func (p *peers) get(id string) (peer, bool) {
 	defer p.mu.Unlock()
 	known, ok := p.last[id]
 	return known, ok
+}
+
+// keep forgets the nodes for which it is false.
+func (p *peers) keep(member func(id string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.last, func(id string, _ peer) bool { return !member(id) })
 }

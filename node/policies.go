@@ -75,19 +75,21 @@ func (n *Node) changePolicy(ctx context.Context, c session.Call, base session.Po
 	if err := whole.Validate(); err != nil {
 		return session.PolicyResult{}, err
 	}
-	put := putPolicy(whole, mode)
+	var put *fsmpb.PutPolicy
 	if mode == fsmpb.PutPolicy_MODE_MERGE {
 		put = mergePolicy(base.Name, ch)
+	} else {
+		put = putPolicy(whole, mode)
 	}
 	put.ExpectedVersion, put.Authority = ch.IfMatch, p.authority(false, fsmpb.Role_ROLE_ADMIN)
-	meta, err := n.write(ctx, "change policies", &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: put}})
+	index, err := n.writeAt(ctx, "change policies", &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: put}})
 	if err != nil {
 		return session.PolicyResult{}, err
 	}
-	if _, err := n.reads.wait(ctx); err != nil {
-		return session.PolicyResult{}, errOutcomeUnknown()
+	if err := n.cluster.WaitApplied(ctx, index); err != nil {
+		return session.PolicyResult{}, errOutcomeUnknown() // written, but what it looks like now is not known
 	}
-	return n.policyNow(base.Name, meta)
+	return n.policyNow(base.Name, n.writeMeta(index))
 }
 
 // merge applies ch to base.

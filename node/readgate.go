@@ -10,6 +10,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/cluster"
 	"github.com/hydrastore/hydrastore/node/nodepb"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // readPoint is what a read may rely on.
@@ -39,7 +40,9 @@ func newReadGate(n *Node) *readGate { return &readGate{node: n} }
 // wait returns when this node has applied everything that was acknowledged anywhere before the call.
 func (g *readGate) wait(ctx context.Context) (readPoint, error) {
 	answer := make(chan readAnswer, 1)
-	g.join(answer)
+	if !g.join(answer) {
+		return readPoint{}, &session.Error{Code: session.CodeOverloaded, Message: "too many reads are waiting for the leader", RetryAfter: time.Second}
+	}
 	select {
 	case a := <-answer:
 		if a.err != nil {
@@ -54,14 +57,18 @@ func (g *readGate) wait(ctx context.Context) (readPoint, error) {
 	}
 }
 
-func (g *readGate) join(answer chan<- readAnswer) {
+func (g *readGate) join(answer chan<- readAnswer) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if len(g.waiting) >= g.node.config.Limits.WaitingReads {
+		return false
+	}
 	g.waiting = append(g.waiting, answer)
 	if !g.running {
 		g.running = true
 		go g.rounds()
 	}
+	return true
 }
 
 // rounds runs while reads wait.

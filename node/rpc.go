@@ -32,8 +32,8 @@ func (n *Node) handleCalls() {
 		}
 		return proto.Marshal(n.handleBeacon(&beacon))
 	})
-	n.cluster.Handle(methodTime, func(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-		return proto.Marshal(n.handleTime(ctx))
+	n.cluster.Handle(methodTime, func(context.Context, link.Identity, []byte) ([]byte, error) {
+		return proto.Marshal(n.handleTime())
 	})
 }
 

@@ -18,9 +18,11 @@ const firstAdmin = "admin"
 // format level that all members support. Each is a create that fails when it is there.
 func (n *Node) seed(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := n.seedOnce(ctx); err == nil {
+		err := n.seedOnce(ctx)
+		if err == nil && n.fsm.FormatLevel() >= fsm.SupportedFormatLevel {
 			return
-		} else if ctx.Err() == nil {
+		}
+		if err != nil && ctx.Err() == nil {
 			n.log.Warn("first values are not written yet; trying again", slog.Any("error", err))
 		}
 		select {
@@ -84,7 +86,7 @@ func (n *Node) raiseFormat(ctx context.Context) error {
 	level := uint32(fsm.SupportedFormatLevel)
 	for _, m := range n.cluster.Members() {
 		if m.FormatLevel == 0 {
-			return nil // not announced yet; a later leader will do it
+			return nil // not announced yet; seed asks again
 		}
 		level = min(level, m.FormatLevel)
 	}

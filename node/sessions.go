@@ -133,11 +133,17 @@ func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error)
 
 // write submits a command whose result is only its success.
 func (n *Node) write(ctx context.Context, what string, c *fsmpb.Command) (session.Meta, error) {
+	index, err := n.writeAt(ctx, what, c)
+	return n.writeMeta(index), err
+}
+
+// writeAt is write that returns the index.
+func (n *Node) writeAt(ctx context.Context, what string, c *fsmpb.Command) (uint64, error) {
 	result, index, err := n.outbox.submit(ctx, c)
 	if err != nil {
-		return session.Meta{}, err
+		return 0, err
 	}
-	return n.writeMeta(index), resultError(result, what)
+	return index, resultError(result, what)
 }
 
 // GetSession implements session.Sessions.
@@ -210,9 +216,12 @@ func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user stri
 func (n *Node) currentID(p *principal, user string) ([]byte, error) {
 	current := p.record
 	if s := p.call.Subject; s != nil {
+		if !p.has(session.RoleService, session.RoleAdmin) {
+			return nil, errMayNotPresent()
+		}
 		record, ok := n.fsm.SessionByKey(s.Key.Hash())
 		if !ok {
-			return nil, session.ErrUnauthenticated()
+			return nil, errSubject()
 		}
 		current = record
 	}

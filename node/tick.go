@@ -58,8 +58,9 @@ func (l *leader) tickOnce(ctx context.Context, epoch uint64) bool {
 // overdue, so that no reader sees a session for longer than G4 allows: after an election, say.
 func (l *leader) catchUp(ctx context.Context, nowMS int64) error {
 	for {
+		limit := nowMS - overdue.Milliseconds()
 		deadline, some := l.node.fsm.NextDeadlineMS()
-		if !some || deadline > nowMS-overdue.Milliseconds() || l.node.fsm.ClockMS() >= deadline {
+		if !some || deadline > limit || l.node.fsm.ClockMS() >= limit {
 			return nil
 		}
 		select {

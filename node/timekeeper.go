@@ -9,6 +9,10 @@ import (
 // is less than the drift that any deadline notices.
 const maxSlewPPM = 500
 
+// maxStepBack bounds, in µs, how far one message sets the continuation back: enough for the drift between two beacons many
+// times over, too little for a message that was held up to matter.
+const maxStepBack = 1_000
+
 // timekeeper carries the leader's time from leader to leader.
 //
 // Time is not asked of a wall clock again at each election: a node remembers the newest leader time that it heard and adds its own
@@ -38,18 +42,19 @@ func (t *timekeeper) hear(epoch uint64, us int64) {
 	if epoch < t.epoch || (t.leading && epoch == t.epoch) {
 		return
 	}
-	if epoch == t.epoch && t.heard && us < t.base {
-		return // overtaken on the way by a later message of the same leader
+	if epoch == t.epoch && t.heard {
+		us = max(us, t.nowLocked()-maxStepBack)
 	}
 	t.heard, t.leading, t.slewPPM = true, false, 0
 	t.epoch, t.base, t.baseAt = epoch, us, t.clock.Monotonic()
 }
 
-// continuation returns the newest leader time heard plus the monotonic time since; false if none was heard since the start.
-func (t *timekeeper) continuation() (us int64, ok bool) {
+// continuation returns the newest leader time heard plus the monotonic time since, and the epoch of that leader; false if none
+// was heard since the start.
+func (t *timekeeper) continuation() (us int64, epoch uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.nowLocked(), t.heard
+	return t.nowLocked(), t.epoch, t.heard
 }
 
 // lead begins this node's leadership of epoch at the given time.
@@ -81,8 +86,8 @@ func (t *timekeeper) steer(epoch uint64, offset int64, interval time.Duration) {
 		return
 	}
 	t.base, t.baseAt = t.nowLocked(), t.clock.Monotonic()
-	ppm := offset * 1_000_000 / interval.Microseconds()
-	t.slewPPM = min(max(ppm, -maxSlewPPM), maxSlewPPM)
+	most := interval.Microseconds() * maxSlewPPM / 1_000_000
+	t.slewPPM = min(max(offset, -most), most) * 1_000_000 / interval.Microseconds()
 }
 
 func (t *timekeeper) nowLocked() int64 {

@@ -14,30 +14,57 @@ type tracker struct {
 	mu      sync.Mutex
 	epoch   uint64 // newest established epoch applied by this node
 	numbers uint64 // last number given
-	waiting map[uint64]*batch
+	waiting map[uint64]*attempt
 }
 
-func newTracker() *tracker { return &tracker{waiting: map[uint64]*batch{}} }
+func newTracker() *tracker { return &tracker{waiting: map[uint64]*attempt{}} }
 
-// begin gives b a number in epoch. It returns false, and changes nothing, when a later epoch is known already.
-func (t *tracker) begin(b *batch, epoch uint64) bool {
+// begin makes an attempt for b in epoch; nil when a later epoch is known already or nobody wants b any more.
+func (t *tracker) begin(b *batch, epoch uint64) *attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if epoch < t.epoch {
-		return false
+		return nil
+	}
+	commands := b.begin()
+	if len(commands) == 0 {
+		return nil
 	}
 	t.numbers++
-	b.attempt()
-	b.number, b.epoch = t.numbers, epoch
-	t.waiting[b.number] = b
-	return true
+	a := &attempt{number: t.numbers, epoch: epoch, commands: commands, decided: make(chan struct{})}
+	t.waiting[a.number] = a
+	return a
 }
 
-// forget ends the tracking of an attempt.
-func (t *tracker) forget(b *batch) {
+// decide gives a its fate, unless it has one, and returns the one it has.
+func (t *tracker) decide(a *attempt, f fate) (decided fate, first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.waiting, b.number)
+	return t.decideLocked(a, f)
+}
+
+func (t *tracker) decideLocked(a *attempt, f fate) (decided fate, first bool) {
+	if a.fate != fateOpen {
+		return a.fate, false
+	}
+	a.fate = f
+	delete(t.waiting, a.number)
+	close(a.decided)
+	return f, true
+}
+
+// resolve answers the commands of a with their results.
+func (t *tracker) resolve(a *attempt, index uint64, results []*fsmpb.Result) {
+	if _, first := t.decide(a, fateAnswered); first {
+		answer(a.commands, index, results)
+	}
+}
+
+// fail answers the commands of a with err.
+func (t *tracker) fail(a *attempt, err error) {
+	if _, first := t.decide(a, fateAnswered); first {
+		fail(a.commands, err)
+	}
 }
 
 // oldest returns the smallest number still waiting: the leader may forget all below it.
@@ -54,10 +81,10 @@ func (t *tracker) oldest() uint64 {
 // applied is called by the state machine for each batch of this node and incarnation.
 func (t *tracker) applied(number, index uint64, results []*fsmpb.Result) {
 	t.mu.Lock()
-	b := t.waiting[number]
+	a := t.waiting[number]
 	t.mu.Unlock()
-	if b != nil && len(results) == len(b.commands) {
-		b.resolve(index, results)
+	if a != nil && len(results) == len(a.commands) {
+		t.resolve(a, index, results)
 	}
 }
 
@@ -66,24 +93,23 @@ func (t *tracker) established(epoch uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.epoch = max(t.epoch, epoch)
-	for number, b := range t.waiting {
-		if b.epoch >= epoch {
-			continue
-		}
-		delete(t.waiting, number)
-		if b.blind {
-			b.fail(errOutcomeUnknown())
-		} else {
-			close(b.superseded)
+	for _, a := range t.waiting {
+		switch {
+		case a.epoch >= epoch:
+		case a.blind:
+			t.decideLocked(a, fateAnswered)
+			fail(a.commands, errOutcomeUnknown())
+		default:
+			t.decideLocked(a, fateNothing)
 		}
 	}
 }
 
-// restored is called by the state machine when a snapshot stood in for a part of the log.
+// restored is called by the state machine when a snapshot is to stand in for a part of the log.
 func (t *tracker) restored() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, b := range t.waiting {
-		b.blind = true
+	for _, a := range t.waiting {
+		a.blind = true
 	}
 }

@@ -55,11 +55,11 @@ func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch sess
 			put.ExceptId = slices.Clone(p.record.ID[:])
 		}
 	}
-	meta, err := n.write(ctx, "change this user", &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
+	index, err := n.writeAt(ctx, "change this user", &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
 	if err != nil {
 		return session.UserResult{}, err
 	}
-	return n.userAfter(ctx, folded, meta)
+	return n.userAfter(ctx, folded, index)
 }
 
 // fillUser translates the parts of a change that need no work.
@@ -97,16 +97,16 @@ func fillUser(ch session.UserChange, put *fsmpb.PutUser) error {
 	return nil
 }
 
-// userAfter reads the user as it stands after an own write.
-func (n *Node) userAfter(ctx context.Context, name string, meta session.Meta) (session.UserResult, error) {
-	if _, err := n.reads.wait(ctx); err != nil {
+// userAfter shows the user as it stands after an own write at index.
+func (n *Node) userAfter(ctx context.Context, name string, index uint64) (session.UserResult, error) {
+	if err := n.cluster.WaitApplied(ctx, index); err != nil {
 		return session.UserResult{}, errOutcomeUnknown() // written, but what it looks like now is not known
 	}
 	record, ok := n.account(name)
 	if !ok {
 		return session.UserResult{}, noUser()
 	}
-	return session.UserResult{User: record.User, Meta: meta}, nil
+	return session.UserResult{User: record.User, Meta: n.writeMeta(index)}, nil
 }
 
 func (n *Node) account(name string) (fsm.UserRecord, bool) {

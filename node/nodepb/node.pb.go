@@ -332,13 +332,14 @@ type Beacon struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Epoch  uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	TimeMs int64                  `protobuf:"zigzag64,2,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // the leader's time
-	// commit_index was the leader's at a moment confirmed_age_us before this message was sent, at which a majority
-	// of voters has confirmed that it led.
-	CommitIndex    uint64 `protobuf:"varint,3,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
-	ConfirmedAgeUs uint64 `protobuf:"varint,4,opt,name=confirmed_age_us,json=confirmedAgeUs,proto3" json:"confirmed_age_us,omitempty"`
-	Confirmed      bool   `protobuf:"varint,5,opt,name=confirmed,proto3" json:"confirmed,omitempty"` // the two fields above are set
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// commit_index was the leader's at a moment at which a majority of voters has confirmed that it led, and which came
+	// after the receiver's clock, in its incarnation, showed clock_us: the leader had been told that before.
+	Confirmed     bool   `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"` // the three fields below are set
+	CommitIndex   uint64 `protobuf:"varint,4,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
+	Incarnation   uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	ClockUs       int64  `protobuf:"zigzag64,6,opt,name=clock_us,json=clockUs,proto3" json:"clock_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Beacon) Reset() {
@@ -385,6 +386,13 @@ func (x *Beacon) GetTimeMs() int64 {
 	return 0
 }
 
+func (x *Beacon) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
 func (x *Beacon) GetCommitIndex() uint64 {
 	if x != nil {
 		return x.CommitIndex
@@ -392,18 +400,18 @@ func (x *Beacon) GetCommitIndex() uint64 {
 	return 0
 }
 
-func (x *Beacon) GetConfirmedAgeUs() uint64 {
+func (x *Beacon) GetIncarnation() uint64 {
 	if x != nil {
-		return x.ConfirmedAgeUs
+		return x.Incarnation
 	}
 	return 0
 }
 
-func (x *Beacon) GetConfirmed() bool {
+func (x *Beacon) GetClockUs() int64 {
 	if x != nil {
-		return x.Confirmed
+		return x.ClockUs
 	}
-	return false
+	return 0
 }
 
 type BeaconReply struct {
@@ -412,6 +420,8 @@ type BeaconReply struct {
 	WallUs        int64                  `protobuf:"zigzag64,2,opt,name=wall_us,json=wallUs,proto3" json:"wall_us,omitempty"` // the node's wall clock
 	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`               // index applied
 	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`                // of the node's software
+	Incarnation   uint64                 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	ClockUs       int64                  `protobuf:"zigzag64,6,opt,name=clock_us,json=clockUs,proto3" json:"clock_us,omitempty"` // the node's monotonic clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +484,20 @@ func (x *BeaconReply) GetVersion() string {
 	return ""
 }
 
+func (x *BeaconReply) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *BeaconReply) GetClockUs() int64 {
+	if x != nil {
+		return x.ClockUs
+	}
+	return 0
+}
+
 // TimeRequest asks a voter for its knowledge of leader time, before a new leader sets its own.
 type TimeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -516,6 +540,7 @@ type TimeReply struct {
 	Heard          bool                   `protobuf:"varint,1,opt,name=heard,proto3" json:"heard,omitempty"`                                           // the node has heard a leader since it started
 	ContinuationUs int64                  `protobuf:"zigzag64,2,opt,name=continuation_us,json=continuationUs,proto3" json:"continuation_us,omitempty"` // newest leader time heard, plus the node's monotonic time since
 	WallUs         int64                  `protobuf:"zigzag64,3,opt,name=wall_us,json=wallUs,proto3" json:"wall_us,omitempty"`                         // its wall clock
+	Epoch          uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                                           // of the leader it heard
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -571,6 +596,13 @@ func (x *TimeReply) GetWallUs() int64 {
 	return 0
 }
 
+func (x *TimeReply) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 var File_nodepb_node_proto protoreflect.FileDescriptor
 
 const file_nodepb_node_proto_rawDesc = "" +
@@ -597,23 +629,27 @@ const file_nodepb_node_proto_rawDesc = "" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x17\n" +
-	"\atime_ms\x18\x03 \x01(\x12R\x06timeMs\"\xa2\x01\n" +
+	"\atime_ms\x18\x03 \x01(\x12R\x06timeMs\"\xb5\x01\n" +
 	"\x06Beacon\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x17\n" +
-	"\atime_ms\x18\x02 \x01(\x12R\x06timeMs\x12!\n" +
-	"\fcommit_index\x18\x03 \x01(\x04R\vcommitIndex\x12(\n" +
-	"\x10confirmed_age_us\x18\x04 \x01(\x04R\x0econfirmedAgeUs\x12\x1c\n" +
-	"\tconfirmed\x18\x05 \x01(\bR\tconfirmed\"n\n" +
+	"\atime_ms\x18\x02 \x01(\x12R\x06timeMs\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12!\n" +
+	"\fcommit_index\x18\x04 \x01(\x04R\vcommitIndex\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x12\x19\n" +
+	"\bclock_us\x18\x06 \x01(\x12R\aclockUs\"\xab\x01\n" +
 	"\vBeaconReply\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x17\n" +
 	"\awall_us\x18\x02 \x01(\x12R\x06wallUs\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"\r\n" +
-	"\vTimeRequest\"c\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x12\x19\n" +
+	"\bclock_us\x18\x06 \x01(\x12R\aclockUs\"\r\n" +
+	"\vTimeRequest\"y\n" +
 	"\tTimeReply\x12\x14\n" +
 	"\x05heard\x18\x01 \x01(\bR\x05heard\x12'\n" +
 	"\x0fcontinuation_us\x18\x02 \x01(\x12R\x0econtinuationUs\x12\x17\n" +
-	"\awall_us\x18\x03 \x01(\x12R\x06wallUsB.Z,github.com/hydrastore/hydrastore/node/nodepbb\x06proto3"
+	"\awall_us\x18\x03 \x01(\x12R\x06wallUs\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epochB.Z,github.com/hydrastore/hydrastore/node/nodepbb\x06proto3"
 
 var (
 	file_nodepb_node_proto_rawDescOnce sync.Once

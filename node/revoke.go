@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+const (
+	// revokeBatch is how many sessions one command of a revoke by filter ends.
+	revokeBatch = fsm.MaxRevokeIDs
+	// revokesAtOnce is how many such commands are under way at once: enough to fill log entries, few enough to leave room for
+	// others.
+	revokesAtOnce = 32
+	// revokeLook is how many sessions are looked at between two short locks.
+	revokeLook = session.MaxPageSize
+)
+
+// RevokeSessions implements session.Sessions: it fixes the ids at one read index, ends them in batches, and answers when all
+// are ended.
+func (n *Node) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (session.Revoked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	p, err := n.listing(ctx, c, &f)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	if err := n.useCaller(ctx, p); err != nil {
+		return session.Revoked{}, err
+	}
+	ids, own, err := n.selectIDs(ctx, f, p.record.ID)
+	if err != nil {
+		return session.Revoked{}, err
+	}
+	r := &revocation{node: n, authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), done: session.Revoked{Meta: n.readMeta(c, p.point)}}
+	for part := range slices.Chunk(ids, revokeBatch) {
+		r.start(ctx, part)
+	}
+	if err := r.wait(); err != nil {
+		return session.Revoked{}, partly(err, r.done.Count)
+	}
+	if own {
+		r.start(ctx, []session.ID{p.record.ID}) // last: the others need the authority of its key
+		if err := r.wait(); err != nil {
+			return session.Revoked{}, partly(err, r.done.Count)
+		}
+	}
+	return r.done, nil
+}
+
+// selectIDs collects what f selects among the sessions that exist now, the caller's own apart.
+func (n *Node) selectIDs(ctx context.Context, f session.Filter, caller session.ID) (ids []session.ID, own bool, err error) {
+	last, after, done := n.fsm.LastSeq(), uint64(0), false
+	for !done {
+		if ctx.Err() != nil {
+			return nil, false, &session.Error{Code: session.CodeUnavailable, Message: "the list took longer than the request timeout; nothing was ended; use a narrower filter"}
+		}
+		var part []fsm.Record
+		part, after, done = n.fsm.ListSessions(f, after, last, revokeLook, scanBudget)
+		for _, r := range part {
+			if r.ID == caller {
+				own = true
+			} else {
+				ids = append(ids, r.ID)
+			}
+		}
+	}
+	return ids, own, nil
+}
+
+// revocation ends many sessions by several commands at once.
+type revocation struct {
+	node      *Node
+	authority *fsmpb.Authority
+
+	places chan struct{}
+	work   sync.WaitGroup
+	mu     sync.Mutex
+	done   session.Revoked
+	index  uint64
+	err    error // the first one
+}
+
+// start ends a part, on its own goroutine, unless another part has failed. It blocks while too many are under way.
+func (r *revocation) start(ctx context.Context, part []session.ID) {
+	if r.places == nil {
+		r.places = make(chan struct{}, revokesAtOnce)
+	}
+	r.places <- struct{}{}
+	r.mu.Lock()
+	failed := r.err != nil
+	r.mu.Unlock()
+	if failed {
+		<-r.places
+		return
+	}
+	r.work.Go(func() {
+		defer func() { <-r.places }()
+		r.end(ctx, part)
+	})
+}
+
+func (r *revocation) end(ctx context.Context, part []session.ID) {
+	ids := make([][]byte, len(part))
+	for i := range part {
+		ids[i] = part[i][:]
+	}
+	result, index, err := r.node.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RevokeSessions{
+		RevokeSessions: &fsmpb.RevokeSessions{Ids: ids, Authority: r.authority},
+	}})
+	if err == nil {
+		err = resultError(result, "end these sessions")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err == nil:
+		r.done.Count += int(result.GetCount())
+		if index > r.index {
+			r.index, r.done.Meta = index, r.node.writeMeta(index)
+		}
+	case r.err == nil:
+		r.err = err
+	}
+}
+
+// wait returns when all parts are ended, or the first error.
+func (r *revocation) wait() error {
+	r.work.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// partly says that a revocation ended some sessions before it failed.
+func partly(err error, count int) error {
+	var e *session.Error
+	if !errors.As(err, &e) || count == 0 {
+		return err
+	}
+	told := *e
+	told.Code = session.CodeOutcomeUnknown
+	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
+	return &told
+}
