@@ -80,3 +80,51 @@ func (i *item) Outcome() (nodepb.SubmitResponse_Outcome, bool) {
 		return 0, false
 	}
 }
+
+// Tracker exposes what a node knows of its batches in the log.
+type Tracker = tracker
+
+// NewTracker makes one; Retract takes a batch back after an attempt without effect.
+var NewTracker = newTracker
+
+// The fates of an attempt.
+const (
+	FateAnswered = fateAnswered
+	FateNothing  = fateNothing
+)
+
+// OneCommand makes a batch of one command, and a function that waits for that command's outcome.
+func OneCommand() (b *batch, outcome func() (uint64, error)) {
+	p := newPending(nil)
+	return &batch{commands: []*pending{p}}, func() (uint64, error) {
+		o := <-p.done
+		return o.index, o.err
+	}
+}
+
+// Retract exposes the return of a batch's commands to the queue.
+func Retract(b *batch) { b.retract() }
+
+// Begin starts an attempt and returns its number, 0 for none, and a function that waits for its fate.
+func (t *tracker) Begin(b *batch, epoch uint64) (number uint64, decided func() fate) {
+	a := t.begin(b, epoch)
+	if a == nil {
+		return 0, nil
+	}
+	return a.number, func() fate { <-a.decided; return a.fate }
+}
+
+// Applied, Established, Restored and Oldest expose its methods.
+func (t *tracker) Applied(number, index uint64, results []*fsmpb.Result) {
+	t.applied(number, index, results)
+}
+func (t *tracker) Established(epoch uint64) { t.established(epoch) }
+func (t *tracker) Restored()                { t.restored() }
+func (t *tracker) Oldest() uint64           { return t.oldest() }
+
+// WritesWaiting tells how many batches are under way.
+func (n *Node) WritesWaiting() int {
+	n.outbox.mu.Lock()
+	defer n.outbox.mu.Unlock()
+	return n.outbox.active
+}

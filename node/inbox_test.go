@@ -104,6 +104,36 @@ func TestOnlyWhatIsCertainlyNotInTheLogIsRefused(t *testing.T) {
 	}
 }
 
+// A refusal says "not by this question"; the same batch asked for again, under the same number, is taken.
+func TestARefusedNumberMayBeTakenLater(t *testing.T) {
+	t.Parallel()
+	b := node.NewInbox(node.DefaultLimits())
+	b.Open(5)
+	b.Submit("a", request(5, 1, 1, 1))
+	node.Conclude(b.Take(), cluster.ErrNotLeader)
+	again := b.Submit("a", request(5, 1, 1, 1))
+	if _, answered := again.Outcome(); answered {
+		t.Error("the repetition got the old refusal")
+	}
+	if items := b.Take(); len(items) != 1 {
+		t.Errorf("%d batches wait, want 1", len(items))
+	}
+}
+
+// Leading on in the same epoch, after a moment of doubt, keeps what is remembered.
+func TestTheSameEpochAgainKeepsItsNumbers(t *testing.T) {
+	t.Parallel()
+	b := node.NewInbox(node.DefaultLimits())
+	b.Open(5)
+	first := b.Submit("a", request(5, 1, 1, 1))
+	b.Take()
+	b.Close()
+	b.Open(5)
+	if again := b.Submit("a", request(5, 1, 1, 1)); again != first {
+		t.Error("the number is taken as a second batch")
+	}
+}
+
 func TestTakeKeepsToTheLimitsOfAnEntry(t *testing.T) {
 	t.Parallel()
 	l := node.DefaultLimits()

@@ -27,6 +27,10 @@ type pending struct {
 	done    chan outcome // capacity 1
 }
 
+func newPending(encoded []byte) *pending {
+	return &pending{encoded: encoded, done: make(chan outcome, 1)}
+}
+
 // answer gives the command its outcome; the first one counts.
 func (p *pending) answer(o outcome) {
 	select {
@@ -74,7 +78,7 @@ func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, u
 	if len(encoded) > o.limits.BatchBytes/2 {
 		return nil, 0, session.TooLarge("", "the request needs a log entry of %d bytes, at most %d are allowed", len(encoded), o.limits.BatchBytes/2)
 	}
-	p := &pending{encoded: encoded, done: make(chan outcome, 1)}
+	p := newPending(encoded)
 	if err := o.enqueue(p); err != nil {
 		return nil, 0, err
 	}
