@@ -75,17 +75,19 @@ func TestComposeUp(t *testing.T) {
 	}
 }
 
-// needDocker skips the test where no Docker engine answers.
+// needDocker skips the test where no Docker engine answers, or docker has no compose.
 func needDocker(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	err := exec.CommandContext(ctx, "docker", "info", "--format", "{{.ServerVersion}}").Run()
-	if err == nil {
-		return
+	for _, question := range [][]string{{"info", "--format", "{{.ServerVersion}}"}, {"compose", "version"}} {
+		err := exec.CommandContext(ctx, "docker", question...).Run()
+		if err == nil {
+			continue
+		}
+		if os.Getenv("HYDRASTORE_DOCKER") == "require" {
+			t.Fatalf("no Docker engine with compose answers: docker %s: %v", question[0], err)
+		}
+		t.Skipf("no Docker engine with compose answers (docker %s: %v); HYDRASTORE_DOCKER=require makes this a failure", question[0], err)
 	}
-	if os.Getenv("HYDRASTORE_DOCKER") == "require" {
-		t.Fatalf("no Docker engine answers: docker info: %v", err)
-	}
-	t.Skipf("no Docker engine answers (docker info: %v); HYDRASTORE_DOCKER=require makes this a failure", err)
 }
