@@ -15,8 +15,9 @@ import (
 //	block    kind (1 byte) · length (uint32) · payload · CRC-32C of all that (uint32)
 //
 // Integers are little-endian. A block holds whole records of one kind, kinds ascend, and the last block is the
-// trailer: the number of records of each kind, and the CRC-32C of every byte before it, so that a missing or
-// repeated block is found too.
+// trailer: the number of records of each kind, and the CRC-32C of the checksums of all blocks before it, so that a
+// missing, repeated or foreign block is found too. (A CRC-32C over the blocks themselves would find none of that:
+// once a block is followed by its own checksum, what it held has no influence any more.)
 const (
 	snapshotMagic   = "HYDRAFSM"
 	snapshotVersion = 1
@@ -43,7 +44,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type blockWriter struct {
 	w       io.Writer
 	written int64
-	sum     uint32
+	sum     uint32 // of the blocks' checksums
 	err     error
 
 	kind   blockKind
@@ -63,7 +64,6 @@ func (b *blockWriter) write(p []byte) {
 	}
 	n, err := b.w.Write(p)
 	b.written += int64(n)
-	b.sum = crc32.Update(b.sum, castagnoli, p)
 	b.err = err
 }
 
@@ -82,7 +82,10 @@ func (b *blockWriter) flush() {
 	if len(b.buf) > blockHead {
 		b.buf[0] = byte(b.kind)
 		binary.LittleEndian.PutUint32(b.buf[1:], uint32(len(b.buf)-blockHead))
-		b.write(binary.LittleEndian.AppendUint32(b.buf, crc32.Checksum(b.buf, castagnoli)))
+		n := len(b.buf)
+		b.buf = binary.LittleEndian.AppendUint32(b.buf, crc32.Checksum(b.buf, castagnoli))
+		b.write(b.buf)
+		b.sum = crc32.Update(b.sum, castagnoli, b.buf[n:])
 	}
 	b.buf = b.buf[:blockHead]
 }
@@ -91,11 +94,10 @@ func (b *blockWriter) flush() {
 func (b *blockWriter) trailer() (int64, error) {
 	b.flush()
 	b.kind = blockTrailer
-	sum := b.sum
 	for _, n := range b.counts[:blockTrailer-1] {
 		b.buf = binary.LittleEndian.AppendUint64(b.buf, n)
 	}
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, sum)
+	b.buf = binary.LittleEndian.AppendUint32(b.buf, b.sum)
 	b.flush()
 	return b.written, b.err
 }
@@ -131,13 +133,11 @@ func (b *blockReader) read(p []byte) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
-	b.sum = crc32.Update(b.sum, castagnoli, p)
 	return p, nil
 }
 
 // next returns the next block's kind and payload, which is valid until the following call.
 func (b *blockReader) next() (blockKind, []byte, error) {
-	before := b.sum
 	head, err := b.read(b.buf[:blockHead])
 	if err != nil {
 		return 0, nil, err
@@ -150,8 +150,8 @@ func (b *blockReader) next() (blockKind, []byte, error) {
 	if _, err := b.read(b.buf[blockHead : blockHead+n+4]); err != nil {
 		return 0, nil, err
 	}
-	body := b.buf[:blockHead+n]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b.buf[blockHead+n:blockHead+n+4]) {
+	body, sum := b.buf[:blockHead+n], b.buf[blockHead+n:blockHead+n+4]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(sum) {
 		return 0, nil, fmt.Errorf("snapshot is damaged: a block of kind %d fails its checksum", kind)
 	}
 	if kind < b.last {
@@ -160,17 +160,18 @@ func (b *blockReader) next() (blockKind, []byte, error) {
 	b.last = kind
 	payload := body[blockHead:]
 	if kind == blockTrailer {
-		return kind, nil, b.checkTrailer(payload, before)
+		return kind, nil, b.checkTrailer(payload)
 	}
+	b.sum = crc32.Update(b.sum, castagnoli, sum)
 	return kind, payload, nil
 }
 
-func (b *blockReader) checkTrailer(payload []byte, sum uint32) error {
+func (b *blockReader) checkTrailer(payload []byte) error {
 	want := make([]byte, 0, len(payload))
 	for _, n := range b.counts[:blockTrailer-1] {
 		want = binary.LittleEndian.AppendUint64(want, n)
 	}
-	want = binary.LittleEndian.AppendUint32(want, sum)
+	want = binary.LittleEndian.AppendUint32(want, b.sum)
 	if string(payload) != string(want) {
 		return errors.New("snapshot is damaged: its trailer does not fit what precedes it")
 	}

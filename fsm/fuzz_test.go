@@ -102,6 +102,7 @@ func mended(data []byte) []byte {
 	const header, head = 12, 5
 	table := crc32.MakeTable(crc32.Castagnoli)
 	out := bytes.Clone(data)
+	sum := uint32(0)
 	for at := header; at+head < len(out); {
 		n := int(binary.LittleEndian.Uint32(out[at+1:]))
 		end := at + head + n
@@ -109,9 +110,10 @@ func mended(data []byte) []byte {
 			break
 		}
 		if out[at] == 6 && n >= 4 {
-			binary.LittleEndian.PutUint32(out[end-4:], crc32.Checksum(out[:at], table))
+			binary.LittleEndian.PutUint32(out[end-4:], sum)
 		}
 		binary.LittleEndian.PutUint32(out[end:], crc32.Checksum(out[at:end], table))
+		sum = crc32.Update(sum, table, out[end:end+4])
 		at = end + 4
 	}
 	return out

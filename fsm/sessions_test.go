@@ -183,6 +183,42 @@ func TestARepeatedRequestGetsTheFirstSessionUnderANewKey(t *testing.T) {
 	}
 }
 
+// Outdated records are removed in steps. One that waits for it is as good as gone, and takes nothing with it when it goes.
+func TestOutdatedRecordsOfRequestsGoInSteps(t *testing.T) {
+	t.Parallel()
+	const records = 5000
+	l := newLog(t, fsm.Options{})
+	request := func(n, scope int) *fsmpb.Command {
+		c := vouched(n, "ann")
+		c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(-scope)), BodyHash: bytesOf(keyOf(0))}
+		return create(c)
+	}
+	for first := 1; first <= records; first += 500 {
+		var commands []*fsmpb.Command
+		for n := first; n < first+500; n++ {
+			commands = append(commands, request(n, n))
+		}
+		l.apply(commands...)
+	}
+	l.clock += session.IdempotencyLifetime.Milliseconds()
+	if r := l.must(request(10_000, records)); r.Repeated {
+		t.Fatal("an outdated record was used")
+	}
+	if st := l.m.Stats(); st.IdempotencyRecords <= 1 || st.IdempotencyRecords >= records {
+		t.Fatalf("%d records are left after one entry", st.IdempotencyRecords)
+	}
+	l.m = restored(t, snapshotOf(t, l.m), fsm.Options{})
+	for range 3 {
+		l.apply()
+	}
+	if st := l.m.Stats(); st.IdempotencyRecords != 1 {
+		t.Fatalf("%d records are left", st.IdempotencyRecords)
+	}
+	if r := l.must(request(10_001, records)); !r.Repeated || r.GetSession().Number != records+1 {
+		t.Fatalf("the new record was lost: %v", r)
+	}
+}
+
 func TestNumbersAreNeverGivenTwice(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, fsm.Options{})

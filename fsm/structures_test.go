@@ -2,6 +2,8 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -93,6 +95,60 @@ func TestSeqLogFollowsASortedList(t *testing.T) {
 		if _, there := slices.BinarySearch(want, probe); (log.find(probe) != 0) != there {
 			t.Fatalf("find %d: got %v, want %v", probe, !there, there)
 		}
+	}
+}
+
+func TestHeapFollowsASortedList(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(9, 9))
+	var s sessions
+	h := deadlineHeap{sessions: &s, which: 1}
+	keys := map[uint32]int64{}
+	for range 3000 {
+		slot := s.recs.grow(0)
+		s.links.grow(0)
+		random := random.Uint64()
+		copy(s.recs.at(slot).id[:], []byte{byte(random) % 3, 0, 0, 0, byte(random >> 8), byte(slot >> 8), byte(slot)})
+	}
+	order := func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(keys[a], keys[b]), bytes.Compare(s.recs.at(a).id[:], s.recs.at(b).id[:]))
+	}
+	for step := range 40_000 {
+		slot := 1 + random.Uint32N(3000)
+		key, there := keys[slot]
+		switch {
+		case !there:
+			keys[slot] = int64(random.IntN(500))
+			h.push(slot, keys[slot])
+		case random.IntN(3) == 0:
+			keys[slot] = key + int64(random.IntN(100))
+			h.later(slot, keys[slot])
+		case random.IntN(3) > 0 || step > 30_000:
+			delete(keys, slot)
+			h.remove(slot)
+		}
+		if step%400 != 0 {
+			continue
+		}
+		if int(h.n) != len(keys) {
+			t.Fatalf("step %d: %d in the heap, want %d", step, h.n, len(keys))
+		}
+		for i := range h.n {
+			item := h.at(i)
+			if item.key != keys[item.slot] || s.links.at(item.slot).heapPos[1] != i || i > 0 && h.less(item, h.at((i-1)/heapArity)) {
+				t.Fatalf("step %d: item %d is out of order", step, i)
+			}
+		}
+	}
+	for _, want := range slices.SortedFunc(maps.Keys(keys), order) {
+		slot, key, ok := h.min()
+		if !ok || slot != want || key != keys[want] {
+			t.Fatalf("got session %d, want %d", slot, want)
+		}
+		h.remove(slot)
+	}
+	if _, _, ok := h.min(); ok || len(h.pages) > 2 {
+		t.Fatalf("an empty heap has %d pages", len(h.pages))
 	}
 }
 
