@@ -28,6 +28,8 @@ type failure struct {
 	notDone bool
 	// unknown: it may have been done.
 	unknown bool
+	// answered: it is what the node said, not what its silence was taken for.
+	answered bool
 }
 
 // attempt asks one node once.
@@ -42,20 +44,27 @@ func (c *Client) attempt(ctx context.Context, node string, r *request) (answer, 
 	}
 	response, err := c.http.Do(h)
 	if err != nil {
-		return answer{}, lost(node, connected.Load() && r.method != http.MethodGet, err)
+		return answer{}, lost(c.nameOf(node), connected.Load() && r.method != http.MethodGet, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return answer{}, lost(node, r.method != http.MethodGet, err)
+		return answer{}, lost(c.nameOf(node), r.method != http.MethodGet, err)
 	case len(body) > maxAnswerBytes:
-		return answer{}, lost(node, r.method != http.MethodGet, fmt.Errorf("the answer has more than %d bytes", maxAnswerBytes))
+		return answer{}, lost(c.nameOf(node), r.method != http.MethodGet, fmt.Errorf("the answer has more than %d bytes", maxAnswerBytes))
 	case response.StatusCode/100 == 2:
 		return answer{header: response.Header, body: body}, nil
 	}
-	e := answerError(response, body, node)
-	return answer{}, &failure{Error: e, notDone: certainlyNotDone(e.Code), unknown: e.Code == session.CodeOutcomeUnknown}
+	return answer{}, refused(r, answerError(response, body, c.nameOf(node)))
+}
+
+// refused is a request with an answer that says no. A read, unlike a change, has no outcome that could stay unknown.
+func refused(r *request, e *session.Error) *failure {
+	if e.Code == session.CodeOutcomeUnknown && r.method == http.MethodGet {
+		e.Code = session.CodeUnavailable
+	}
+	return &failure{Error: e, answered: true, notDone: certainlyNotDone(e.Code), unknown: e.Code == session.CodeOutcomeUnknown}
 }
 
 // lost is a request without an answer. When it was a change and had a connection, nobody knows what became of it.

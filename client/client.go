@@ -43,6 +43,14 @@ func (c *Client) With(key session.Key) *Client {
 // Close drops idle connections. The client may still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// nameOf is how errors name a node: behind a socket its base URL says nothing.
+func (c *Client) nameOf(node string) string {
+	if c.config.Socket != "" {
+		return c.config.Socket
+	}
+	return node
+}
+
 func newHTTPClient(config Config) *http.Client {
 	var own http.Client
 	if config.HTTPClient != nil {

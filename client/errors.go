@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -35,10 +36,9 @@ func codeOf(status int, told wire.ProblemCode) session.Code {
 		return session.CodeIdempotencyMismatch
 	case http.StatusTooManyRequests:
 		return session.CodeOverloaded
-	case http.StatusServiceUnavailable:
-		return session.CodeUnavailable
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return session.CodeOutcomeUnknown // the node may have got the request
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		// A node may have got the request: some proxies answer 503 to a connection that was lost after it was sent.
+		return session.CodeOutcomeUnknown
 	}
 	if status >= http.StatusBadRequest && status < http.StatusInternalServerError {
 		return session.CodeInvalid
@@ -62,9 +62,12 @@ func answerError(r *http.Response, body []byte, node string) *session.Error {
 	if mediaType != "application/problem+json" || json.Unmarshal(body, &problem) != nil {
 		problem = wire.Problem{Detail: fmt.Sprintf("answered %s, without a problem document", r.Status)}
 	}
+	cause := errors.New(node)
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		cause = fmt.Errorf("request %s at %s", id, node)
+	}
 	e := &session.Error{
-		Code: codeOf(r.StatusCode, problem.Code), Message: problem.Detail, RetryAfter: retryAfter(r.Header, problem.RetryAfterS),
-		Err: fmt.Errorf("request %s at %s", r.Header.Get("X-Request-Id"), node),
+		Code: codeOf(r.StatusCode, problem.Code), Message: problem.Detail, RetryAfter: retryAfter(r.Header, problem.RetryAfterS), Err: cause,
 	}
 	if problem.Field != nil {
 		e.Field = *problem.Field

@@ -55,7 +55,15 @@ func TestWhatIsRepeated(t *testing.T) {
 		{"the first answers", get, map[string][]step{"a": {succeeds}}, "a", ""},
 		{"nodes cannot be reached", change, map[string][]step{"a": {unreachable}, "b": {unreachable}, "c": {succeeds}}, "abc", ""},
 		{"certainly not done", change, map[string][]step{"a": {noQuorum}, "b": {answers(503, session.CodeOverloaded)}, "c": {succeeds}}, "abc", ""},
-		{"a load balancer without nodes", change, map[string][]step{"a": {answers(503, "")}, "b": {succeeds}}, "ab", ""},
+		{"a load balancer without nodes", change, map[string][]step{"a": {answers(503, session.CodeUnavailable)}, "b": {succeeds}}, "ab", ""},
+		{"a change through a proxy that lost the node", change, map[string][]step{"a": {answers(503, "")}}, "a", session.CodeOutcomeUnknown},
+		{"a read through a proxy that lost the node", get, map[string][]step{"a": {answers(503, "")}, "b": {answers(502, "")}, "c": {succeeds}}, "abc", ""},
+		{"a read through proxies that lost all nodes", get, map[string][]step{"a": {answers(503, "")}, "b": {answers(502, "")}, "c": {answers(504, "")}}, "abcabcabcabc", session.CodeUnavailable},
+		{"a removal of which no key is left to ask", remove, map[string][]step{"a": {unknown}, "b": {answers(401, session.CodeUnauthenticated)}}, "ab", session.CodeOutcomeUnknown},
+		{"a touch of a session that has ended", func(c *client.Client) error {
+			_, err := c.Touch(context.Background())
+			return err
+		}, map[string][]step{"a": {unknown}, "b": {answers(401, session.CodeUnauthenticated)}}, "ab", session.CodeUnauthenticated},
 		{"in the second round", change, map[string][]step{"a": {noQuorum, succeeds}, "b": {noQuorum}, "c": {noQuorum}}, "abca", ""},
 		{"never", change, map[string][]step{"a": {noQuorum}, "b": {noQuorum}, "c": {noQuorum}}, "abcabcabcabc", session.CodeNoQuorum},
 		{"a change of unknown outcome", change, map[string][]step{"a": {unknown}}, "a", session.CodeOutcomeUnknown},
