@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -49,13 +51,22 @@ func checkSocketPath(path string) error {
 	case found.Mode().Type() != os.ModeSocket:
 		return fmt.Errorf("%s is no socket: move it away, or choose another path for the operator's socket", path)
 	}
-	const patience = time.Second
-	conn, err := net.DialTimeout("unix", path, patience)
-	if err != nil {
-		return nil // nobody is there: it was left behind
+	return checkLeftBehind(path)
+}
+
+// checkLeftBehind wants proof that nobody listens. A live process whose queue is full, or whose socket this user may not open,
+// does not answer either.
+func checkLeftBehind(path string) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(context.Background(), "unix", path)
+	switch {
+	case err == nil:
+		_ = conn.Close()
+		return fmt.Errorf("another process answers on %s: is this node running already?", path)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
+		return nil
 	}
-	_ = conn.Close()
-	return fmt.Errorf("another process answers on %s: is this node running already?", path)
+	return fmt.Errorf("cannot tell whether a process listens on %s; if none does, remove it: %w", path, err)
 }
 
 // operatorListener removes its socket, unless somebody else has put theirs there meanwhile.

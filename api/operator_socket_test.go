@@ -2,11 +2,14 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/api"
 )
@@ -92,5 +95,31 @@ func TestOperatorSocketSparesAFile(t *testing.T) {
 	}
 	if kept, err := os.ReadFile(path); err != nil || string(kept) != "precious" {
 		t.Errorf("got %q, %v", kept, err)
+	}
+}
+
+// TestOperatorSocketSparesABusyProcess: whoever is too busy to take another connection is not dead.
+func TestOperatorSocketSparesABusyProcess(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	const enough = 1024
+	for range enough { // fill the queue that nobody empties
+		conn, err := net.DialTimeout("unix", path, 100*time.Millisecond)
+		if err != nil {
+			break
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	if l, err := api.ListenOperator(path); err == nil {
+		_ = l.Close()
+		t.Error("the socket was taken from a process that is only busy")
 	}
 }
