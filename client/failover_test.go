@@ -66,6 +66,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		}, map[string][]step{"a": {unknown}, "b": {answers(401, session.CodeUnauthenticated)}}, "ab", session.CodeUnauthenticated},
 		{"in the second round", change, map[string][]step{"a": {noQuorum, succeeds}, "b": {noQuorum}, "c": {noQuorum}}, "abca", ""},
 		{"never", change, map[string][]step{"a": {noQuorum}, "b": {noQuorum}, "c": {noQuorum}}, "abcabcabcabc", session.CodeNoQuorum},
+		{"two are down and the third has no quorum", change, map[string][]step{"a": {noQuorum}, "b": {unreachable}, "c": {unreachable}}, "abcabcabcabc", session.CodeNoQuorum},
 		{"a change of unknown outcome", change, map[string][]step{"a": {unknown}}, "a", session.CodeOutcomeUnknown},
 		{"a change through a broken proxy", change, map[string][]step{"a": {answers(502, "")}}, "a", session.CodeOutcomeUnknown},
 		{"a change through a slow proxy", change, map[string][]step{"a": {answers(504, "")}}, "a", session.CodeOutcomeUnknown},

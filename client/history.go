@@ -38,11 +38,11 @@ func (h *history) mayAnswer(ctx context.Context, node uint32) bool {
 // end is the error of the whole call, whose last attempt failed so.
 func (h *history) end(ctx context.Context, r *request, failed *failure) error {
 	e := *failed.Error
-	cutOff := ctx.Err() != nil && !failed.answered && h.told != nil
+	silence := !failed.answered && h.told != nil // it says less than what another node, or this one earlier, gave as the reason
 	switch {
-	case cutOff && failed.notDone && !h.maybeDone:
-		e = *h.told.Error // the silence is only that of a caller who stops listening
-	case cutOff && failed.unknown:
+	case silence && failed.notDone && !h.maybeDone:
+		e = *h.told.Error
+	case silence && failed.unknown:
 		e.Message += "; the attempt before met: " + h.told.Message
 	case h.maybeDone && failed.settlesNothing(r):
 		e.Code, e.Message, e.Field = session.CodeOutcomeUnknown, "an attempt may have been done, and then: "+e.Message, ""
