@@ -116,6 +116,10 @@ func TestMistakes(t *testing.T) {
 		{line: "whoami --address nowhere/x", code: cli.ExitUsage, want: "is no address of a node"},
 		{line: "whoami --address a:1 --socket b", code: cli.ExitUsage, want: "not both"},
 		{line: "whoami --user ada --session-key hs_x", code: cli.ExitUsage, want: "give --user or --session-key, not both"},
+		{line: "whoami --password x", code: cli.ExitUsage, want: "it needs --user"},
+		{line: "whoami --password-file -", environ: "HYDRASTORE_SESSION_KEY=x", code: cli.ExitUsage, want: "it needs --user"},
+		{line: "whoami --session-key hs_x --password x", code: cli.ExitUsage, want: "it needs --user"},
+		{line: "cluster members --socket /none --password x", code: cli.ExitUsage, want: "nobody logs in"},
 		{line: "whoami --issue-key", code: cli.ExitUsage, want: "--issue-key needs --user"},
 		{line: "whoami --user ada", code: cli.ExitUsage, want: "a password is needed: use --password-file"},
 		{line: "whoami --user ada --password x --password-file y", code: cli.ExitUsage, want: "not both"},
@@ -306,7 +310,37 @@ func TestHealthSaysNotReady(t *testing.T) {
 	t.Parallel()
 	x := newTerminal(t)
 	x.fake.failure = session.Errorf(session.CodeUnavailable, "the node is starting")
-	if _, stderr, code := x.run("health"); code != cli.ExitUnavailable || !strings.Contains(stderr, "the node is starting") {
-		t.Errorf("got exit code %d: %s", code, stderr)
+	if _, stderr, code := x.run("health"); code != cli.ExitUnavailable || !strings.Contains(stderr, "the node is starting") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("got exit code %d and %q, want 4 and one line", code, stderr)
+	}
+}
+
+// TestWrongPasswordIsNotAnsweredWithLogIn: the hint that helps others would only be confusing.
+func TestWrongPasswordIsNotAnsweredWithLogIn(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	for _, line := range []string{"login ada --password wrong", "whoami -un ada -up wrong"} {
+		if _, stderr, code := x.run(line); code != cli.ExitUnauthenticated || strings.Contains(stderr, "Log in with") {
+			t.Errorf("%s: got exit code %d: %s", line, code, stderr)
+		}
+	}
+	if _, stderr, _ := x.run("whoami"); !strings.Contains(stderr, "Log in with: hydrastore login NAME") {
+		t.Errorf("without a log-in: got %s", stderr)
+	}
+}
+
+// TestMembersAtAFollower: what only the leader knows is left open, and it is said whom to ask.
+func TestMembersAtAFollower(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	const hint = "only the leader knows how far the others are: --address one:8700"
+	if out := x.must("cluster members -un ada -up " + password); strings.Contains(out, hint) {
+		t.Errorf("at the leader: got %s", out)
+	}
+	x.fake.mu.Lock()
+	x.fake.following = true
+	x.fake.mu.Unlock()
+	if out := x.must("cluster members -un ada -up " + password); !strings.Contains(out, hint) {
+		t.Errorf("at a follower: got %s", out)
 	}
 }

@@ -186,14 +186,17 @@ func (f *connection) authenticate(ctx context.Context, r *remote) (temporary boo
 	if user == "" && envKey == "" {
 		user = p.getenv("HYDRASTORE_USER")
 	}
+	password := f.password != "" || f.passwordFile != ""
 	switch {
 	case f.socket != "":
-		if f.user != "" || f.key != "" {
-			return false, usagef("over --socket nobody logs in: leave out --user and --session-key")
+		if f.user != "" || f.key != "" || password {
+			return false, usagef("over --socket nobody logs in: leave out --user, --password and --session-key")
 		}
 		return false, nil
 	case f.key != "" && f.user != "":
 		return false, usagef("give --user or --session-key, not both")
+	case password && (f.key != "" || user == ""):
+		return false, usagef("whose password? it needs --user") // nobody's: another log-in must not be used in its place
 	case f.key != "":
 		return false, r.use(f.key)
 	case user != "":
@@ -226,7 +229,11 @@ func (f *connection) logIn(ctx context.Context, r *remote, user, policy string) 
 	if err != nil {
 		return session.Issued{}, err
 	}
-	return r.Login(ctx, session.Login{User: user, Password: password, Policy: policy})
+	issued, err := r.Login(ctx, session.Login{User: user, Password: password, Policy: policy})
+	if session.CodeOf(err) == session.CodeUnauthenticated {
+		err = &unhinted{err}
+	}
+	return issued, err
 }
 
 func (r *remote) become(key session.Key) {

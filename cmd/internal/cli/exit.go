@@ -32,6 +32,11 @@ func usagef(format string, args ...any) error { return &usageError{text: fmt.Spr
 // errSaidAlready ends a command with code 1 whose output has said why.
 var errSaidAlready = errors.New("see above")
 
+// unhinted is an error after which the usual next step is none: who fails to log in need not be told to log in.
+type unhinted struct{ error }
+
+func (e *unhinted) Unwrap() error { return e.error }
+
 // exitCode is the one place where errors become codes.
 func exitCode(err error) int {
 	var usage *usageError
@@ -63,6 +68,7 @@ func explain(w io.Writer, err error) {
 	var usage *usageError
 	var problems config.Problems
 	var coded *session.Error
+	var plain *unhinted
 	switch {
 	case errors.As(err, &problems):
 		fmt.Fprintf(w, "hydrastore: the configuration is not usable:\n%v\n", problems)
@@ -73,7 +79,7 @@ func explain(w io.Writer, err error) {
 		}
 	case errors.As(err, &coded):
 		fmt.Fprintf(w, "hydrastore: %s\n", sentence(coded))
-		if next := nextStep(coded); next != "" {
+		if next := nextStep(coded); next != "" && !errors.As(err, &plain) {
 			fmt.Fprintf(w, "%s\n", next)
 		}
 	default:
@@ -106,13 +112,13 @@ func messageOf(err error) string {
 func nextStep(e *session.Error) string {
 	switch e.Code {
 	case session.CodeUnauthenticated:
-		return "Log in with: hydrastore login --user NAME"
+		return "Log in with: hydrastore login NAME"
 	case session.CodeForbidden:
 		return "This needs another role; `hydrastore whoami` shows yours."
 	case session.CodeOutcomeUnknown:
 		return "It may have been done: look before you do it again."
 	case session.CodeNoQuorum:
-		return "Nothing was changed. `hydrastore cluster members` at a node's --socket shows who is missing."
+		return "`hydrastore cluster members` at a node's --socket shows who is missing."
 	case session.CodeUnavailable:
 		return "Nothing was changed. Name other nodes with --address a:8700,b:8700 or HYDRASTORE_ADDRESS."
 	}

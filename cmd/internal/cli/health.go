@@ -32,7 +32,7 @@ func (f *connection) health(ctx context.Context, local bool) error {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	if err := r.Ready(ctx, local); err != nil {
-		return fmt.Errorf("not ready: %w", err)
+		return &unhinted{fmt.Errorf("not ready: %w", err)}
 	}
 	return r.say(map[string]string{"status": "ready"}, "ready")
 }
