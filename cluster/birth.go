@@ -36,6 +36,7 @@ type birth struct {
 	said []string // what this round has to tell an operator; guarded by mu
 
 	mu         sync.Mutex // held across the store of a proposal, so that only one is accepted
+	entering   bool       // a cluster is being asked to let this node in: no birth is agreed to meanwhile
 	candidates []birthplace
 	known      map[string]knownPeer
 	invited    []string // addresses to ask beside Config.Join
@@ -160,7 +161,12 @@ func existing(answers map[string]*clusterpb.Probe) map[string][]*clusterpb.Peer 
 }
 
 // enter asks the cluster that exists to let this node in, by any of its nodes.
+// While it asks, this node agrees to no birth: it would belong to two clusters.
 func (b *birth) enter(ctx context.Context, clusterID string, members []*clusterpb.Peer) (bool, error) {
+	if !b.reserve() {
+		return false, nil // a birth was agreed to meanwhile
+	}
+	defer b.release()
 	for _, m := range members {
 		err := b.enterBy(ctx, clusterID, m)
 		if err == nil {
@@ -169,6 +175,20 @@ func (b *birth) enter(ctx context.Context, clusterID string, members []*clusterp
 		b.say("cluster %s at %s did not let this node in: %v", clusterID, m.GetPeerAddress(), err)
 	}
 	return false, nil
+}
+
+// reserve keeps births away until release, unless one is agreed to already.
+func (b *birth) reserve() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entering = b.c.ident.get().Proposal == nil
+	return b.entering
+}
+
+func (b *birth) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entering = false
 }
 
 func (b *birth) enterBy(ctx context.Context, clusterID string, member *clusterpb.Peer) error {
@@ -228,13 +248,17 @@ func (b *birth) view(answers map[string]*clusterpb.Probe) []birthplace {
 	return list[:min(len(list), max(expect, 1))]
 }
 
-// accept stores a proposal if none is stored, and returns the one that is.
+// accept stores a proposal if none is stored, and returns the one that is; nil
+// if this node does not agree, or not now.
 func (b *birth) accept(p *proposedBirth) (*proposedBirth, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	id := b.c.ident.get()
 	if id.Proposal != nil || id.ClusterID != "" {
 		return id.Proposal, nil
+	}
+	if b.entering {
+		return nil, nil
 	}
 	if err := b.check(p); err != nil {
 		b.c.log.Warn("a proposed birth was refused", "error", err)

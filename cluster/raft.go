@@ -84,10 +84,11 @@ func (c *Cluster) raftConfig() *raft.Config {
 }
 
 // seed writes the first configuration, exactly the list that all have agreed to,
-// into an empty log. A node that joined has no such list; it is sent the log.
+// into an empty log. A node that joined has no such list, or one of a birth that
+// came to nothing; it is sent the log.
 func (c *Cluster) seed(rc *raft.Config) error {
 	id := c.ident.get()
-	if id.Seeded || id.Proposal == nil {
+	if id.Seeded || id.Proposal == nil || id.Proposal.ClusterID != id.ClusterID {
 		return nil
 	}
 	var list raft.Configuration
@@ -95,10 +96,28 @@ func (c *Cluster) seed(rc *raft.Config) error {
 		list.Servers = append(list.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.PeerAddress)})
 	}
 	err := raft.BootstrapCluster(rc, c.store.Log(), c.store.Stable(), c.store.Snapshots(), c.transport, list)
-	if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+	if errors.Is(err, raft.ErrCantBootstrap) {
+		err = c.completeSeed(list)
+	}
+	if err != nil {
 		return fmt.Errorf("write the first configuration: %w", err)
 	}
 	return c.markSeeded()
+}
+
+// completeSeed goes on where a crash interrupted raft.BootstrapCluster: that
+// writes a term first and the configuration second, and takes either for a sign
+// that all is done. A node alone would wait for ever for its configuration. Raft
+// has never run on a node that is not seeded, so nobody's vote is forgotten.
+func (c *Cluster) completeSeed(list raft.Configuration) error {
+	last, err := c.store.Log().LastIndex()
+	if err != nil || last > 0 {
+		return err
+	}
+	if snapshots, err := c.store.Snapshots().List(); err != nil || len(snapshots) > 0 {
+		return err
+	}
+	return c.store.Log().StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(list)})
 }
 
 func (c *Cluster) markSeeded() error {
