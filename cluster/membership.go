@@ -34,10 +34,13 @@ func (c *Cluster) admit(ctx context.Context, m *clusterpb.Member) error {
 		return err
 	}
 	defer c.unlockChanges()
+	server, member := c.server(m.GetId())
 	if c.table.isRemoved(m.GetId()) {
+		if member { // it goes on voting until it is out
+			return newError(CodeConflict, "the removal of node %s is not finished yet", m.GetId())
+		}
 		return newError(CodeRemoved, "node %s has been removed from the cluster: empty its data folder to let it come back as a new node", m.GetId())
 	}
-	server, member := c.server(m.GetId())
 	if !member || string(server.Address) != m.GetPeerAddress() {
 		if err := c.makeRoom(ctx, m); err != nil {
 			return err

@@ -57,7 +57,9 @@ func (c *Cluster) keepPresent(ctx context.Context) {
 // present announces this node if that is needed, and reports whether the cluster
 // knows it now, or has removed it.
 func (c *Cluster) present(ctx context.Context) (present, removed bool) {
-	if c.table.isRemoved(c.NodeID()) {
+	// The tombstone alone is not the end: until the configuration has changed, the
+	// others may need this node's vote to change it.
+	if _, member := c.server(c.NodeID()); !member && c.table.isRemoved(c.NodeID()) {
 		return false, true
 	}
 	if c.isPresent() {
