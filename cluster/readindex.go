@@ -66,6 +66,7 @@ type round struct {
 	index   uint64          // set before begun closes
 	yes     map[string]bool // who confirmed; guarded by confirmer.mu
 	asked   map[string]bool // who was asked in this round; guarded by confirmer.mu
+	won     bool            // the answers were a majority; guarded by confirmer.mu
 	refused bool            // a later term was seen; guarded by confirmer.mu
 	over    bool            // has majority, or was refused or given up; guarded by confirmer.mu
 	members int             // callers who wait; guarded by confirmer.mu
@@ -198,7 +199,7 @@ func (c *confirmer) tally(r *round, own map[string]bool) (won, lost bool, change
 	if r.refused {
 		return false, true, nil
 	}
-	if majority(voters, own, r.yes) {
+	if r.won || majority(voters, own, r.yes) {
 		return true, false, nil
 	}
 	return false, false, r.changed
@@ -258,7 +259,10 @@ func (c *confirmer) answer(r *round, id string, term uint64, err error) {
 	case term > r.epoch:
 		r.refused = true
 	}
-	if !r.over && (r.refused || majority(c.voters(), r.yes, map[string]bool{c.self: true})) {
+	// Once won a round stays won: nobody is asked again for those who look at it
+	// only when a change of the configuration has made the majority larger.
+	r.won = r.won || majority(c.voters(), r.yes, map[string]bool{c.self: true})
+	if !r.over && (r.refused || r.won) {
 		defer c.end(r)
 	}
 	close(r.changed)
