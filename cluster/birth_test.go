@@ -97,6 +97,24 @@ func TestBirthByOneAddress(t *testing.T) {
 	write(t, 1, nodes...)
 }
 
+// TestBirthAmidKeyRotation: half-way through a change of keys the nodes hold the
+// same keys and begin their rings with different ones.
+func TestBirthAmidKeyRotation(t *testing.T) {
+	t.Parallel()
+	before, after := []byte("the key of today"), []byte("the one tomorrow")
+	nodes := trio(t, nil)
+	for i, n := range nodes {
+		n.kill()
+		n.cfg.GossipKeys = [][]byte{before, after}
+		if i == 1 {
+			n.cfg.GossipKeys = [][]byte{after, before}
+		}
+		n.reopen()
+		n.start()
+	}
+	write(t, 1, nodes...)
+}
+
 // identityOf reads the identity file of a node.
 func identityOf(t *testing.T, n *node) map[string]any {
 	t.Helper()

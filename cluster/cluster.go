@@ -143,7 +143,7 @@ func (c *Cluster) openLink() (*link.Link, error) {
 		Logger: c.log, Dial: c.cfg.Faults.Dial, DialTimeout: max(c.cfg.ElectionTimeout, minDialTimeout),
 	}
 	if len(c.cfg.GossipKeys) > 0 {
-		cfg.GossipKey = c.cfg.GossipKeys[0]
+		cfg.GossipKeys = func() [][]byte { return c.cfg.GossipKeys }
 	}
 	return link.Open(cfg)
 }
