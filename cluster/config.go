@@ -96,9 +96,10 @@ type Config struct {
 	// flushes, an overloaded machine). Default 500 ms.
 	ElectionTimeout time.Duration
 
-	// CommitTimeout is how long, at most, followers wait to learn the newest
-	// commit index when no further entry carries it. Lower: reads at followers
-	// wait less, more messages when idle. Default 5 ms.
+	// CommitTimeout is how often an idle leader repeats its commit index to its
+	// followers. They are told of each commit at once (transport.TellCommit); this
+	// is for when that message is lost. Lower: more messages when idle. Default
+	// 50 ms.
 	CommitTimeout time.Duration
 
 	// EnqueueTimeout bounds how long Propose waits for a place in Raft's queue.
@@ -157,7 +158,7 @@ func DefaultConfig() Config {
 		GossipListen:     "127.0.0.1:8702",
 		BootstrapExpect:  1,
 		ElectionTimeout:  500 * time.Millisecond,
-		CommitTimeout:    5 * time.Millisecond,
+		CommitTimeout:    50 * time.Millisecond,
 		EnqueueTimeout:   time.Second,
 		LogStore:         storage.LogStoreBoltDB,
 		WriteTimeout:     10 * time.Second,

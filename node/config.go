@@ -57,8 +57,8 @@ type Limits struct {
 	WaitingReads    int // reads waiting for one read index before others are refused; default 65,536
 	BatchCommands   int // commands in one batch and in one log entry; default 1,024
 	BatchBytes      int // bytes in one batch and in one log entry; default 256 KiB
-	BatchesInFlight int // batches of this node on their way at once; default 4
-	EntriesInFlight int // log entries of the leader on their way at once; default 2
+	BatchesInFlight int // batches of this node on their way at once; default 1: the next fills meanwhile
+	EntriesInFlight int // log entries of the leader on their way at once; default 1: more made smaller entries and more flushes
 	InboxBatches    int // batches waiting at the leader; default 1,024
 	AsyncTouches    int // touches sent without waiting, at once; default 4,096
 }
@@ -74,7 +74,7 @@ func DefaultConfig() Config {
 // DefaultLimits returns the defaults that the fields of Limits name.
 func DefaultLimits() Limits {
 	return Limits{
-		QueueCommands: 65_536, QueueBytes: 256 << 20, WaitingReads: 65_536, BatchCommands: 1_024, BatchBytes: 256 << 10, BatchesInFlight: 4, EntriesInFlight: 2,
+		QueueCommands: 65_536, QueueBytes: 256 << 20, WaitingReads: 65_536, BatchCommands: 1_024, BatchBytes: 256 << 10, BatchesInFlight: 1, EntriesInFlight: 1,
 		InboxBatches: 1_024, AsyncTouches: 4_096,
 	}
 }

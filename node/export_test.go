@@ -128,3 +128,11 @@ func (n *Node) WritesWaiting() int {
 	defer n.outbox.mu.Unlock()
 	return n.outbox.active
 }
+
+// Linger exposes the wait of a batch for company.
+type Linger = linger
+
+// Done, Enough and Patience expose its methods.
+func (l *linger) Done(size int, took time.Duration) { l.done(size, took) }
+func (l *linger) Enough() int                       { return l.enough() }
+func (l *linger) Patience() time.Duration           { return l.patience() }

@@ -141,6 +141,17 @@ func (o *origin) forget(oldest uint64) {
 	}
 }
 
+// waiting returns how many commands wait.
+func (b *inbox) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, i := range b.queue {
+		n += i.commands
+	}
+	return n
+}
+
 // take removes the head of the queue, within the limits of one entry.
 func (b *inbox) take() (items []*item) {
 	b.mu.Lock()

@@ -22,6 +22,9 @@ type leader struct {
 	kick     chan struct{} // capacity 1: tick now, something is overdue
 
 	beacons *beacons
+
+	mu     sync.Mutex
+	linger linger // in commands
 }
 
 func newLeader(n *Node) *leader {
@@ -108,12 +111,34 @@ func (l *leader) propose(ctx context.Context, epoch uint64) {
 			case <-ctx.Done():
 				return
 			}
+			l.awaitCompany(ctx)
 			items := l.node.inbox.take()
 			if len(items) == 0 {
 				<-l.inFlight
 				break
 			}
 			l.proposeEntry(epoch, items)
+		}
+	}
+}
+
+// awaitCompany lets an entry wait a moment for the batches of the other nodes: see linger.
+func (l *leader) awaitCompany(ctx context.Context) {
+	l.mu.Lock()
+	enough, patience := l.linger.enough(), l.linger.patience()
+	l.mu.Unlock()
+	if waiting := l.node.inbox.waiting(); waiting == 0 || waiting >= enough {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for l.node.inbox.waiting() < enough {
+		select {
+		case <-l.node.inbox.ready:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -137,8 +162,12 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 	go func() {
 		started := time.Now()
 		<-proposal.Done()
+		took := time.Since(started)
+		l.mu.Lock()
+		l.linger.done(commands, took)
+		l.mu.Unlock()
 		<-l.inFlight
-		l.node.metrics.commitSeconds.Observe(time.Since(started).Seconds())
+		l.node.metrics.commitSeconds.Observe(took.Seconds())
 		conclude(items, proposal.Err())
 	}()
 }

@@ -57,7 +57,9 @@ type outbox struct {
 	bytes   int // of the commands in the queue
 	active  int // batches under way
 	closed  bool
-	idle    *sync.Cond // signalled when active falls
+	linger  linger
+	timer   *time.Timer // a batch waits for company; nil = none does
+	idle    *sync.Cond  // signalled when active falls
 	limits  Limits
 	metrics *metrics
 }
@@ -140,16 +142,42 @@ func (o *outbox) sweepLocked(p *pending) bool {
 	return !o.fullLocked(p)
 }
 
-// startLocked starts batches as long as there is work and room.
+// startLocked starts batches as long as there is work and room, the next one perhaps a little later: see linger.
 func (o *outbox) startLocked() {
 	for o.active < o.limits.BatchesInFlight && len(o.queue) > 0 {
-		b := o.takeLocked()
-		if len(b.commands) == 0 {
-			continue // all of them were withdrawn
+		if len(o.queue) < o.linger.enough() {
+			if o.timer == nil {
+				o.timer = time.AfterFunc(o.linger.patience(), o.lingered)
+			}
+			return
 		}
-		o.active++
-		go o.run(b)
+		o.startOneLocked()
 	}
+}
+
+// lingered starts the batch that has waited for company.
+func (o *outbox) lingered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.timer = nil
+	if o.active < o.limits.BatchesInFlight && len(o.queue) > 0 {
+		o.startOneLocked()
+	}
+	o.startLocked()
+}
+
+func (o *outbox) startOneLocked() {
+	if o.timer != nil {
+		o.timer.Stop()
+		o.timer = nil
+	}
+	b := o.takeLocked()
+	if len(b.commands) == 0 {
+		o.idle.Broadcast() // all of them were withdrawn
+		return
+	}
+	o.active++
+	go o.run(b)
 }
 
 // takeLocked moves the head of the queue into a batch, within the limits on commands and bytes.
@@ -177,10 +205,12 @@ func (o *outbox) takeLocked() *batch {
 }
 
 func (o *outbox) run(b *batch) {
-	o.metrics.batchCommands.Observe(float64(len(b.commands)))
+	size, started := len(b.commands), time.Now()
+	o.metrics.batchCommands.Observe(float64(size))
 	o.deliver(b)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.linger.done(size, time.Since(started))
 	o.active--
 	o.startLocked()
 	o.idle.Broadcast()
