@@ -80,7 +80,7 @@ func (c *Cluster) stopRaft() error {
 		c.reports.Close()
 		return err
 	case <-time.After(raftStopTimeout):
-		return fmt.Errorf("Raft did not stop within %v: its disk hangs", raftStopTimeout)
+		return fmt.Errorf("stop raft: it did not end within %v, its disk hangs", raftStopTimeout)
 	}
 }
 

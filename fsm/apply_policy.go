@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -104,7 +105,8 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 }
 
 func invalidField(p session.Policy) string {
-	if e, ok := p.Validate().(*session.Error); ok {
+	var e *session.Error
+	if errors.As(p.Validate(), &e) {
 		return e.Field
 	}
 	return ""

@@ -110,7 +110,8 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 		attributes[a.Name] = string(a.Value)
 	}
-	u, by := m.users[c.User], (*modelUser)(nil)
+	u := m.users[c.User]
+	var by *modelUser
 	if c.Vouched {
 		var code fsmpb.Code
 		if by, code = m.judge(c.Authority, nil); code != 0 {

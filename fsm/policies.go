@@ -173,12 +173,11 @@ func (ps *policies) find(name string) (uint8, *policy) {
 }
 
 // add takes the lowest free index; there must be one.
-func (ps *policies) add(p *policy) uint8 {
+func (ps *policies) add(p *policy) {
 	i := slices.Index(ps.byIndex[:], nil)
 	ps.byIndex[i] = p
 	ps.n++
 	ps.top = max(ps.top, i+1)
-	return uint8(i)
 }
 
 func (ps *policies) remove(i uint8) {

@@ -78,7 +78,7 @@ func (l *Link) callFailed(err error, to Peer, method string) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	if failure.kind == ErrUnknownOutcome {
+	if errors.Is(failure.kind, ErrUnknownOutcome) {
 		l.counters.callsUnknown.Add(1)
 	} else {
 		l.counters.callsUnreachable.Add(1)
