@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -199,6 +200,27 @@ func TestCookieIsGivenAndTaken(t *testing.T) {
 	r := h.do(request{method: "DELETE", target: "/v1/session", headers: map[string]string{"Cookie": c.Name + "=" + c.Value, "Sec-Fetch-Site": "same-origin"}})
 	if got := r.Cookies(); r.StatusCode != 204 || len(got) != 1 || got[0].MaxAge != -1 || got[0].Value != "" {
 		t.Errorf("after the log-out: got %d, %v", r.StatusCode, got)
+	}
+}
+
+// TestAStaleKeyHindersNoLogin: a browser keeps a cookie of an ended session, or a damaged one, which no page can remove.
+func TestAStaleKeyHindersNoLogin(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *api.Config) { c.CookieName = "sid" })
+	ended, err := session.NewKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPassword, byService := `{"user":"ada","password":"`+password+`"}`, `{"user":"ada"}`
+	for _, key := range []string{ended.Reveal(), "x", "", ended.Reveal() + "; __Host-sid=x"} {
+		headers := map[string]string{"Cookie": "__Host-sid=" + key, "Sec-Fetch-Site": "same-origin"}
+		r := h.do(request{method: "POST", target: "/v1/sessions", body: byPassword, headers: headers})
+		if got := r.Cookies(); r.StatusCode != 201 || len(got) != 1 || got[0].Value == "" {
+			t.Errorf("with the cookie %d bytes long: got %d and %d cookies, want a new one", len(key), r.StatusCode, len(got))
+		}
+		wantProblem(t, h.do(request{method: "POST", target: "/v1/sessions", body: byService, headers: headers}), 401, session.CodeUnauthenticated)
+		headers["Sec-Fetch-Site"] = "cross-site"
+		wantProblem(t, h.do(request{method: "POST", target: "/v1/sessions", body: byPassword, headers: headers}), 403, session.CodeForbidden)
 	}
 }
 

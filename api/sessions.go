@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"time"
@@ -11,15 +12,20 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// Login answers POST /v1/sessions.
+// Login answers POST /v1/sessions. A password needs no key beside it: one that is garbled is as good as one that has ended,
+// or a browser with such a cookie, which no page can remove, could never log in again.
 func (h *handlers) Login(c echo.Context, p rest.LoginParams) error {
 	call, err := h.call(c)
-	if err != nil {
+	var bad *garbledKey
+	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
 	var login session.Login
 	if err := h.readBody(c, func(body []byte) (err error) { login, err = decodeLogin(body); return err }); err != nil {
 		return err
+	}
+	if bad != nil && login.Vouched {
+		return bad
 	}
 	if login.IdempotencyKey, err = parseIdempotencyKey(p.IdempotencyKey); err != nil {
 		return err
