@@ -274,8 +274,8 @@ func (b *birth) accept(p *proposedBirth) (*proposedBirth, error) {
 // check reports what is wrong with a proposal, seen from this node.
 func (b *birth) check(p *proposedBirth) error {
 	switch {
-	case p.ClusterID == "":
-		return errors.New("it has no cluster id")
+	case p.ClusterID == "" || len(p.ClusterID) > link.MaxIDBytes:
+		return fmt.Errorf("its cluster id has %d bytes, must have 1 to %d", len(p.ClusterID), link.MaxIDBytes)
 	case len(p.Peers) != b.c.cfg.BootstrapExpect:
 		return fmt.Errorf("it lists %d nodes, bootstrap_expect is %d here", len(p.Peers), b.c.cfg.BootstrapExpect)
 	case !slices.Contains(p.Peers, b.self()):

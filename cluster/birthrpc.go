@@ -41,6 +41,9 @@ func (b *birth) serveInvite(_ context.Context, _ link.Identity, q *clusterpb.Inv
 	if id := b.c.ClusterID(); id != "" && id != q.GetClusterId() {
 		return nil, newError(CodeConflict, "the node belongs to cluster %s already", id)
 	}
+	if len(q.GetPeerAddress()) > maxAddressBytes {
+		return nil, newError(CodeInvalid, "the address has %d bytes, at most %d", len(q.GetPeerAddress()), maxAddressBytes)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !slices.Contains(b.invited, q.GetPeerAddress()) && len(b.invited) < maxKnown {

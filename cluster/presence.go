@@ -16,6 +16,10 @@ import (
 // is, and how often it says so again while the cluster does not.
 const presenceInterval = time.Second
 
+// maxAddressBytes bounds each address that a node tells of itself or of another:
+// a DNS name has at most 253 bytes.
+const maxAddressBytes = 512
+
 // announcement is what this node says about itself.
 func (c *Cluster) announcement() *clusterpb.Announce {
 	id := c.ident.get()
@@ -147,8 +151,8 @@ func (c *Cluster) serveAnnounce(ctx context.Context, from link.Identity, q *clus
 		return nil, newError(CodeConflict, "this is cluster %s, the node belongs to cluster %s", clusterID, q.GetClusterId())
 	case !q.GetForwarded() && q.GetMember().GetId() != from.NodeID:
 		return nil, newError(CodeInvalid, "the announcement names another node than the one that proved itself")
-	case len(q.GetMember().GetName()) > MaxNameBytes || q.GetMember().GetPeerAddress() == "":
-		return nil, newError(CodeInvalid, "the announcement lacks a peer address or has too long a name")
+	case !wellFormed(q.GetMember()):
+		return nil, newError(CodeInvalid, "the announcement lacks an id or a peer address, or one of its texts is too long")
 	}
 	c.peers.claim(q.GetMember())
 	c.peers.alive(q.GetMember().GetId())
@@ -156,6 +160,17 @@ func (c *Cluster) serveAnnounce(ctx context.Context, from link.Identity, q *clus
 		return nil, err
 	}
 	return &clusterpb.Announced{ClusterId: clusterID}, nil
+}
+
+// wellFormed reports whether a record may go into the log: every snapshot and
+// every member's memory will hold it.
+func wellFormed(m *clusterpb.Member) bool {
+	for _, addr := range []string{m.GetPeerAddress(), m.GetApiAddress(), m.GetGossipAddress()} {
+		if len(addr) > maxAddressBytes {
+			return false
+		}
+	}
+	return m.GetId() != "" && len(m.GetId()) <= link.MaxIDBytes && m.GetPeerAddress() != "" && len(m.GetName()) <= MaxNameBytes
 }
 
 func (c *Cluster) passOn(ctx context.Context, q *clusterpb.Announce) error {

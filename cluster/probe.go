@@ -82,7 +82,7 @@ func (b *birth) hear(m *clusterpb.Probe) {
 	maps.DeleteFunc(b.known, func(_ string, k knownPeer) bool { return now.Sub(k.heard) > knownFor })
 	for i, peer := range append([]*clusterpb.Peer{m.GetPeer()}, m.GetKnown()...) {
 		_, old := b.known[peer.GetId()]
-		if peer.GetId() == "" || peer.GetPeerAddress() == "" || peer.GetId() == b.c.NodeID() || (!old && len(b.known) >= maxKnown) || (old && i > 0) {
+		if !wellFormed(&clusterpb.Member{Id: peer.GetId(), Name: peer.GetName(), PeerAddress: peer.GetPeerAddress()}) || peer.GetId() == b.c.NodeID() || (!old && len(b.known) >= maxKnown) || (old && i > 0) {
 			continue // at first hand it counts as heard again, at second hand only if it is new
 		}
 		b.known[peer.GetId()] = knownPeer{fromPeer(peer), now}
