@@ -35,7 +35,7 @@ func newPilot(c *Cluster) *pilot { return &pilot{c: c} }
 // fly returns when ctx ends and everything it began has ended.
 func (p *pilot) fly(ctx context.Context) {
 	update, reconcile := p.intervals()
-	ap := autopilot.New(p.c.raft.Load(), &delegate{p, ctx},
+	ap := autopilot.New(pilotRaft{p.c.raft.Load(), p.c, ctx}, &delegate{p, ctx},
 		autopilot.WithLogger(newRaftLogger(p.c.log, "autopilot")),
 		autopilot.WithPromoter(&promoter{c: p.c}),
 		autopilot.WithUpdateInterval(update),
@@ -62,6 +62,39 @@ func (p *pilot) intervals() (update, reconcile time.Duration) {
 	update = min(max(p.c.cfg.PromoteAfter/4, 200*time.Millisecond), autopilot.DefaultUpdateInterval)
 	return update, 2 * update
 }
+
+// pilotRaft is Raft as autopilot uses it.
+type pilotRaft struct {
+	*raft.Raft
+	c   *Cluster
+	ctx context.Context
+}
+
+// AddVoter promotes a member, as one change among the others. Autopilot decides
+// by what it saw a moment ago; a node that was removed since must not come back
+// with a vote that nobody will ever cast.
+func (p pilotRaft) AddVoter(id raft.ServerID, addr raft.ServerAddress, prevIndex uint64, timeout time.Duration) raft.IndexFuture {
+	if err := p.c.lockChanges(p.ctx); err != nil {
+		return notMade{err}
+	}
+	defer p.c.unlockChanges()
+	s, member := p.c.server(string(id))
+	if !member || s.Address != addr || p.c.table.isRemoved(string(id)) {
+		return notMade{newError(CodeConflict, "node %s has gone or moved meanwhile", id)}
+	}
+	f := p.Raft.AddVoter(id, addr, prevIndex, timeout)
+	_ = f.Error() // the change ends here; autopilot asks for its outcome again
+	return f
+}
+
+// notMade is the outcome of a change that was not made.
+type notMade struct{ err error }
+
+// Error implements raft.Future.
+func (n notMade) Error() error { return n.err }
+
+// Index implements raft.IndexFuture.
+func (notMade) Index() uint64 { return 0 }
 
 // memberHealth is what the leader knows of a member.
 type memberHealth struct {

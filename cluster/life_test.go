@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +172,31 @@ func TestWipedNodeComesBackUnderNewID(t *testing.T) {
 	})
 	write(t, 2, nodes...)
 	consistent(t, 2, nodes...)
+}
+
+// TestAdvertisedAddressOfAnother: a newcomer is configured with the address of a
+// member that is just restarting. That member must not be taken for gone.
+func TestAdvertisedAddressOfAnother(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	write(t, 1, nodes...)
+	leader := leaderOf(t, nodes...)
+	restarting := others(nodes, leader)[0]
+	restarting.kill()
+	cfg := testConfig(t)
+	cfg.Name, cfg.BootstrapExpect = "newcomer", 0
+	cfg.PeerAdvertise, cfg.Join = restarting.cfg.PeerListen, []string{leader.PeerAddress()}
+	newcomer := open(t, nil, cfg).start()
+	eventually(t, "a refusal that names the mistake", func() bool {
+		return strings.Contains(newcomer.Status().Note, "does not answer there")
+	})
+	restarting.reopen()
+	restarting.start()
+	write(t, 2, nodes...)
+	consistent(t, 2, nodes...)
+	if got := len(leaderOf(t, nodes...).Members()); got != 3 {
+		t.Errorf("%d members, want the three of before", got)
+	}
 }
 
 func TestLogWithoutIdentityAndIdentityWithoutLogAreRefused(t *testing.T) {

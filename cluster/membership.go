@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/hydrastore/hydrastore/cluster/clusterpb"
+	"github.com/hydrastore/hydrastore/cluster/link"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -73,12 +74,16 @@ func (c *Cluster) place(ctx context.Context, m *clusterpb.Member, server raft.Se
 }
 
 // makeRoom removes the dead member whose address or name a newcomer has, and
-// refuses the newcomer if that member lives.
+// refuses the newcomer if that member lives. An address is the newcomer's when it
+// answers there: a mistyped one must not cost a member that is only restarting.
 func (c *Cluster) makeRoom(ctx context.Context, m *clusterpb.Member) error {
 	for _, s := range c.servers() {
 		if id := string(s.ID); id != m.GetId() && string(s.Address) == m.GetPeerAddress() {
 			if !c.gone(ctx, id, 0) {
 				return newError(CodeConflict, "the address %s is node %s's, which is alive", m.GetPeerAddress(), id)
+			}
+			if !c.livesAt(ctx, m) {
+				return newError(CodeConflict, "the address %s is node %s's, and node %s does not answer there: correct the address that it advertises", m.GetPeerAddress(), id, m.GetId())
 			}
 			if err := c.expel(ctx, id, true); err != nil {
 				return err
@@ -122,6 +127,14 @@ func (c *Cluster) answers(ctx context.Context, id string) bool {
 	defer cancel()
 	_, err := c.Call(ctx, id, methodConfirm, nil)
 	return err == nil
+}
+
+// livesAt asks whether a node answers at the address that it announces.
+func (c *Cluster) livesAt(ctx context.Context, m *clusterpb.Member) bool {
+	ctx, cancel := context.WithTimeout(ctx, livenessProbe)
+	defer cancel()
+	to := link.Peer{Addr: m.GetPeerAddress(), NodeID: m.GetId()}
+	return c.ask(ctx, to, link.PurposeBirth, methodProbe, c.birth.standing(), new(clusterpb.Probe)) == nil
 }
 
 // evict removes a member, for RemoveMember and for the death of a member.
