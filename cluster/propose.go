@@ -85,11 +85,12 @@ func proposalError(future raft.ApplyFuture) error {
 
 // watchTransfer guards against a leadership transfer that never ends
 // (hashicorp/raft#696: the flag may survive into a later leadership, which then
-// refuses every entry). No transfer takes longer than one election timeout, so a
-// refusal that lasts two, without an accepted entry in between, is this fault.
+// refuses every entry). No transfer takes longer than one election timeout, and
+// Shutdown tries two, so a refusal that lasts four, without an accepted entry in
+// between, is this fault.
 // The node stops: a fresh Raft instance is a fresh process.
 func (c *Cluster) watchTransfer(err error) {
-	if c.transferGuard.observe(errors.Is(err, raft.ErrLeadershipTransferInProgress), time.Now(), 2*c.cfg.ElectionTimeout) {
+	if c.transferGuard.observe(errors.Is(err, raft.ErrLeadershipTransferInProgress), time.Now(), 4*c.cfg.ElectionTimeout) {
 		c.fatal(codeError(CodeClosed, err, "Raft refuses every entry because of a leadership transfer that ended long ago; restart this node"))
 	}
 }
