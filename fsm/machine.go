@@ -14,7 +14,7 @@ type Options struct {
 
 const (
 	// DefaultEndsPerEntry keeps the ending of a backlog around a millisecond an entry.
-	DefaultEndsPerEntry = 512
+	DefaultEndsPerEntry = 128
 	// SupportedFormatLevel is the highest format level that this code applies.
 	SupportedFormatLevel = 1
 )

@@ -133,6 +133,6 @@ func (n *Node) WritesWaiting() int {
 type Linger = linger
 
 // Done, Enough and Patience expose its methods.
-func (l *linger) Done(size int, took time.Duration) { l.done(size, took) }
-func (l *linger) Enough() int                       { return l.enough() }
-func (l *linger) Patience() time.Duration           { return l.patience() }
+func (l *linger) Done(size, queued int, took time.Duration) { l.done(size, queued, took) }
+func (l *linger) Enough() int                               { return l.enough() }
+func (l *linger) Patience() time.Duration                   { return l.patience() }

@@ -164,7 +164,7 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 		<-proposal.Done()
 		took := time.Since(started)
 		l.mu.Lock()
-		l.linger.done(commands, took)
+		l.linger.done(commands, l.node.inbox.waiting(), took)
 		l.mu.Unlock()
 		<-l.inFlight
 		l.node.metrics.commitSeconds.Observe(took.Seconds())

@@ -11,24 +11,24 @@ func TestLingerNeverHoldsUpALoneCaller(t *testing.T) {
 	t.Parallel()
 	var l node.Linger
 	for _, size := range []int{0, 1, 2, 3} {
-		l.Done(size, time.Second)
+		l.Done(size, 0, time.Second)
 		if got := l.Enough(); got != 1 {
 			t.Errorf("after a batch of %d a batch waits for %d commands, want 1", size, got)
 		}
 	}
 }
 
-func TestLingerWaitsForMostOfTheLastBatchAndNotForLong(t *testing.T) {
+func TestLingerWaitsForMostCallersAndNotForLong(t *testing.T) {
 	t.Parallel()
 	var l node.Linger
-	l.Done(100, 2*time.Millisecond)
+	l.Done(60, 40, 2*time.Millisecond)
 	if got := l.Enough(); got != 75 {
 		t.Errorf("waits for %d commands, want 75", got)
 	}
 	if got := l.Patience(); got != 500*time.Microsecond {
 		t.Errorf("waits %v, want a quarter of the last batch's time", got)
 	}
-	l.Done(100, time.Minute)
+	l.Done(60, 40, time.Minute)
 	if got := l.Patience(); got != time.Millisecond {
 		t.Errorf("waits %v after a very slow batch, want 1ms", got)
 	}

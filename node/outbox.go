@@ -210,7 +210,7 @@ func (o *outbox) run(b *batch) {
 	o.deliver(b)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.linger.done(size, time.Since(started))
+	o.linger.done(size, len(o.queue), time.Since(started))
 	o.active--
 	o.startLocked()
 	o.idle.Broadcast()

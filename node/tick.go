@@ -8,13 +8,15 @@ import (
 const (
 	// tickInterval is how often, at most, an entry is written only to carry time.
 	tickInterval = 100 * time.Millisecond
+	// backlogYield is how many times longer than a tick of a backlog the pause after it is.
+	backlogYield = 3
 	// overdue is how far leader time may be past a deadline before a reader waits for the replicated clock to follow. It
 	// stays well below the second that G4 allows.
 	overdue = 300 * time.Millisecond
 )
 
-// tick writes an entry that carries time whenever something is due and no other entry has done so. While more is due
-// than one entry ends, ticks follow one another at once.
+// tick writes an entry that carries time whenever something is due and no other entry has done so. While more is due than one
+// entry ends, ticks follow one another without waiting for the interval.
 func (l *leader) tick(ctx context.Context, epoch uint64) {
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
@@ -26,10 +28,23 @@ func (l *leader) tick(ctx context.Context, epoch uint64) {
 			return
 		}
 		for l.due(epoch) {
+			started := time.Now()
 			if !l.tickOnce(ctx, epoch) {
 				break
 			}
+			l.yield(ctx, time.Since(started))
 		}
+	}
+}
+
+// yield leaves the nodes to others between two ticks of a backlog, for a few times as long as a tick takes. Sessions that are
+// due are dead already, by the clock: only their removal waits.
+func (l *leader) yield(ctx context.Context, took time.Duration) {
+	timer := time.NewTimer(min(backlogYield*took, tickInterval))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
