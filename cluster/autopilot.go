@@ -205,7 +205,7 @@ func (d *delegate) RemoveFailedServer(s *autopilot.Server) {
 		defer cancel()
 		err := d.c.bury(ctx, string(s.ID))
 		if err != nil && !errors.Is(err, ErrNotLeader) && d.ctx.Err() == nil {
-			d.c.log.Warn("a dead member could not be removed", "node", s.ID, "error", err)
+			d.c.log.Warn("a dead member could not be removed", "member", s.ID, "error", err)
 		}
 	})
 }

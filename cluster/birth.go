@@ -144,7 +144,7 @@ func (b *birth) offer(ctx context.Context, to birthplace, p *proposedBirth) {
 	var a clusterpb.Accepted
 	err := b.c.ask(ctx, link.Peer{Addr: to.PeerAddress, NodeID: to.ID}, link.PurposeBirth, methodAccept, &clusterpb.Accept{Proposal: toProposal(p)}, &a)
 	if err != nil {
-		b.c.log.Debug("offer of a birth failed", "node", to.ID, "address", to.PeerAddress, "error", err)
+		b.c.log.Debug("offer of a birth failed", "member", to.ID, "address", to.PeerAddress, "error", err)
 	}
 }
 
@@ -239,7 +239,7 @@ func (b *birth) view(answers map[string]*clusterpb.Probe) []birthplace {
 		switch {
 		case a.GetProposal() != nil || a.GetClusterId() != "":
 		case int(a.GetBootstrapExpect()) != expect:
-			b.c.log.Warn("a node expects another number of nodes to found the cluster", "node", id, "address", a.GetPeer().GetPeerAddress(), "bootstrap_expect", a.GetBootstrapExpect(), "here", expect)
+			b.c.log.Warn("a node expects another number of nodes to found the cluster", "member", id, "address", a.GetPeer().GetPeerAddress(), "bootstrap_expect", a.GetBootstrapExpect(), "here", expect)
 		default:
 			list = append(list, fromPeer(a.GetPeer()))
 		}

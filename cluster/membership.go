@@ -171,7 +171,7 @@ func (c *Cluster) expel(ctx context.Context, id string, dead bool) error {
 	if err != nil {
 		return err
 	}
-	c.log.Info("removing a member", "node", id, "dead", dead)
+	c.log.Info("removing a member", "member", id, "dead", dead)
 	return c.configure(ctx, func(r *raft.Raft, timeout time.Duration) raft.IndexFuture {
 		return r.RemoveServer(raft.ServerID(id), 0, timeout)
 	})
@@ -223,7 +223,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 		in[string(s.ID)] = true
 		if string(s.ID) != c.NodeID() && c.table.isRemoved(string(s.ID)) {
 			if err := c.expel(ctx, string(s.ID), c.gone(ctx, string(s.ID), 0)); err != nil {
-				c.log.Warn("a removal begun earlier cannot be finished yet", "node", s.ID, "error", err)
+				c.log.Warn("a removal begun earlier cannot be finished yet", "member", s.ID, "error", err)
 			}
 		}
 	}
@@ -231,7 +231,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 		if !in[m.GetId()] {
 			err := c.proposeInternal(ctx, &clusterpb.Internal{Entry: &clusterpb.Internal_MemberRemove{MemberRemove: &clusterpb.MemberRemove{Id: m.GetId()}}})
 			if err != nil {
-				c.log.Warn("a record of a removed member cannot be deleted yet", "node", m.GetId(), "error", err)
+				c.log.Warn("a record of a removed member cannot be deleted yet", "member", m.GetId(), "error", err)
 			}
 		}
 	}

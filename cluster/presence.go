@@ -197,7 +197,7 @@ func (c *Cluster) becomeRemoved() {
 		return
 	}
 	c.note.set("the cluster has removed this node: stop it, or empty its data folder and start it as a new node")
-	c.log.Warn("removed from the cluster", "node", c.NodeID(), "cluster", c.ClusterID())
+	c.log.Warn("removed from the cluster", "cluster", c.ClusterID())
 	c.retireOnce.Do(func() { close(c.retire) })
 }
 

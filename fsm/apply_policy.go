@@ -105,11 +105,15 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 }
 
 func invalidField(p session.Policy) string {
+	err := p.Validate()
+	if err == nil {
+		return ""
+	}
 	var e *session.Error
-	if errors.As(p.Validate(), &e) {
+	if errors.As(err, &e) && e.Field != "" {
 		return e.Field
 	}
-	return ""
+	return "policy"
 }
 
 func (s *state) deletePolicy(c *fsmpb.DeletePolicy, r *fsmpb.Result) {

@@ -4,12 +4,16 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/node/nodepb"
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// ClusterStatus implements session.Cluster. It asks nobody, so that it also answers without a majority.
+// ClusterStatus implements session.Cluster. It waits for nobody for long, so that it also answers without a majority.
 func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.ClusterStatus, error) {
 	if err := n.mayLook(ctx, c); err != nil {
 		return session.ClusterStatus{}, err
@@ -19,9 +23,9 @@ func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.Clust
 		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: s.LeaderID, Term: s.Term, CommitIndex: s.CommitIndex,
 		Applied: s.AppliedIndex, FormatLevel: n.fsm.FormatLevel(), Time: instant(n.fsm.ClockMS()), Sessions: n.fsm.Stats().Sessions,
 	}
-	voters, healthy := 0, 0
+	voters, healthy, reports := 0, 0, n.peerReports(ctx, s)
 	for _, m := range s.Members {
-		status.Members = append(status.Members, n.member(m, s))
+		status.Members = append(status.Members, n.member(m, s, reports[m.ID]))
 		if m.Suffrage == cluster.Voter {
 			voters++
 			if m.Healthy {
@@ -56,7 +60,40 @@ func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 	return nil
 }
 
-func (n *Node) member(m cluster.Member, s cluster.Status) session.Member {
+// peerReports is what the leader knows of the members, asked for where this node does not lead. Without an answer it is empty: the
+// page must come without a majority too.
+func (n *Node) peerReports(ctx context.Context, s cluster.Status) map[string]*nodepb.PeersReply_Peer {
+	reply := &nodepb.PeersReply{}
+	switch {
+	case s.LeaderID == s.NodeID:
+		reply = n.reportPeers()
+	case s.LeaderID != "":
+		ctx, cancel := context.WithTimeout(ctx, peerReportTimeout)
+		defer cancel()
+		if payload, err := n.cluster.Call(ctx, s.LeaderID, methodPeers, nil); err != nil || proto.Unmarshal(payload, reply) != nil {
+			return nil
+		}
+	}
+	reports := make(map[string]*nodepb.PeersReply_Peer, len(reply.Peers))
+	for _, p := range reply.Peers {
+		reports[p.Id] = p
+	}
+	return reports
+}
+
+// reportPeers is what this node, leading, knows of all nodes and itself.
+func (n *Node) reportPeers() *nodepb.PeersReply {
+	reply := n.peers.report(n.config.Clock.Monotonic())
+	reply.Peers = append(reply.Peers, &nodepb.PeersReply_Peer{
+		Id: n.cluster.NodeID(), Applied: n.cluster.AppliedIndex(), Version: n.config.Version,
+	})
+	return reply
+}
+
+// peerReportTimeout bounds the question to the leader for a page that must come in any case.
+const peerReportTimeout = 300 * time.Millisecond
+
+func (n *Node) member(m cluster.Member, s cluster.Status, report *nodepb.PeersReply_Peer) session.Member {
 	out := session.Member{
 		ID: m.ID, Name: m.Name, PeerAddress: m.PeerAddress, APIAddress: m.APIAddress, GossipAddress: m.GossipAddress,
 		Role: roleOf(m), Healthy: m.Healthy, State: "unreachable", FormatLevel: m.FormatLevel, LastContact: -1,
@@ -64,15 +101,15 @@ func (n *Node) member(m cluster.Member, s cluster.Status) session.Member {
 	if m.Alive {
 		out.State = "alive"
 	}
-	switch known, ok := n.peers.get(m.ID); {
+	switch {
 	case m.Self:
 		out.Applied, out.Version = s.AppliedIndex, n.config.Version
 		if !m.Leader && s.LastContact >= 0 {
 			out.LastContact = s.LastContact
 		}
-	case ok && n.leader.epoch.Load() != 0:
-		out.Applied, out.Version = known.applied, known.version
-		out.LastContact = n.config.Clock.Monotonic() - known.at
+	case report != nil:
+		out.Applied, out.Version = report.Applied, report.Version
+		out.LastContact = time.Duration(report.SilentUs) * time.Microsecond
 	}
 	if out.Applied != 0 && s.CommitIndex > out.Applied {
 		out.Lag = s.CommitIndex - out.Applied

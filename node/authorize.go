@@ -16,6 +16,7 @@ type principal struct {
 	call   session.Call
 	point  readPoint
 	record fsm.Record // of the caller's own session; zero for the operator
+	hash   session.KeyHash
 }
 
 // authenticate reads at the consistency that c asks for and finds the caller's session.
@@ -31,7 +32,8 @@ func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, er
 	if c.Operator {
 		return p, nil
 	}
-	record, ok := n.fsm.SessionByKey(c.Key.Hash())
+	p.hash = c.Key.Hash()
+	record, ok := n.fsm.SessionByKey(p.hash)
 	if !ok {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -62,8 +64,9 @@ func (n *Node) writer(ctx context.Context, c session.Call, roles ...session.Role
 	if c.Operator {
 		return &principal{call: c}, nil
 	}
-	if record, ok := n.fsm.SessionByKey(c.Key.Hash()); ok {
-		if p := (&principal{call: c, record: record}); p.has(roles...) {
+	hash := c.Key.Hash()
+	if record, ok := n.fsm.SessionByKey(hash); ok {
+		if p := (&principal{call: c, record: record, hash: hash}); p.has(roles...) {
 			return p, nil
 		}
 	}
@@ -85,8 +88,7 @@ func (p *principal) authority(orOwner bool, anyOf ...fsmpb.Role) *fsmpb.Authorit
 	if p.call.Operator {
 		return &fsmpb.Authority{System: true}
 	}
-	hash := p.call.Key.Hash()
-	return &fsmpb.Authority{KeyHash: hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
+	return &fsmpb.Authority{KeyHash: p.hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
 }
 
 // target is the session that a call to a /session route is about: the caller's own, or the one that a service presents.

@@ -74,8 +74,22 @@ func errIndexTimeout() *session.Error {
 
 // history names the present history: the cluster and how often it was restored. It changes when indexes begin anew.
 func (n *Node) history() string {
+	number := n.fsm.History()
+	if known := n.historyName.Load(); known != nil && known.number == number {
+		return known.name
+	}
 	sum := sha256.Sum256([]byte(n.cluster.ClusterID()))
-	return hex.EncodeToString(sum[:4]) + "-" + strconv.FormatUint(n.fsm.History(), 10)
+	name := hex.EncodeToString(sum[:4]) + "-" + strconv.FormatUint(number, 10)
+	if n.cluster.ClusterID() != "" {
+		n.historyName.Store(&historyName{number: number, name: name})
+	}
+	return name
+}
+
+// historyName is the name of a history, made once: every answer carries it.
+type historyName struct {
+	number uint64
+	name   string
 }
 
 func (n *Node) token(index uint64) session.IndexToken {

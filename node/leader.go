@@ -72,7 +72,7 @@ func (l *leader) term(ctx context.Context, epoch uint64, changed <-chan struct{}
 		l.epoch.Store(0)
 		l.node.inbox.close()
 	}()
-	l.node.log.Info("leading", slog.Uint64("epoch", epoch), slog.Time("time", time.UnixMicro(start).UTC()))
+	l.node.log.Info("leading", slog.Uint64("epoch", epoch), slog.Time("leader_time", time.UnixMicro(start).UTC()))
 
 	var work sync.WaitGroup
 	work.Go(func() { l.propose(ctx, epoch) })
@@ -161,7 +161,10 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 	l.node.metrics.entryCommands.Observe(float64(commands))
 	go func() {
 		started := time.Now()
-		<-proposal.Done()
+		select {
+		case <-proposal.Done():
+		case <-l.node.stopped: // Raft has stopped, perhaps without a word about what was in its queue
+		}
 		took := time.Since(started)
 		l.mu.Lock()
 		l.linger.done(commands, l.node.inbox.waiting(), took)

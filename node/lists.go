@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/session"
@@ -93,7 +94,7 @@ func parseCursor(text string) (uint64, error) {
 		return 0, nil
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != 8 {
+	if err != nil || len(raw) != 8 || binary.BigEndian.Uint64(raw) == math.MaxUint64 {
 		return 0, session.Invalid("cursor", "must be the next_cursor of an earlier page")
 	}
 	return binary.BigEndian.Uint64(raw), nil

@@ -37,6 +37,8 @@ type Node struct {
 	peers     *peers
 	touches   *touches
 
+	historyName atomic.Pointer[historyName]
+
 	draining atomic.Bool
 	stopped  chan struct{} // closed when waiting is over for everybody
 	stopOnce sync.Once
@@ -74,6 +76,7 @@ func New(c Config) (*Node, error) {
 	if n.cluster, err = cluster.Open(c.Cluster, &machine{node: n, fsm: n.fsm}); err != nil {
 		return nil, fmt.Errorf("open cluster: %w", err)
 	}
+	n.log = n.log.With(slog.String("node", n.cluster.NodeID()))
 	n.freshness = newFreshness(c.Clock, n.cluster.AppliedIndex)
 	n.handleCalls()
 	if c.Registerer != nil {

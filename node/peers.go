@@ -28,11 +28,17 @@ func (p *peers) heard(id string, r *nodepb.BeaconReply, at time.Duration) {
 	p.last[id] = peer{applied: r.Applied, version: r.Version, at: at}
 }
 
-func (p *peers) get(id string) (peer, bool) {
+// report lists what is known at the given moment.
+func (p *peers) report(now time.Duration) *nodepb.PeersReply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known, ok := p.last[id]
-	return known, ok
+	reply := &nodepb.PeersReply{}
+	for id, known := range p.last {
+		reply.Peers = append(reply.Peers, &nodepb.PeersReply_Peer{
+			Id: id, Applied: known.applied, Version: known.version, SilentUs: (now - known.at).Microseconds(),
+		})
+	}
+	return reply
 }
 
 // keep forgets the nodes for which it is false.

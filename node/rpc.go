@@ -17,6 +17,7 @@ const (
 	methodReadIndex = "node.read_index"
 	methodBeacon    = "node.beacon"
 	methodTime      = "node.time"
+	methodPeers     = "node.peers"
 )
 
 // codeNotLeading is the link code of a refusal by a node that does not lead.
@@ -34,6 +35,9 @@ func (n *Node) handleCalls() {
 	})
 	n.cluster.Handle(methodTime, func(context.Context, link.Identity, []byte) ([]byte, error) {
 		return proto.Marshal(n.handleTime())
+	})
+	n.cluster.Handle(methodPeers, func(context.Context, link.Identity, []byte) ([]byte, error) {
+		return proto.Marshal(n.reportPeers())
 	})
 }
 

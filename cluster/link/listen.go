@@ -128,7 +128,7 @@ func (l *Link) serveCalls(s *server) {
 	delete(l.servers, s)
 	l.mu.Unlock()
 	if errors.Is(s.err, errFrame) {
-		l.cfg.Logger.Warn("peer connection closed", "peer", s.tracked.RemoteAddr().String(), "node", s.from.NodeID, "error", s.err)
+		l.cfg.Logger.Warn("peer connection closed", "peer", s.tracked.RemoteAddr().String(), "peer_id", s.from.NodeID, "error", s.err)
 	}
 }
 
@@ -143,6 +143,6 @@ func (l *Link) logRefused(remote net.Addr, from Identity, err error) {
 		host = remote.String() // an in-memory connection's address has no port
 	}
 	if l.quiet.allow(host + from.NodeID + err.Error()) {
-		l.cfg.Logger.Warn("peer turned away", "peer", remote.String(), "node", from.NodeID, "error", err)
+		l.cfg.Logger.Warn("peer turned away", "peer", remote.String(), "peer_id", from.NodeID, "error", err)
 	}
 }

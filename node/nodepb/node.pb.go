@@ -498,6 +498,51 @@ func (x *BeaconReply) GetClockUs() int64 {
 	return 0
 }
 
+// PeersReply is what the leader knows of the other nodes, by their answers to its beacons.
+type PeersReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peers         []*PeersReply_Peer     `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeersReply) Reset() {
+	*x = PeersReply{}
+	mi := &file_nodepb_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeersReply) ProtoMessage() {}
+
+func (x *PeersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_nodepb_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeersReply.ProtoReflect.Descriptor instead.
+func (*PeersReply) Descriptor() ([]byte, []int) {
+	return file_nodepb_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PeersReply) GetPeers() []*PeersReply_Peer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
 // TimeRequest asks a voter for its knowledge of leader time, before a new leader sets its own.
 type TimeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -507,7 +552,7 @@ type TimeRequest struct {
 
 func (x *TimeRequest) Reset() {
 	*x = TimeRequest{}
-	mi := &file_nodepb_node_proto_msgTypes[6]
+	mi := &file_nodepb_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +564,7 @@ func (x *TimeRequest) String() string {
 func (*TimeRequest) ProtoMessage() {}
 
 func (x *TimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nodepb_node_proto_msgTypes[6]
+	mi := &file_nodepb_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +577,7 @@ func (x *TimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRequest.ProtoReflect.Descriptor instead.
 func (*TimeRequest) Descriptor() ([]byte, []int) {
-	return file_nodepb_node_proto_rawDescGZIP(), []int{6}
+	return file_nodepb_node_proto_rawDescGZIP(), []int{7}
 }
 
 type TimeReply struct {
@@ -547,7 +592,7 @@ type TimeReply struct {
 
 func (x *TimeReply) Reset() {
 	*x = TimeReply{}
-	mi := &file_nodepb_node_proto_msgTypes[7]
+	mi := &file_nodepb_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +604,7 @@ func (x *TimeReply) String() string {
 func (*TimeReply) ProtoMessage() {}
 
 func (x *TimeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_nodepb_node_proto_msgTypes[7]
+	mi := &file_nodepb_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +617,7 @@ func (x *TimeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeReply.ProtoReflect.Descriptor instead.
 func (*TimeReply) Descriptor() ([]byte, []int) {
-	return file_nodepb_node_proto_rawDescGZIP(), []int{7}
+	return file_nodepb_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TimeReply) GetHeard() bool {
@@ -599,6 +644,74 @@ func (x *TimeReply) GetWallUs() int64 {
 func (x *TimeReply) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+type PeersReply_Peer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Applied       uint64                 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	SilentUs      int64                  `protobuf:"zigzag64,4,opt,name=silent_us,json=silentUs,proto3" json:"silent_us,omitempty"` // since its last answer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeersReply_Peer) Reset() {
+	*x = PeersReply_Peer{}
+	mi := &file_nodepb_node_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeersReply_Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeersReply_Peer) ProtoMessage() {}
+
+func (x *PeersReply_Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_nodepb_node_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeersReply_Peer.ProtoReflect.Descriptor instead.
+func (*PeersReply_Peer) Descriptor() ([]byte, []int) {
+	return file_nodepb_node_proto_rawDescGZIP(), []int{6, 0}
+}
+
+func (x *PeersReply_Peer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PeersReply_Peer) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *PeersReply_Peer) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PeersReply_Peer) GetSilentUs() int64 {
+	if x != nil {
+		return x.SilentUs
 	}
 	return 0
 }
@@ -643,7 +756,15 @@ const file_nodepb_node_proto_rawDesc = "" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12 \n" +
 	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x12\x19\n" +
-	"\bclock_us\x18\x06 \x01(\x12R\aclockUs\"\r\n" +
+	"\bclock_us\x18\x06 \x01(\x12R\aclockUs\"\xb0\x01\n" +
+	"\n" +
+	"PeersReply\x129\n" +
+	"\x05peers\x18\x01 \x03(\v2#.hydrastore.node.v1.PeersReply.PeerR\x05peers\x1ag\n" +
+	"\x04Peer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\x04R\aapplied\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1b\n" +
+	"\tsilent_us\x18\x04 \x01(\x12R\bsilentUs\"\r\n" +
 	"\vTimeRequest\"y\n" +
 	"\tTimeReply\x12\x14\n" +
 	"\x05heard\x18\x01 \x01(\bR\x05heard\x12'\n" +
@@ -664,7 +785,7 @@ func file_nodepb_node_proto_rawDescGZIP() []byte {
 }
 
 var file_nodepb_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_nodepb_node_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_nodepb_node_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_nodepb_node_proto_goTypes = []any{
 	(SubmitResponse_Outcome)(0), // 0: hydrastore.node.v1.SubmitResponse.Outcome
 	(*SubmitRequest)(nil),       // 1: hydrastore.node.v1.SubmitRequest
@@ -673,16 +794,19 @@ var file_nodepb_node_proto_goTypes = []any{
 	(*ReadIndexResponse)(nil),   // 4: hydrastore.node.v1.ReadIndexResponse
 	(*Beacon)(nil),              // 5: hydrastore.node.v1.Beacon
 	(*BeaconReply)(nil),         // 6: hydrastore.node.v1.BeaconReply
-	(*TimeRequest)(nil),         // 7: hydrastore.node.v1.TimeRequest
-	(*TimeReply)(nil),           // 8: hydrastore.node.v1.TimeReply
+	(*PeersReply)(nil),          // 7: hydrastore.node.v1.PeersReply
+	(*TimeRequest)(nil),         // 8: hydrastore.node.v1.TimeRequest
+	(*TimeReply)(nil),           // 9: hydrastore.node.v1.TimeReply
+	(*PeersReply_Peer)(nil),     // 10: hydrastore.node.v1.PeersReply.Peer
 }
 var file_nodepb_node_proto_depIdxs = []int32{
-	0, // 0: hydrastore.node.v1.SubmitResponse.outcome:type_name -> hydrastore.node.v1.SubmitResponse.Outcome
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	0,  // 0: hydrastore.node.v1.SubmitResponse.outcome:type_name -> hydrastore.node.v1.SubmitResponse.Outcome
+	10, // 1: hydrastore.node.v1.PeersReply.peers:type_name -> hydrastore.node.v1.PeersReply.Peer
+	2,  // [2:2] is the sub-list for method output_type
+	2,  // [2:2] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_nodepb_node_proto_init() }
@@ -696,7 +820,7 @@ func file_nodepb_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nodepb_node_proto_rawDesc), len(file_nodepb_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -328,19 +328,3 @@ func TestWrongPasswordIsNotAnsweredWithLogIn(t *testing.T) {
 		t.Errorf("without a log-in: got %s", stderr)
 	}
 }
-
-// TestMembersAtAFollower: what only the leader knows is left open, and it is said whom to ask.
-func TestMembersAtAFollower(t *testing.T) {
-	t.Parallel()
-	x := newTerminal(t)
-	const hint = "only the leader knows how far the others are: --address one:8700"
-	if out := x.must("cluster members -un ada -up " + password); strings.Contains(out, hint) {
-		t.Errorf("at the leader: got %s", out)
-	}
-	x.fake.mu.Lock()
-	x.fake.following = true
-	x.fake.mu.Unlock()
-	if out := x.must("cluster members -un ada -up " + password); !strings.Contains(out, hint) {
-		t.Errorf("at a follower: got %s", out)
-	}
-}

@@ -31,7 +31,6 @@ type fake struct {
 	failure error    // of every call, when set
 
 	refuseLocal bool // local checks are too stale
-	following   bool // the asked node is not the leader
 }
 
 func newFake() *fake { return &fake{alive: map[session.KeyHash]session.Session{}} }
@@ -206,12 +205,8 @@ func (f *fake) DeletePolicy(_ context.Context, c session.Call, name string) (ses
 func (f *fake) ClusterStatus(_ context.Context, c session.Call) (session.ClusterStatus, error) {
 	_, err := f.enter(c)
 	defer f.mu.Unlock()
-	asked := "a1"
-	if f.following {
-		asked = "b2"
-	}
 	return session.ClusterStatus{
-		ClusterID: "c1", NodeID: asked, LeaderID: "a1", Term: 3, CommitIndex: 40, Sessions: 2, Healthy: true, Failures: 1, Time: time.Unix(1_800_000_000, 0),
+		ClusterID: "c1", NodeID: "a1", LeaderID: "a1", Term: 3, CommitIndex: 40, Sessions: 2, Healthy: true, Failures: 1, Time: time.Unix(1_800_000_000, 0),
 		Members: []session.Member{
 			{ID: "a1", Name: "one", Role: "leader", Healthy: true, State: "alive", Applied: 40, LastContact: -1, PeerAddress: "one:8701", APIAddress: "one:8700"},
 			{ID: "b2", Name: "two", Role: "follower", State: "suspect", LastContact: 20 * time.Millisecond, PeerAddress: "two:8701", APIAddress: "two:8700"},

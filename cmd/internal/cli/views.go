@@ -257,17 +257,7 @@ func clusterSummary(s session.ClusterStatus) string {
 	return strings.Join([]string{
 		leader, "term " + strconv.FormatUint(s.Term, 10), "index " + strconv.FormatUint(s.CommitIndex, 10),
 		plural(s.Sessions, "session"), survives,
-	}, ", ") + whereToAsk(s)
-}
-
-// whereToAsk names the leader where another node was asked: the leader alone hears how far each of the others is.
-func whereToAsk(s session.ClusterStatus) string {
-	for _, m := range s.Members {
-		if m.ID == s.LeaderID && s.NodeID != s.LeaderID && m.APIAddress != "" {
-			return "\nonly the leader knows how far the others are: --address " + m.APIAddress
-		}
-	}
-	return ""
+	}, ", ")
 }
 
 func roleList(roles []session.Role) string {
