@@ -92,19 +92,28 @@ func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, u
 	}
 }
 
-// giveUp answers for a caller whose time is over.
+// giveUp answers for a caller whose time is over. A command that is on its way in this moment may be known to have gone nowhere
+// in the next, when the leader cannot be reached: a short while makes the difference between "not done" and "unknown".
 func (p *pending) giveUp() (*fsmpb.Result, uint64, error) {
-	if p.stage.CompareAndSwap(stageQueued, stageWithdrawn) {
-		return nil, 0, errNoQuorum()
-	}
-	p.stage.CompareAndSwap(stageSent, stageAbandoned)
-	select {
-	case out := <-p.done: // it came in this very moment
-		return out.result, out.index, out.err
-	default:
-		return nil, 0, errOutcomeUnknown()
+	moment := time.NewTicker(lastMoment / 10)
+	defer moment.Stop()
+	for end := time.Now().Add(lastMoment); ; {
+		if p.stage.CompareAndSwap(stageQueued, stageWithdrawn) {
+			return nil, 0, errNoQuorum()
+		}
+		select {
+		case out := <-p.done:
+			return out.result, out.index, out.err
+		case <-moment.C:
+		}
+		if time.Now().After(end) && p.stage.CompareAndSwap(stageSent, stageAbandoned) {
+			return nil, 0, errOutcomeUnknown()
+		}
 	}
 }
+
+// lastMoment is how long a caller whose time is over still waits for the fate of a command on its way.
+const lastMoment = 50 * time.Millisecond
 
 func (o *outbox) enqueue(p *pending) error {
 	o.mu.Lock()
