@@ -17,6 +17,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/cluster"
 	"github.com/hydrastore/hydrastore/cluster/storage"
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 )
 
 // patience bounds every wait of these tests for something that must happen.
@@ -326,15 +327,16 @@ func others(nodes []*node, n *node) []*node {
 	return out
 }
 
-// freeAddress returns a loopback address that was free a moment ago.
+// ports deals out the ports of this package's tests.
+var ports = freeport.New()
+
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // network stands between the nodes of one test and cuts the ways between them.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -194,14 +195,16 @@ func eventually(t *testing.T, what string, ask func() error) {
 	}
 }
 
+// ports deals out the ports of this package's tests.
+var ports = freeport.New()
+
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // testLogger writes a node's log into a file that is printed when the test fails.

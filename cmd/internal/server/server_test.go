@@ -18,6 +18,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/cmd/internal/server"
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 )
 
 const adminPassword = "correct-horse"
@@ -240,16 +241,18 @@ func TestRunEndsWhenTheNodeCannotGoOn(t *testing.T) {
 	}
 }
 
+// ports deals out the ports of this package's tests.
+var ports = freeport.New()
+
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
 	var all []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, err := ports.Address()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
+		all = append(all, address)
 	}
 	return all
 }
