@@ -2,6 +2,7 @@
 package freeport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -41,12 +42,13 @@ func (d *Dealer) Address() (string, error) {
 }
 
 func free(address string) bool {
-	stream, err := net.Listen("tcp", address)
+	var settings net.ListenConfig
+	stream, err := settings.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return false
 	}
 	defer stream.Close()
-	packets, err := net.ListenPacket("udp", address)
+	packets, err := settings.ListenPacket(context.Background(), "udp", address)
 	if err != nil {
 		return false
 	}
