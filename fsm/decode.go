@@ -1,7 +1,9 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,7 +26,7 @@ func decodeEntry(data []byte, level uint32) (*fsmpb.Entry, int, error) {
 		return nil, 0, fmt.Errorf("entry has %d bytes, at most %d are possible", len(data), MaxEntryBytes)
 	}
 	entry := &fsmpb.Entry{}
-	if err := proto.Unmarshal(data, entry); err != nil {
+	if err := entry.UnmarshalVT(data); err != nil {
 		return nil, 0, fmt.Errorf("entry is no protobuf entry: %w", err)
 	}
 	switch l := entry.FormatLevel; {
@@ -42,6 +44,9 @@ func decodeEntry(data []byte, level uint32) (*fsmpb.Entry, int, error) {
 		if hasUnknown(b) {
 			return nil, 0, errUnknownField("batch")
 		}
+		if !utf8.ValidString(b.OriginNode) {
+			return nil, 0, errBrokenText()
+		}
 		if commands += len(b.Commands); commands > MaxEntryCommands {
 			return nil, 0, fmt.Errorf("entry has more than %d commands", MaxEntryCommands)
 		}
@@ -49,10 +54,15 @@ func decodeEntry(data []byte, level uint32) (*fsmpb.Entry, int, error) {
 			if err := checkCommand(c); err != nil {
 				return nil, 0, err
 			}
+			if !textIsValid(c) {
+				return nil, 0, errBrokenText()
+			}
 		}
 	}
 	return entry, commands, nil
 }
+
+func errBrokenText() error { return errors.New("entry is no protobuf entry: a text is not UTF-8") }
 
 func errUnknownField(where string) error {
 	return fmt.Errorf("%s holds a field that this release does not know: install a newer release on this node", where)

@@ -132,7 +132,7 @@ func (c *courier) accept(a *attempt, r *nodepb.SubmitResponse) verdict {
 		results := make([]*fsmpb.Result, len(r.Results))
 		for i, encoded := range r.Results {
 			results[i] = new(fsmpb.Result)
-			if err := proto.Unmarshal(encoded, results[i]); err != nil {
+			if err := results[i].UnmarshalVT(encoded); err != nil {
 				return verdictUnknown
 			}
 		}

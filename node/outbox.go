@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -73,7 +71,7 @@ func newOutbox(l Limits, m *metrics, deliver func(*batch)) *outbox {
 // submit sends one command through the log and waits for its result. The errors are the three of G7: CodeOverloaded and
 // CodeNoQuorum (certainly not done), CodeOutcomeUnknown.
 func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, uint64, error) {
-	encoded, err := proto.Marshal(c)
+	encoded, err := c.MarshalVT()
 	if err != nil {
 		return nil, 0, internalError("encode command", err)
 	}

@@ -56,7 +56,7 @@ func (n *Node) handleSubmit(ctx context.Context, from link.Identity, payload []b
 	}
 	response := &nodepb.SubmitResponse{Outcome: item.outcome, Index: item.index}
 	for _, result := range item.results {
-		encoded, err := proto.Marshal(result)
+		encoded, err := result.MarshalVT()
 		if err != nil {
 			return nil, err
 		}
