@@ -57,7 +57,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	m := n.metrics
 	all := []prometheus.Collector{
 		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
-		m.touches, m.expired, m.clockSpread,
+		m.touches, m.expired, m.clockSpread, newClusterCollector(n.cluster),
 	}
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "hydrastore", Name: name, Help: help}, value))
