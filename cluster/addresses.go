@@ -100,7 +100,7 @@ func (p *peers) keep(ids map[string]bool) {
 }
 
 // addressOf returns the best known peer address of a member: what it said about
-// itself at its latest start, else what Raft's configuration has.
+// itself at its latest start, else where it was when it was admitted.
 func (c *Cluster) addressOf(id string) (string, bool) {
 	record, claim := c.table.get(id), c.peers.claimOf(id)
 	if claim != nil && claim.GetPeerAddress() != "" && claim.GetIncarnation() >= record.GetIncarnation() {
@@ -109,13 +109,33 @@ func (c *Cluster) addressOf(id string) (string, bool) {
 	if record.GetPeerAddress() != "" {
 		return record.GetPeerAddress(), true
 	}
-	for _, s := range c.servers() {
-		if string(s.ID) == id {
-			return string(s.Address), true
-		}
+	if s, member := c.server(id); member {
+		return admittedAt(s), true
 	}
 	return "", false
 }
+
+// registeredAddress returns a member's peer address by the log alone, without
+// hints: what its record says, else where it was when it was admitted.
+func (c *Cluster) registeredAddress(s raft.Server) string {
+	if addr := c.table.get(string(s.ID)).GetPeerAddress(); addr != "" {
+		return addr
+	}
+	return admittedAt(s)
+}
+
+// serverAddress is what Raft's configuration keeps as a server's address as long
+// as it is a member: its id and where it was when it was admitted. It is never
+// changed: Raft 1.7.3 replicates with data that it changes then without its lock
+// (replication.go, updateLastAppended reads followerReplication.peer). A member
+// that moves changes its record. The id keeps two servers apart of which one was
+// admitted at an address that the other had left.
+func serverAddress(id, addr string) raft.ServerAddress {
+	return link.ExpectNode(id, raft.ServerAddress(addr))
+}
+
+// admittedAt returns where a server was when it was admitted.
+func admittedAt(s raft.Server) string { return link.Expected(s.Address).Addr }
 
 // ServerAddr is raft.ServerAddressProvider's: where to dial a server, and who
 // must answer there.

@@ -12,3 +12,9 @@ func WaitingReads(c *Cluster) int {
 	}
 	return n
 }
+
+// ConfiguredAddress returns id's address in Raft's configuration.
+func ConfiguredAddress(c *Cluster, id string) string {
+	s, _ := c.server(id)
+	return string(s.Address)
+}

@@ -356,12 +356,13 @@ func TestNodeAtNewAddress(t *testing.T) {
 	t.Parallel()
 	nodes := born(t, newNetwork())
 	moved := others(nodes, leaderOf(t, nodes...))[0]
-	id := moved.NodeID()
+	id, left := moved.NodeID(), moved.PeerAddress()
+	configured := cluster.ConfiguredAddress(moved.Cluster, id)
 	moved.kill()
 	moved.cfg.PeerListen = freeAddress(t)
 	moved.reopen()
 	moved.start()
-	eventually(t, "the new address in the configuration", func() bool {
+	eventually(t, "the new address in the member table", func() bool {
 		for _, m := range leaderOf(t, nodes...).Members() {
 			if m.ID == id && m.PeerAddress == moved.PeerAddress() && m.Suffrage == cluster.Voter {
 				return true
@@ -371,6 +372,19 @@ func TestNodeAtNewAddress(t *testing.T) {
 	})
 	write(t, 1, nodes...)
 	consistent(t, 1, nodes...)
+	// Raft changes a server's address while its own goroutines read it without the lock.
+	if got := cluster.ConfiguredAddress(nodes[0].Cluster, id); got != configured {
+		t.Errorf("Raft's configuration has the moved node at %q, want %q as before", got, configured)
+	}
+
+	cfg := testConfig(t)
+	cfg.Name, cfg.PeerListen, cfg.BootstrapExpect = "n4", left, 0
+	cfg.Join = []string{nodes[0].PeerAddress(), moved.PeerAddress()}
+	newcomer := open(t, nil, cfg).start()
+	eventually(t, "a voter at the address that the moved node has left", func() bool { return newcomer.Status().Voter })
+	if members := leaderOf(t, nodes...).Members(); len(members) != 4 {
+		t.Errorf("the members are %+v, want the three and the newcomer", members)
+	}
 }
 
 func TestAllNodesAtNewAddresses(t *testing.T) {

@@ -26,7 +26,8 @@ const (
 // A node comes in configuration first, record second; it goes tombstone first,
 // configuration second. So what a lost leader left half done can be told apart:
 // a record without a server, or a server with a tombstone, is a removal to be
-// finished (tidy); a server without a record will announce itself.
+// finished (tidy); a server without a record will announce itself. A member that
+// moves gets another record; the configuration stays (serverAddress).
 
 // admit takes in what a node announces: a newcomer becomes a non-voter, a member
 // gets its new address and record.
@@ -42,11 +43,13 @@ func (c *Cluster) admit(ctx context.Context, m *clusterpb.Member) error {
 		}
 		return newError(CodeRemoved, "node %s has been removed from the cluster: empty its data folder to let it come back as a new node", m.GetId())
 	}
-	if !member || string(server.Address) != m.GetPeerAddress() {
+	if !member || c.registeredAddress(server) != m.GetPeerAddress() {
 		if err := c.makeRoom(ctx, m); err != nil {
 			return err
 		}
-		if err := c.place(ctx, m, server, member); err != nil {
+	}
+	if !member {
+		if err := c.place(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -59,17 +62,13 @@ func (c *Cluster) admit(ctx context.Context, m *clusterpb.Member) error {
 	return c.proposeInternal(ctx, &clusterpb.Internal{Entry: &clusterpb.Internal_MemberPut{MemberPut: &clusterpb.MemberPut{Member: m}}})
 }
 
-// place puts a newcomer, or a member's new address, into the configuration.
-func (c *Cluster) place(ctx context.Context, m *clusterpb.Member, server raft.Server, member bool) error {
-	if !member && len(c.servers()) >= maxMembers {
+// place puts a newcomer into the configuration, without a vote.
+func (c *Cluster) place(ctx context.Context, m *clusterpb.Member) error {
+	if len(c.servers()) >= maxMembers {
 		return newError(CodeConflict, "the cluster has %d members, which is the limit", maxMembers)
 	}
-	id, addr := raft.ServerID(m.GetId()), raft.ServerAddress(m.GetPeerAddress())
 	return c.configure(ctx, func(r *raft.Raft, timeout time.Duration) raft.IndexFuture {
-		if member && server.Suffrage == raft.Voter {
-			return r.AddVoter(id, addr, 0, timeout)
-		}
-		return r.AddNonvoter(id, addr, 0, timeout)
+		return r.AddNonvoter(raft.ServerID(m.GetId()), serverAddress(m.GetId(), m.GetPeerAddress()), 0, timeout)
 	})
 }
 
@@ -78,7 +77,7 @@ func (c *Cluster) place(ctx context.Context, m *clusterpb.Member, server raft.Se
 // answers there: a mistyped one must not cost a member that is only restarting.
 func (c *Cluster) makeRoom(ctx context.Context, m *clusterpb.Member) error {
 	for _, s := range c.servers() {
-		if id := string(s.ID); id != m.GetId() && string(s.Address) == m.GetPeerAddress() {
+		if id := string(s.ID); id != m.GetId() && c.registeredAddress(s) == m.GetPeerAddress() {
 			if !c.gone(ctx, id, 0) {
 				return newError(CodeConflict, "the address %s is node %s's, which is alive", m.GetPeerAddress(), id)
 			}

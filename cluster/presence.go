@@ -85,8 +85,7 @@ func (c *Cluster) present(ctx context.Context) (present, removed bool) {
 // isPresent reports whether the cluster knows this node as it is, and the leader
 // speaks to it.
 func (c *Cluster) isPresent() bool {
-	s, member := c.server(c.NodeID())
-	if !member || string(s.Address) != c.PeerAddress() || !proto.Equal(c.table.get(c.NodeID()), c.announcement().GetMember()) {
+	if _, member := c.server(c.NodeID()); !member || !proto.Equal(c.table.get(c.NodeID()), c.announcement().GetMember()) {
 		return false
 	}
 	r := c.raft.Load()

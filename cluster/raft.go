@@ -93,7 +93,7 @@ func (c *Cluster) seed(rc *raft.Config) error {
 	}
 	var list raft.Configuration
 	for _, p := range id.Proposal.Peers {
-		list.Servers = append(list.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.PeerAddress)})
+		list.Servers = append(list.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: serverAddress(p.ID, p.PeerAddress)})
 	}
 	err := raft.BootstrapCluster(rc, c.store.Log(), c.store.Stable(), c.store.Snapshots(), c.transport, list)
 	if errors.Is(err, raft.ErrCantBootstrap) {

@@ -77,10 +77,9 @@ type Status struct {
 	State       State
 	Note        string // what the node waits for, or why it cannot go on; may be empty
 
-	LeaderID      string // "" if none is known
-	LeaderAddress string // peer address
-	Epoch         uint64 // of the newest applied established entry
-	Term          uint64 // Raft's current term
+	LeaderID string // "" if none is known
+	Epoch    uint64 // of the newest applied established entry
+	Term     uint64 // Raft's current term
 
 	CommitIndex   uint64
 	AppliedIndex  uint64

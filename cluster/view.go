@@ -24,7 +24,7 @@ func (c *Cluster) Members() []Member {
 func (c *Cluster) member(r *raft.Raft, s raft.Server, leader bool) Member {
 	id := string(s.ID)
 	m := Member{
-		ID: id, Name: id, PeerAddress: string(s.Address), Suffrage: NonVoter,
+		ID: id, Name: id, PeerAddress: c.registeredAddress(s), Suffrage: NonVoter,
 		Leader: leader, Self: id == c.NodeID(),
 	}
 	if s.Suffrage == raft.Voter {
@@ -70,8 +70,8 @@ func (c *Cluster) Status() Status {
 	if r == nil {
 		return s
 	}
-	addr, leader := r.LeaderWithID()
-	s.LeaderID, s.LeaderAddress = string(leader), string(addr)
+	_, leader := r.LeaderWithID()
+	s.LeaderID = string(leader)
 	s.Term, s.CommitIndex = r.CurrentTerm(), r.CommitIndex()
 	s.LastIndex, s.SnapshotIndex = r.LastIndex(), lastSnapshot(r)
 	if first, err := c.store.Log().FirstIndex(); err == nil {

@@ -21,8 +21,8 @@ func ExpectNode(nodeID string, addr raft.ServerAddress) raft.ServerAddress {
 	return raft.ServerAddress(nodeID) + "@" + addr
 }
 
-// splitExpected undoes ExpectNode. A node id may hold an @, a host:port does not.
-func splitExpected(addr raft.ServerAddress) Peer {
+// Expected undoes ExpectNode; without a node id, anybody may answer. A node id may hold an @, a host:port does not.
+func Expected(addr raft.ServerAddress) Peer {
 	s := string(addr)
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
 		return Peer{Addr: s[i+1:], NodeID: s[:i]}
@@ -84,7 +84,7 @@ func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if timeout <= 0 {
 		timeout = s.link.cfg.DialTimeout
 	}
-	c, err := s.link.connect(s.link.ctx, splitExpected(address), PurposeRaft, timeout)
+	c, err := s.link.connect(s.link.ctx, Expected(address), PurposeRaft, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -170,6 +171,13 @@ func findPlaces(ctx context.Context, base int, dir string) ([]place, error) {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// Free ports come from below the range from which kernels take ports for outgoing connections: a node listens for gossip only
+// once its cluster is born, and some connection might have the port by then.
+const (
+	firstFreePort = 12_000
+	lastFreePort  = 31_999
+)
+
 // freePorts finds ports that are free for TCP and UDP. They may be taken before they are used: start then tries again.
 func freePorts(ctx context.Context, n int) ([]int, error) {
 	var settings net.ListenConfig
@@ -181,19 +189,22 @@ func freePorts(ctx context.Context, n int) ([]int, error) {
 	}()
 	var ports []int
 	for tries := 0; len(ports) < n; tries++ {
-		l, err := settings.Listen(ctx, "tcp", local(0))
-		if err != nil {
+		port := firstFreePort + rand.IntN(lastFreePort-firstFreePort+1)
+		l, err := settings.Listen(ctx, "tcp", local(port))
+		if err != nil && tries < 1000 {
+			continue
+		} else if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
 		open = append(open, l)
-		u, err := settings.ListenPacket(ctx, "udp", l.Addr().String())
-		if err != nil && tries < 100 {
+		u, err := settings.ListenPacket(ctx, "udp", local(port))
+		if err != nil && tries < 1000 {
 			continue
 		} else if err != nil {
 			return nil, fmt.Errorf("find a port that is free for UDP: %w", err)
 		}
 		open = append(open, u)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
