@@ -3,7 +3,7 @@ package node
 import "time"
 
 // maxLinger bounds how long a batch waits for company.
-const maxLinger = time.Millisecond
+const maxLinger = 3 * time.Millisecond
 
 // linger says how long a batch may wait for company before it goes.
 //
@@ -28,8 +28,8 @@ func (l *linger) enough() int {
 	if l.callers < worthwhile {
 		return 1
 	}
-	return l.callers * 3 / 4
+	return l.callers * 7 / 8
 }
 
 // patience is how long a batch may wait for that size.
-func (l *linger) patience() time.Duration { return min(l.took/4, maxLinger) }
+func (l *linger) patience() time.Duration { return min(l.took/2, maxLinger) }

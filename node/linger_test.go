@@ -22,14 +22,14 @@ func TestLingerWaitsForMostCallersAndNotForLong(t *testing.T) {
 	t.Parallel()
 	var l node.Linger
 	l.Done(60, 40, 2*time.Millisecond)
-	if got := l.Enough(); got != 75 {
-		t.Errorf("waits for %d commands, want 75", got)
+	if got := l.Enough(); got != 87 {
+		t.Errorf("waits for %d commands, want 87", got)
 	}
-	if got := l.Patience(); got != 500*time.Microsecond {
-		t.Errorf("waits %v, want a quarter of the last batch's time", got)
+	if got := l.Patience(); got != time.Millisecond {
+		t.Errorf("waits %v, want half of the last batch's time", got)
 	}
 	l.Done(60, 40, time.Minute)
-	if got := l.Patience(); got != time.Millisecond {
-		t.Errorf("waits %v after a very slow batch, want 1ms", got)
+	if got := l.Patience(); got != 3*time.Millisecond {
+		t.Errorf("waits %v after a very slow batch, want 3ms", got)
 	}
 }
