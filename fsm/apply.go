@@ -30,6 +30,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
 	m.begin(index, entry.ClockMs)
 	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end()}
 	out.Batches = m.applyBatches(entry.Batches, commands)
+	out.Events = s.events.take()
 	return out, nil
 }
 
@@ -107,6 +108,7 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 // apply applies one command. A command that fails changes nothing; one that succeeds is a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
 	s.by = authorized{}
+	s.events.nobody()
 	s.dispatch(c, r)
 	if r.Code == fsmpb.Code_CODE_OK {
 		s.useOfAuthority()
@@ -117,6 +119,7 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_CreateSession:
 		s.createSession(k.CreateSession, r)
+		s.reportLogin(k.CreateSession, r)
 	case *fsmpb.Command_TouchSession:
 		s.touchSession(k.TouchSession, r)
 	case *fsmpb.Command_PatchAttributes:
@@ -136,7 +139,19 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	case *fsmpb.Command_DeletePolicy:
 		s.deletePolicy(k.DeletePolicy, r)
 	case *fsmpb.Command_SetFormatLevel:
-		s.level = max(s.level, k.SetFormatLevel.Level)
+		s.raiseLevel(k.SetFormatLevel.Level)
+	case *fsmpb.Command_LoginFailed:
+		s.loginFailed(k.LoginFailed, r)
+	}
+}
+
+func (s *state) raiseLevel(level uint32) {
+	if level <= s.level {
+		return
+	}
+	s.level = level
+	if s.events != nil {
+		s.events.add(Event{Kind: EventFormatLevel, Version: uint64(level)})
 	}
 }
 

@@ -41,8 +41,12 @@ func (s *state) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 
 // storePolicy puts a valid policy in force.
 func (s *state) storePolicy(old *policy, p session.Policy, r *fsmpb.Result) {
+	var before *session.Policy
 	switch {
 	case old != nil:
+		if was := old.Policy; was.Version != 0 {
+			before = &was
+		}
 		p.Version = max(s.index, s.version+1)
 		if !old.change(p, s.clock) {
 			fail(r, fsmpb.Code_CODE_CONFLICT, "absolute_lifetime_s")
@@ -57,6 +61,7 @@ func (s *state) storePolicy(old *policy, p session.Policy, r *fsmpb.Result) {
 		s.policies.add(newPolicy(p, &s.sessions))
 	}
 	setVersion(r, p.Version)
+	s.reportPolicy(before, &p, p.Version)
 }
 
 // parsePolicy lays the command's fields over base; field names what is wrong.
@@ -131,6 +136,8 @@ func (s *state) deletePolicy(c *fsmpb.DeletePolicy, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_CONFLICT, "policy")
 	default:
 		s.policies.remove(index)
-		setVersion(r, s.nextVersion())
+		version := s.nextVersion()
+		setVersion(r, version)
+		s.reportPolicy(&p.Policy, nil, version)
 	}
 }

@@ -31,7 +31,7 @@ func (s *state) revokeSession(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 	case code != fsmpb.Code_CODE_OK:
 		fail(r, code, "authority")
 	default:
-		s.revoke(slot)
+		s.revoke(slot, CauseRevoked)
 		setCount(r, 1)
 	}
 }
@@ -39,7 +39,7 @@ func (s *state) revokeSession(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 // revokeByKey never tells whether the key was good: what was asked for is true either way.
 func (s *state) revokeByKey(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 	key, ok := keyHash(c.KeyHash)
-	if !ok {
+	if !ok || !validAddress(c.Address) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -54,13 +54,16 @@ func (s *state) revokeByKey(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 		setCount(r, 0)
 		return
 	}
-	s.revoke(slot)
+	if c.Authority == nil {
+		s.actsBySession(slot, c.Address)
+	}
+	s.revoke(slot, CauseLogout)
 	setCount(r, 1)
 }
 
-func (s *state) revoke(slot uint32) {
+func (s *state) revoke(slot uint32, cause Cause) {
 	s.ended.named++
-	s.removeSession(slot)
+	s.removeSession(slot, cause)
 }
 
 func (s *state) revokeSessions(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
@@ -90,7 +93,7 @@ func (s *state) revokeSessions(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 		if slot == 0 || !s.alive(slot) || ownOnly && s.sessions.recs.at(slot).user != by.user {
 			continue
 		}
-		s.revoke(slot)
+		s.revoke(slot, CauseRevoked)
 		count++
 	}
 	setCount(r, count)
@@ -117,8 +120,17 @@ func (s *state) revokeUserSessions(c *fsmpb.RevokeUserSessions, r *fsmpb.Result)
 	}
 	links := s.users.links.at(user)
 	before := links.living
-	s.condemn(user, s.exempt(user, c.ExceptId))
-	setCount(r, uint64(before-links.living))
+	exempt := s.exempt(user, c.ExceptId)
+	s.condemn(user, exempt)
+	killed := uint64(before - links.living)
+	setCount(r, killed)
+	if s.events != nil {
+		e := Event{Kind: EventUserSessionsRevoked, User: c.User, Count: killed}
+		if exempt != 0 {
+			e.Session, _ = sessionID(c.ExceptId)
+		}
+		s.events.add(e)
+	}
 }
 
 func validExcept(b []byte) bool {

@@ -47,8 +47,11 @@ func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	if slot == 0 {
 		slot = s.addUser(c.Name)
 	}
+	before := s.account(slot)
 	s.changeUser(slot, change, c.ExceptId)
-	setVersion(r, s.users.recs.at(slot).version)
+	version := s.users.recs.at(slot).version
+	setVersion(r, version)
+	s.reportUser(before, s.account(slot), version)
 }
 
 // parseUser judges the parts of a PutUser. The list of policies depends on the state, nothing else.
@@ -163,8 +166,11 @@ func (s *state) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
 		return
 	}
+	before := s.account(slot)
 	s.unstore(slot)
-	setVersion(r, s.nextVersion())
+	version := s.nextVersion()
+	setVersion(r, version)
+	s.reportUser(before, nil, version)
 }
 
 // unstore turns an account into a shell whose sessions are dead, and which goes with the last of them.

@@ -64,6 +64,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
 	if a.System {
+		s.events.system()
 		return caller{system: true}, fsmpb.Code_CODE_OK
 	}
 	key, ok := keyHash(a.KeyHash)
@@ -78,6 +79,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	c := caller{user: user, roles: s.users.recs.at(user).roles}
 	if c.roles&anyOf != 0 || a.OrOwner && owner == user || anyOf == 0 && !a.OrOwner {
 		s.by = authorized{slot: slot, seq: s.sessions.recs.at(slot).seq}
+		s.actsBySession(slot, a.Address)
 		return c, fsmpb.Code_CODE_OK
 	}
 	return caller{}, fsmpb.Code_CODE_FORBIDDEN

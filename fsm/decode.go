@@ -131,6 +131,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.SetFormatLevel)
 	case *fsmpb.Command_NoOp:
 		return hasUnknown(k.NoOp)
+	case *fsmpb.Command_LoginFailed:
+		return hasUnknown(k.LoginFailed)
 	}
 	return true
 }

@@ -7,7 +7,7 @@ func (s *state) endDue(ended []Ended) ([]Ended, bool) {
 		return ended, false
 	}
 	ended = append(ended, s.endedEvent(d))
-	s.removeSession(d.slot)
+	s.removeSession(d.slot, d.cause)
 	return ended, true
 }
 

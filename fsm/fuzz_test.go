@@ -33,7 +33,7 @@ func FuzzApply(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0x22, 0x00})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := fsm.New(fsm.Options{EndsPerEntry: 3})
+		m := fsm.New(fsm.Options{EndsPerEntry: 3, Events: true})
 		for i, e := range entries {
 			if _, err := m.Apply(uint64(11+i), term, e); err != nil {
 				t.Fatal(err)

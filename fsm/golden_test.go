@@ -69,6 +69,9 @@ func goldenSteps() []struct {
 		{"delete_policy", deletePolicy(&fsmpb.DeletePolicy{Name: "gone", ExpectedVersion: ptr(uint64(26)), Authority: authority(1)})},
 		{"set_format_level", &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: 1}}}},
 		{"no_op", &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}, Ignorable: true}},
+		{"login_failed", loginFailed(&fsmpb.LoginFailed{User: "ann", Address: goldenAddress(3), Reason: fsmpb.LoginFailed_REASON_PASSWORD})},
+		{"login_failed_unreported", loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: 12})},
+		{"revoke_session_key", revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(77)), Address: goldenAddress(3)})},
 	}
 }
 

@@ -156,6 +156,10 @@ func deletePolicy(c *fsmpb.DeletePolicy) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_DeletePolicy{DeletePolicy: c}}
 }
 
+func loginFailed(c *fsmpb.LoginFailed) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_LoginFailed{LoginFailed: c}}
+}
+
 // timers is a policy that is put as a whole.
 func timers(name string, idle, absolute, window int64) *fsmpb.PutPolicy {
 	return &fsmpb.PutPolicy{

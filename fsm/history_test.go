@@ -121,6 +121,8 @@ func (h *history) command() *fsmpb.Command {
 		return putPolicy(h.putPolicy())
 	case n < 98:
 		return deletePolicy(&fsmpb.DeletePolicy{Name: pick(h, historyPolicies), Authority: h.authority(), ExpectedVersion: h.version()})
+	case n < 99 && h.chance(50):
+		return loginFailed(h.loginFailed())
 	case n < 99:
 		return &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: uint32(h.IntN(2))}}}
 	}
@@ -195,11 +197,22 @@ func (h *history) patch() *fsmpb.PatchAttributes {
 func (h *history) revoke() *fsmpb.Command {
 	c := &fsmpb.RevokeSession{Authority: h.authority()}
 	if h.chance(50) {
-		c.KeyHash, c.Authority = bytesOf(keyOf(h.known())), h.optionalAuthority()
+		c.KeyHash, c.Authority, c.Address = bytesOf(keyOf(h.known())), h.optionalAuthority(), h.address()
 	} else {
 		c.Id = bytesOf(idOf(h.known()))
 	}
 	return revoke(c)
+}
+
+func (h *history) loginFailed() *fsmpb.LoginFailed {
+	c := &fsmpb.LoginFailed{Address: h.address(), Reason: fsmpb.LoginFailed_Reason(h.IntN(7))}
+	if h.chance(50) {
+		c.User = pick(h, historyUsers)
+	}
+	if h.chance(30) {
+		c.Count = h.Uint64N(100)
+	}
+	return c
 }
 
 func (h *history) putUser() *fsmpb.PutUser {

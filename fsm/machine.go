@@ -10,6 +10,8 @@ type Options struct {
 	// EndsPerEntry bounds how many sessions one entry ends by itself; 0 = DefaultEndsPerEntry. It is part of the
 	// replicated rules: all nodes of a cluster must use the same value.
 	EndsPerEntry int
+	// Events makes Apply tell what it did. It may differ between nodes and runs: the state does not depend on it.
+	Events bool
 }
 
 const (
@@ -27,6 +29,7 @@ type Machine struct {
 	state        *state
 	seed         uint64
 	endsPerEntry int
+	events       *recorder // nil = nobody asks
 }
 
 // New makes a machine as it stands before the first entry: it has the policy "default" with the first values of
@@ -35,6 +38,10 @@ func New(o Options) *Machine {
 	m := &Machine{state: newState(o.HashSeed), seed: o.HashSeed, endsPerEntry: o.EndsPerEntry}
 	if m.endsPerEntry == 0 {
 		m.endsPerEntry = DefaultEndsPerEntry
+	}
+	if o.Events {
+		m.events = &recorder{}
+		m.state.events = m.events
 	}
 	return m
 }

@@ -46,6 +46,11 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.putPolicy(k.PutPolicy, r)
 	case *fsmpb.Command_DeletePolicy:
 		m.deletePolicy(k.DeletePolicy, r)
+	case *fsmpb.Command_LoginFailed:
+		c, several := k.LoginFailed, k.LoginFailed.Reason == fsmpb.LoginFailed_REASON_UNREPORTED
+		if c.Reason < 1 || c.Reason > 5 || !goodAddress(c.Address) || several != (c.Count > 0) {
+			set(r, fsmpb.Code_CODE_INVALID, "")
+		}
 	}
 }
 
@@ -270,6 +275,10 @@ func count(r *fsmpb.Result, n uint64) { r.Payload = &fsmpb.Result_Count{Count: n
 
 func (m *model) revoke(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 	if len(c.KeyHash) > 0 {
+		if !goodAddress(c.Address) {
+			set(r, fsmpb.Code_CODE_INVALID, "")
+			return
+		}
 		if c.Authority != nil {
 			if _, code := m.judge(c.Authority, nil); code != 0 {
 				set(r, code, "authority")

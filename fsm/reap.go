@@ -47,7 +47,7 @@ func (s *state) reap(ended []Ended) ([]Ended, bool) {
 	if victim != 0 && rec.condemned(s.sessions.recs.at(victim).seq) {
 		r := s.sessions.recs.at(victim)
 		ended = append(ended, s.endedEvent(due{slot: victim, deadline: s.policies.byIndex[r.policy].deadline(r), cause: CauseUser}))
-		s.removeSession(victim)
+		s.removeSession(victim, CauseUser)
 		return ended, true
 	}
 	s.users.reapHead = links.nextReap

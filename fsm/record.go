@@ -45,26 +45,27 @@ type UserRecord struct {
 	Shell bool
 }
 
-// Cause says why a session was ended by the machine itself.
+// Cause says why a session ended. Each has a name below, and a line in docs/audit.md.
 type Cause uint8
 
 const (
 	CauseIdle     Cause = iota + 1 // unused for longer than the policy's idle timeout and window
 	CauseAbsolute                  // at the end of its absolute lifetime
 	CauseUser                      // its user was disabled, deleted, given a new password, or had its sessions revoked
+	CauseLogout                    // whoever presents its key logged out
+	CauseRevoked                   // named by its id, by its user or an admin
 )
+
+var causeNames = [...]string{
+	CauseIdle: "idle", CauseAbsolute: "absolute", CauseUser: "user", CauseLogout: "logout", CauseRevoked: "revoked",
+}
 
 // String names the cause as metrics and events spell it.
 func (c Cause) String() string {
-	switch c {
-	case CauseIdle:
-		return "idle"
-	case CauseAbsolute:
-		return "absolute"
-	case CauseUser:
-		return "user"
+	if c == 0 || int(c) >= len(causeNames) {
+		return "unknown"
 	}
-	return "unknown"
+	return causeNames[c]
 }
 
 // Ended is a session that the machine removed in an entry, without a command that names it.

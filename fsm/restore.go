@@ -18,6 +18,7 @@ func (m *Machine) Restore(r io.Reader) error {
 	if err := b.read(r); err != nil {
 		return fmt.Errorf("restore state: %w", err)
 	}
+	b.s.events = m.events
 	m.locked(func() { m.state = b.s })
 	return nil
 }

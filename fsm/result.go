@@ -13,6 +13,7 @@ type Applied struct {
 	Ignored bool
 	Batches []AppliedBatch
 	Ended   []Ended // in the order in which they ended
+	Events  []Event // in the order in which they happened; nil unless Options.Events asks for them
 }
 
 // AppliedBatch has the results of one batch's commands, in their order.

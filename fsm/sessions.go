@@ -100,8 +100,12 @@ func (s *state) placeSession(rec sessionRec) uint32 {
 	return slot
 }
 
-// removeSession takes a session out of everything, and its user's shell with it when it was the last one.
-func (s *state) removeSession(slot uint32) {
+// removeSession takes a session out of everything, and its user's shell with it when it was the last one. Every end passes here
+// and is reported with its cause.
+func (s *state) removeSession(slot uint32, cause Cause) {
+	if s.events != nil {
+		s.reportSession(EventSessionEnded, slot, func(e *Event) { e.Cause = cause })
+	}
 	ss := &s.sessions
 	rec := *ss.recs.at(slot)
 	p := s.policies.byIndex[rec.policy]

@@ -75,12 +75,14 @@ func readSomething(m *fsm.Machine, h *history) {
 // sample is a snapshot with every kind of record.
 func sample(t testing.TB) []byte {
 	t.Helper()
-	l, h := newLog(t, fsm.Options{EndsPerEntry: 1}), newHistory(3)
-	for range 5000 {
-		l.clock += h.advance()
-		noteVersions(h, l.apply(h.entry()...))
-		if st := l.m.Stats(); st.Sessions > 20 && st.PendingReaps > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
-			return snapshotOf(t, l.m)
+	for seed := range uint64(40) { // what a seed comes to changes with every new command
+		l, h := newLog(t, fsm.Options{EndsPerEntry: 1}), newHistory(seed)
+		for range 5000 {
+			l.clock += h.advance()
+			noteVersions(h, l.apply(h.entry()...))
+			if st := l.m.Stats(); st.Sessions > 20 && st.PendingReaps > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+				return snapshotOf(t, l.m)
+			}
 		}
 	}
 	t.Fatal("the history never came to a state with everything in it")

@@ -24,6 +24,7 @@ type state struct {
 	roles   roleSets
 	ended   endedCounters
 	by      authorized
+	events  *recorder // nil = nobody asks
 }
 
 type endedCounters struct{ idle, absolute, user, named uint64 }

@@ -36,6 +36,8 @@ func textIsValid(c *fsmpb.Command) bool {
 		return valid(k.PutPolicy.GetName())
 	case *fsmpb.Command_DeletePolicy:
 		return valid(k.DeletePolicy.GetName())
+	case *fsmpb.Command_LoginFailed:
+		return valid(k.LoginFailed.GetUser())
 	}
 	return true
 }

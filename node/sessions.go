@@ -128,6 +128,9 @@ func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error)
 	}
 	hash := key.Hash()
 	revoke.KeyHash = hash[:]
+	if c.Subject == nil {
+		revoke.Address = addressBytes(c.Address)
+	}
 	return n.write(ctx, "end this session", &fsmpb.Command{Kind: &fsmpb.Command_RevokeSession{RevokeSession: revoke}})
 }
 

@@ -302,6 +302,64 @@ func (PutPolicy_Mode) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{17, 0}
 }
 
+type LoginFailed_Reason int32
+
+const (
+	LoginFailed_REASON_UNSPECIFIED  LoginFailed_Reason = 0
+	LoginFailed_REASON_UNKNOWN_USER LoginFailed_Reason = 1
+	LoginFailed_REASON_NO_PASSWORD  LoginFailed_Reason = 2 // the user has none
+	LoginFailed_REASON_PASSWORD     LoginFailed_Reason = 3 // a wrong one
+	LoginFailed_REASON_DISABLED     LoginFailed_Reason = 4 // the right one, but the user is disabled
+	LoginFailed_REASON_UNREPORTED   LoginFailed_Reason = 5 // for several reasons: see count
+)
+
+// Enum value maps for LoginFailed_Reason.
+var (
+	LoginFailed_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "REASON_UNKNOWN_USER",
+		2: "REASON_NO_PASSWORD",
+		3: "REASON_PASSWORD",
+		4: "REASON_DISABLED",
+		5: "REASON_UNREPORTED",
+	}
+	LoginFailed_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED":  0,
+		"REASON_UNKNOWN_USER": 1,
+		"REASON_NO_PASSWORD":  2,
+		"REASON_PASSWORD":     3,
+		"REASON_DISABLED":     4,
+		"REASON_UNREPORTED":   5,
+	}
+)
+
+func (x LoginFailed_Reason) Enum() *LoginFailed_Reason {
+	p := new(LoginFailed_Reason)
+	*p = x
+	return p
+}
+
+func (x LoginFailed_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[5].Descriptor()
+}
+
+func (LoginFailed_Reason) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[5]
+}
+
+func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LoginFailed_Reason.Descriptor instead.
+func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{21, 0}
+}
+
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
 type Entry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -456,6 +514,7 @@ type Command struct {
 	//	*Command_DeletePolicy
 	//	*Command_SetFormatLevel
 	//	*Command_NoOp
+	//	*Command_LoginFailed
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -608,6 +667,15 @@ func (x *Command) GetNoOp() *NoOp {
 	return nil
 }
 
+func (x *Command) GetLoginFailed() *LoginFailed {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_LoginFailed); ok {
+			return x.LoginFailed
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -667,6 +735,10 @@ type Command_NoOp struct {
 	NoOp *NoOp `protobuf:"bytes,12,opt,name=no_op,json=noOp,proto3,oneof"`
 }
 
+type Command_LoginFailed struct {
+	LoginFailed *LoginFailed `protobuf:"bytes,80,opt,name=login_failed,json=loginFailed,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -690,6 +762,8 @@ func (*Command_DeletePolicy) isCommand_Kind() {}
 func (*Command_SetFormatLevel) isCommand_Kind() {}
 
 func (*Command_NoOp) isCommand_Kind() {}
+
+func (*Command_LoginFailed) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -1207,6 +1281,7 @@ type RevokeSession struct {
 	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"` // either this
 	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                          // or this
 	Authority     *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
+	Address       []byte                 `protobuf:"bytes,80,opt,name=address,proto3" json:"address,omitempty"` // with a key and no authority: where the bearer asked from; 16 bytes, empty = unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1258,6 +1333,13 @@ func (x *RevokeSession) GetId() []byte {
 func (x *RevokeSession) GetAuthority() *Authority {
 	if x != nil {
 		return x.Authority
+	}
+	return nil
+}
+
+func (x *RevokeSession) GetAddress() []byte {
+	if x != nil {
+		return x.Address
 	}
 	return nil
 }
@@ -1878,6 +1960,75 @@ func (*NoOp) Descriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{20}
 }
 
+// LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
+type LoginFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`       // folded; "" where no account has the name that was given, which may be a misplaced password
+	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // 16 bytes; empty = unknown
+	Reason        LoginFailed_Reason     `protobuf:"varint,3,opt,name=reason,proto3,enum=hydrastore.fsm.v1.LoginFailed_Reason" json:"reason,omitempty"`
+	Count         uint64                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"` // with REASON_UNREPORTED: how many came too fast to be reported one by one; otherwise 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginFailed) Reset() {
+	*x = LoginFailed{}
+	mi := &file_fsm_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginFailed) ProtoMessage() {}
+
+func (x *LoginFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
+func (*LoginFailed) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LoginFailed) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *LoginFailed) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *LoginFailed) GetReason() LoginFailed_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return LoginFailed_REASON_UNSPECIFIED
+}
+
+func (x *LoginFailed) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Result is the outcome of one command. It is never part of the log.
 type Result struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1896,7 +2047,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2059,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2072,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Result) GetCode() Code {
@@ -2027,7 +2178,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2190,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2203,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -2189,7 +2340,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x88\a\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xcd\a\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -2205,7 +2356,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\rdelete_policy\x18\n" +
 	" \x01(\v2\x1f.hydrastore.fsm.v1.DeletePolicyH\x00R\fdeletePolicy\x12M\n" +
 	"\x10set_format_level\x18\v \x01(\v2!.hydrastore.fsm.v1.SetFormatLevelH\x00R\x0esetFormatLevel\x12.\n" +
-	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12\x1c\n" +
+	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12C\n" +
+	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xa3\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -2252,11 +2404,12 @@ const file_fsm_proto_rawDesc = "" +
 	"if_version\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01\x12<\n" +
 	"\achanges\x18\x04 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
 	"\tauthority\x18\x05 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\r\n" +
-	"\v_if_version\"v\n" +
+	"\v_if_version\"\x90\x01\n" +
 	"\rRevokeSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12:\n" +
-	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"^\n" +
+	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x18\n" +
+	"\aaddress\x18P \x01(\fR\aaddress\"^\n" +
 	"\x0eRevokeSessions\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\x12:\n" +
 	"\tauthority\x18\x02 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\x81\x01\n" +
@@ -2320,7 +2473,19 @@ const file_fsm_proto_rawDesc = "" +
 	"\x11_expected_version\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
-	"\x04NoOp\"\xe3\x01\n" +
+	"\x04NoOp\"\xa5\x02\n" +
+	"\vLoginFailed\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12=\n" +
+	"\x06reason\x18\x03 \x01(\x0e2%.hydrastore.fsm.v1.LoginFailed.ReasonR\x06reason\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"\x92\x01\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13REASON_UNKNOWN_USER\x10\x01\x12\x16\n" +
+	"\x12REASON_NO_PASSWORD\x10\x02\x12\x13\n" +
+	"\x0fREASON_PASSWORD\x10\x03\x12\x13\n" +
+	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
+	"\x11REASON_UNREPORTED\x10\x05\"\xe3\x01\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -2387,83 +2552,87 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
 	(Code)(0),                  // 2: hydrastore.fsm.v1.Code
 	(PutUser_Mode)(0),          // 3: hydrastore.fsm.v1.PutUser.Mode
 	(PutPolicy_Mode)(0),        // 4: hydrastore.fsm.v1.PutPolicy.Mode
-	(*Entry)(nil),              // 5: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 6: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 7: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 8: hydrastore.fsm.v1.Authority
-	(*Attribute)(nil),          // 9: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 10: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 11: hydrastore.fsm.v1.CreateSession
-	(*TouchSession)(nil),       // 12: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 13: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 14: hydrastore.fsm.v1.PatchAttributes
-	(*RevokeSession)(nil),      // 15: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 16: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 17: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 18: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 19: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 20: hydrastore.fsm.v1.PutUser
-	(*DeleteUser)(nil),         // 21: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 22: hydrastore.fsm.v1.PutPolicy
-	(*DeletePolicy)(nil),       // 23: hydrastore.fsm.v1.DeletePolicy
-	(*SetFormatLevel)(nil),     // 24: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 25: hydrastore.fsm.v1.NoOp
-	(*Result)(nil),             // 26: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 27: hydrastore.fsm.v1.SessionState
+	(LoginFailed_Reason)(0),    // 5: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 6: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 7: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 8: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 9: hydrastore.fsm.v1.Authority
+	(*Attribute)(nil),          // 10: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 11: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 12: hydrastore.fsm.v1.CreateSession
+	(*TouchSession)(nil),       // 13: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 14: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 15: hydrastore.fsm.v1.PatchAttributes
+	(*RevokeSession)(nil),      // 16: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 17: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 18: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 19: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 20: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 21: hydrastore.fsm.v1.PutUser
+	(*DeleteUser)(nil),         // 22: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 23: hydrastore.fsm.v1.PutPolicy
+	(*DeletePolicy)(nil),       // 24: hydrastore.fsm.v1.DeletePolicy
+	(*SetFormatLevel)(nil),     // 25: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 26: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 27: hydrastore.fsm.v1.LoginFailed
+	(*Result)(nil),             // 28: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 29: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	6,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	7,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	11, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	12, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	14, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	15, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	16, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	17, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	20, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	21, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	22, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	23, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	24, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	25, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	0,  // 14: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	8,  // 15: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 16: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	10, // 17: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	8,  // 18: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 19: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	8,  // 20: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 21: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 22: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 23: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 24: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	3,  // 25: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	18, // 26: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	19, // 27: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	8,  // 28: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 29: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	4,  // 30: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 31: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	8,  // 32: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 33: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 34: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	27, // 35: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	0,  // 36: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	9,  // 37: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 38: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	7,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	8,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	12, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	13, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	15, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	16, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	17, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	18, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	21, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	22, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	23, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	24, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	25, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	26, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	27, // 14: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	0,  // 15: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	9,  // 16: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 17: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	11, // 18: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	9,  // 19: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 20: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	9,  // 21: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 22: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 23: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 24: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 25: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	3,  // 26: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	19, // 27: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	20, // 28: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	9,  // 29: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 30: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	4,  // 31: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 32: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	9,  // 33: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 34: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	5,  // 35: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	2,  // 36: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	29, // 37: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	0,  // 38: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	10, // 39: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 40: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -2484,13 +2653,14 @@ func file_fsm_proto_init() {
 		(*Command_DeletePolicy)(nil),
 		(*Command_SetFormatLevel)(nil),
 		(*Command_NoOp)(nil),
+		(*Command_LoginFailed)(nil),
 	}
 	file_fsm_proto_msgTypes[9].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[15].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[16].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[17].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[18].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[21].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[22].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -2500,8 +2670,8 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   23,
+			NumEnums:      6,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
