@@ -50,6 +50,7 @@ func (m *Machine) begin(index uint64, clock int64) {
 		s.clock = max(s.clock, clock)
 		s.arena.settle(oldest)
 		s.forgetOutdated()
+		s.forgetDryAttempts()
 	})
 }
 
@@ -138,6 +139,10 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.putPolicy(k.PutPolicy, r)
 	case *fsmpb.Command_DeletePolicy:
 		s.deletePolicy(k.DeletePolicy, r)
+	case *fsmpb.Command_TakeAttempt:
+		s.takeAttempt(k.TakeAttempt, r)
+	case *fsmpb.Command_GiveBackAttempt:
+		s.giveBackAttempt(k.GiveBackAttempt, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_LoginFailed:

@@ -19,7 +19,7 @@ type idempotencyKey struct{ scope, body [32]byte }
 
 func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	var l login
-	if !l.parse(c) {
+	if !l.parse(c) || c.Attempt != nil && !s.validAttempt(c.Attempt) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -45,12 +45,16 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		return
 	}
 	if l.idem != nil && s.repeat(&l, r) {
+		if r.Code == fsmpb.Code_CODE_OK {
+			s.uncount(c.Attempt)
+		}
 		return
 	}
 	if s.sessions.n >= maxSessions {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "sessions")
 		return
 	}
+	s.uncount(c.Attempt)
 	slot := s.logIn(c, &l)
 	s.sessionResult(slot, c.User, r)
 }

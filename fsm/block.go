@@ -35,6 +35,7 @@ const (
 	blockUsers
 	blockSessions
 	blockIdempotency
+	blockAttempts
 	blockTrailer
 )
 

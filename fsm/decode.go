@@ -93,7 +93,7 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_CreateSession:
 		m := k.CreateSession
-		if hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Idempotency != nil && hasUnknown(m.Idempotency) {
+		if hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Idempotency != nil && hasUnknown(m.Idempotency) || m.Attempt != nil && hasUnknown(m.Attempt) {
 			return true
 		}
 		for _, a := range m.Attributes {
@@ -127,6 +127,11 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.PutPolicy) || authorityHasUnknown(k.PutPolicy.Authority)
 	case *fsmpb.Command_DeletePolicy:
 		return hasUnknown(k.DeletePolicy) || authorityHasUnknown(k.DeletePolicy.Authority)
+	case *fsmpb.Command_TakeAttempt:
+		m := k.TakeAttempt
+		return hasUnknown(m) || m.PerUser != nil && hasUnknown(m.PerUser) || m.PerAddress != nil && hasUnknown(m.PerAddress)
+	case *fsmpb.Command_GiveBackAttempt:
+		return hasUnknown(k.GiveBackAttempt) || k.GiveBackAttempt.Attempt != nil && hasUnknown(k.GiveBackAttempt.Attempt)
 	case *fsmpb.Command_SetFormatLevel:
 		return hasUnknown(k.SetFormatLevel)
 	case *fsmpb.Command_NoOp:

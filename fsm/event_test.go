@@ -29,6 +29,8 @@ var commandEvents = map[string][]fsm.EventKind{
 	"set_format_level":     {fsm.EventFormatLevel},
 	"no_op":                nil, // it does nothing
 	"login_failed":         {fsm.EventLoginFailed},
+	"take_attempt":         nil, // a try: what came of it, a log-in or a failed one, is reported by another command
+	"give_back_attempt":    nil, // the log-in it belongs to has failed for another reason than the password
 }
 
 // TestEveryCommandHasItsEvents applies the golden history, which holds every command: each reports what the table says, and every one

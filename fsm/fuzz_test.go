@@ -109,7 +109,7 @@ func mended(data []byte) []byte {
 		if n > len(out) || end+4 > len(out) {
 			break
 		}
-		if out[at] == 6 && n >= 4 {
+		if out[at] == 7 && n >= 4 {
 			binary.LittleEndian.PutUint32(out[end-4:], sum)
 		}
 		binary.LittleEndian.PutUint32(out[end:], crc32.Checksum(out[at:end], table))

@@ -39,6 +39,13 @@ func goldenSteps() []struct {
 	}
 	byService.Authority.Address = goldenAddress(1)
 	third := vouched(3, "zoë")
+	limit := &fsmpb.AttemptLimit{Attempts: 10, WindowMs: 300_000}
+	attempt := &fsmpb.TakeAttempt{Address: goldenAddress(3), UserHash: 0xbeef, PerUser: limit, PerAddress: &fsmpb.AttemptLimit{Attempts: 100, WindowMs: 300_000}}
+	taken := func(run uint64) *fsmpb.Attempt {
+		return &fsmpb.Attempt{
+			Address: goldenAddress(3), UserHash: 0xbeef, UserRun: run, UserShareMs: 30_000, AddressRun: run + 1, AddressShareMs: 3_000}
+	}
+	byPassword := &fsmpb.CreateSession{KeyHash: bytesOf(keyOf(5)), Id: bytesOf(idOf(5)), User: "ann", UserVersion: 11, Attempt: taken(1)}
 	fourth := vouched(4, "yan")
 	return []struct {
 		name    string
@@ -72,6 +79,11 @@ func goldenSteps() []struct {
 		{"login_failed", loginFailed(&fsmpb.LoginFailed{User: "ann", Address: goldenAddress(3), Reason: fsmpb.LoginFailed_REASON_PASSWORD})},
 		{"login_failed_unreported", loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: 12})},
 		{"revoke_session_key", revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(77)), Address: goldenAddress(3)})},
+		{"take_attempt", takeAttempt(attempt)},
+		{"create_session_attempt", create(byPassword)},
+		{"take_attempt_second", takeAttempt(attempt)},
+		{"take_attempt_third", takeAttempt(attempt)},
+		{"give_back_attempt", giveBack(taken(1))},
 	}
 }
 

@@ -148,6 +148,14 @@ func deleteUser(c *fsmpb.DeleteUser) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: c}}
 }
 
+func takeAttempt(c *fsmpb.TakeAttempt) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_TakeAttempt{TakeAttempt: c}}
+}
+
+func giveBack(a *fsmpb.Attempt) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_GiveBackAttempt{GiveBackAttempt: &fsmpb.GiveBackAttempt{Attempt: a}}}
+}
+
 func putPolicy(c *fsmpb.PutPolicy) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: c}}
 }

@@ -15,6 +15,8 @@ type history struct {
 	*rand.Rand
 	made int // keys and ids given out
 	last uint64
+
+	attempts []*fsmpb.Attempt // taken, the last few
 }
 
 func newHistory(seed uint64) *history { return &history{Rand: rand.New(rand.NewPCG(seed, 1))} }
@@ -91,6 +93,12 @@ func (h *history) entry() []*fsmpb.Command {
 }
 
 func (h *history) command() *fsmpb.Command {
+	if h.chance(12) {
+		if h.chance(75) {
+			return takeAttempt(h.takeAttempt())
+		}
+		return giveBack(h.attempt())
+	}
 	switch n := h.IntN(100); {
 	case n < 38:
 		return create(h.create())
@@ -127,6 +135,43 @@ func (h *history) command() *fsmpb.Command {
 		return &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: uint32(h.IntN(2))}}}
 	}
 	return &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}}
+}
+
+func (h *history) takeAttempt() *fsmpb.TakeAttempt {
+	limit := func() *fsmpb.AttemptLimit {
+		switch h.IntN(12) {
+		case 0:
+			return nil
+		case 1:
+			return &fsmpb.AttemptLimit{Attempts: uint32(h.IntN(3)), WindowMs: int64(h.IntN(3))}
+		}
+		return &fsmpb.AttemptLimit{Attempts: uint32(1 + h.IntN(4)), WindowMs: 1000 * int64(1+h.IntN(5))}
+	}
+	c := &fsmpb.TakeAttempt{Address: h.network(), UserHash: uint32(h.IntN(4)), PerUser: limit(), PerAddress: limit()}
+	if h.chance(2) {
+		c.UserHash = 1 << 16
+	}
+	return c
+}
+
+// network is an address, sometimes one of IPv6 that shares its network with others.
+func (h *history) network() []byte {
+	if h.chance(60) {
+		return h.address()
+	}
+	return append([]byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, byte(h.IntN(2))}, 0, 0, 0, 0, 0, 0, 0, byte(h.IntN(4)))
+}
+
+// attempt is one that was taken, given back before, or never taken; nil sometimes.
+func (h *history) attempt() *fsmpb.Attempt {
+	if len(h.attempts) == 0 || h.chance(10) {
+		return nil
+	}
+	a := pick(h, h.attempts)
+	if h.chance(10) {
+		return &fsmpb.Attempt{Address: a.Address, UserHash: a.UserHash, UserRun: h.Uint64N(20), UserShareMs: int64(h.IntN(3)) * 1000}
+	}
+	return a
 }
 
 func (h *history) optionalAuthority() *fsmpb.Authority {
@@ -167,6 +212,9 @@ func (h *history) create() *fsmpb.CreateSession {
 	}
 	if h.chance(30) {
 		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
+	}
+	if h.chance(15) {
+		c.Attempt = h.attempt()
 	}
 	for range h.IntN(3) {
 		c.Attributes = append(c.Attributes, &fsmpb.Attribute{Name: pick(h, []string{"a", "b", "c"}), Value: h.value()})

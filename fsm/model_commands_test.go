@@ -51,6 +51,14 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		if c.Reason < 1 || c.Reason > 5 || !goodAddress(c.Address) || several != (c.Count > 0) {
 			set(r, fsmpb.Code_CODE_INVALID, "")
 		}
+	case *fsmpb.Command_TakeAttempt:
+		m.takeAttempt(k.TakeAttempt, r)
+	case *fsmpb.Command_GiveBackAttempt:
+		if k.GiveBackAttempt.Attempt == nil || !m.possible(k.GiveBackAttempt.Attempt) {
+			set(r, fsmpb.Code_CODE_INVALID, "")
+		} else {
+			m.giveBack(k.GiveBackAttempt.Attempt)
+		}
 	}
 }
 
@@ -103,7 +111,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
-	if c.Vouched != (c.Authority != nil) {
+	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -162,8 +170,12 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	copy(s.key[:], c.KeyHash)
 	copy(s.id[:], c.Id)
 	if c.Idempotency != nil && m.repeat(c, s, r) {
+		if r.Code == fsmpb.Code_CODE_OK {
+			m.giveBack(c.Attempt)
+		}
 		return
 	}
+	m.giveBack(c.Attempt)
 	m.record(c.User, s)
 	m.answer(s, r)
 }

@@ -132,8 +132,8 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 		t.Fatalf("next deadline %d %v, want %d %v", at, ok, wantAt, wantOK)
 	}
 	st := got.Stats()
-	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) {
-		t.Fatalf("stats %+v, want %d sessions, %d reaps, %d users, %d repeats", st, len(want.sessions), len(want.reaps), len(want.users), len(want.repeats))
+	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) || st.AttemptCounters != len(want.counters) {
+		t.Fatalf("stats %+v, want %d sessions, %d reaps, %d users, %d repeats, %d counters", st, len(want.sessions), len(want.reaps), len(want.users), len(want.repeats), len(want.counters))
 	}
 }
 

@@ -26,6 +26,8 @@ type model struct {
 	policies map[string]*modelPolicy
 	repeats  []*modelRepeat
 	reaps    []*modelUser
+	counters []*modelCounter // of attempts
+	attempts uint64          // counted so far
 }
 
 type modelUser struct {
@@ -174,6 +176,7 @@ func (m *model) forget(u *modelUser) {
 func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (results []*fsmpb.Result, ended []fsm.Ended) {
 	m.index, m.clock = index, max(m.clock, clock)
 	m.repeats = slices.DeleteFunc(m.repeats, func(r *modelRepeat) bool { return m.clock >= r.made+600_000 })
+	m.forgetDry()
 	for budget := m.ends; budget > 0; budget-- {
 		e, more := m.endOne()
 		if !more {

@@ -65,6 +65,9 @@ func TestReplayFromEveryCutGivesTheSameBytes(t *testing.T) {
 func noteVersions(h *history, applied *fsm.Applied) {
 	for _, b := range applied.Batches {
 		for _, r := range b.Results {
+			if a := r.GetAttempt(); a != nil {
+				h.attempts = append(h.attempts[max(0, len(h.attempts)-20):], a)
+			}
 			if v := r.GetVersion(); v != 0 {
 				h.last = v
 			}

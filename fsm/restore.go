@@ -29,10 +29,10 @@ type builder struct {
 	s     *state
 	users uint32 // their slots are 1 to this, in the order of the snapshot
 
-	userSerial, idempotencySerial uint64 // the last one read
-	lastSeq                       uint64 // of meta
-	lastPolicy                    string
-	reaps                         []uint32
+	userSerial, idempotencySerial, attemptSerial uint64 // the last one read
+	lastSeq                                      uint64 // of meta
+	lastPolicy                                   string
+	reaps                                        []uint32
 }
 
 var errImpossible = errors.New("a record is not possible")
@@ -75,6 +75,8 @@ func (b *builder) record(kind blockKind, f *fields) bool {
 		return b.session(f)
 	case blockIdempotency:
 		return b.idempotency(f)
+	case blockAttempts:
+		return b.attempts(f)
 	}
 	return false
 }
@@ -88,7 +90,7 @@ func (b *builder) meta(f *fields) bool {
 	level := f.uint()
 	s.history, s.version = f.uint(), f.uint()
 	b.lastSeq, s.users.serial, s.users.floor = f.uint(), f.uint(), f.uint()
-	s.users.reapTurn, s.idem.serial = f.uint(), f.uint()
+	s.users.reapTurn, s.idem.serial, s.attempts.serial = f.uint(), f.uint(), f.uint()
 	s.level = uint32(level)
 	return level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
@@ -202,6 +204,24 @@ func (b *builder) idempotency(f *fields) bool {
 	}
 	b.idempotencySerial = r.serial
 	b.s.placeIdempotency(r)
+	return true
+}
+
+func (b *builder) attempts(f *fields) bool {
+	var r attemptRec
+	copy(r.network[:], f.take(len(r.network)))
+	r.user = uint32(f.fixed(4))
+	r.serial, r.run, r.dryMS = f.uint(), f.uint(), f.instant()
+	s := b.s
+	switch {
+	case f.bad || r.serial <= b.attemptSerial || r.serial > s.attempts.serial || r.run == 0 || r.run > r.serial,
+		r.user != 0 && r.user>>16 != 1 || attemptNetwork(r.network[:]) != r.network,
+		r.dryMS > s.clock+session.MaxAttemptWindow.Milliseconds(),
+		s.attempts.n == session.MaxAttemptCounters || s.findAttempts(r.attemptKey) != 0:
+		return false
+	}
+	b.attemptSerial = r.serial
+	s.placeAttempts(r)
 	return true
 }
 

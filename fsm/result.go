@@ -47,6 +47,8 @@ func ErrorCode(c fsmpb.Code) session.Code {
 		return session.CodeVersionMismatch
 	case fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH:
 		return session.CodeIdempotencyMismatch
+	case fsmpb.Code_CODE_THROTTLED:
+		return session.CodeThrottled
 	}
 	return session.CodeInternal
 }

@@ -19,6 +19,7 @@ type Snapshot struct {
 	users    frozen[userRec]
 	sessions frozen[sessionRec]
 	idem     frozen[idempotencyRec]
+	attempts frozen[attemptRec]
 	arena    frozenArena
 
 	generation uint64
@@ -31,6 +32,7 @@ type meta struct {
 	index, clock, level, history, version uint64
 	lastSeq, userSerial, floor            uint64
 	reapTurn, idempotencySerial           uint64
+	attemptSerial                         uint64
 }
 
 type frozenPolicy struct {
@@ -49,8 +51,9 @@ func (m *Machine) Snapshot() *Snapshot {
 			index: s.index, clock: uint64(s.clock), level: uint64(s.level), history: s.history, version: s.version,
 			lastSeq: s.sessions.lastSeq, userSerial: s.users.serial, floor: s.users.floor,
 			reapTurn: s.users.reapTurn, idempotencySerial: s.idem.serial,
+			attemptSerial: s.attempts.serial,
 		},
-		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), arena: s.arena.freeze(),
+		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
 		sharing: &s.sharing, generation: s.sharing.begin(),
 	}
 	for _, i := range s.policies.sorted() {
@@ -86,6 +89,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	users := s.writeUsers(b, &ordinals)
 	s.writeSessions(b, users, &ordinals)
 	s.writeIdempotency(b)
+	s.writeAttempts(b)
 	return b.trailer()
 }
 
@@ -143,6 +147,18 @@ func (s *Snapshot) writeIdempotency(b *blockWriter) {
 	}
 }
 
+func (s *Snapshot) writeAttempts(b *blockWriter) {
+	for _, p := range inOrder(s.attempts, func(r *attemptRec) uint64 { return r.serial }) {
+		r := s.attempts.at(p.slot)
+		if !b.record(blockAttempts, func(out []byte) []byte {
+			out = binary.LittleEndian.AppendUint32(append(out, r.network[:]...), r.user)
+			return appendUints(out, r.serial, r.run, uint64(r.dryMS))
+		}) {
+			return
+		}
+	}
+}
+
 func appendUints(out []byte, values ...uint64) []byte {
 	for _, v := range values {
 		out = binary.LittleEndian.AppendUint64(out, v)
@@ -156,7 +172,8 @@ func appendShort(out, b []byte) []byte {
 }
 
 func (m meta) append(out []byte) []byte {
-	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial)
+	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
+		m.attemptSerial)
 }
 
 func (p frozenPolicy) append(out []byte) []byte {

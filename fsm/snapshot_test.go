@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
 )
@@ -70,6 +72,7 @@ func readSomething(m *fsm.Machine, h *history) {
 	m.NextDeadlineMS()
 	m.Stats()
 	m.HasAdmin()
+	m.AttemptWait(netip.AddrFrom4([4]byte{10, 0, 0, 1}), 1, fsm.AttemptLimit{Attempts: 3, Window: time.Second}, fsm.AttemptLimit{}, 0)
 }
 
 // sample is a snapshot with every kind of record.
@@ -80,7 +83,7 @@ func sample(t testing.TB) []byte {
 		for range 5000 {
 			l.clock += h.advance()
 			noteVersions(h, l.apply(h.entry()...))
-			if st := l.m.Stats(); st.Sessions > 20 && st.PendingReaps > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+			if st := l.m.Stats(); st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
 				return snapshotOf(t, l.m)
 			}
 		}
@@ -120,8 +123,8 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 		"later version": append([]byte("HYDRAFSM\x02\x00\x00\x00"), data[12:]...),
 		"huge block":    append(bytes.Clone(data[:13]), 0xff, 0xff, 0xff, 0xff),
 		"empty block":   append(bytes.Clone(data[:13]), 0, 0, 0, 0),
-		"no trailer":    data[:len(data)-53],
-		"twice":         append(bytes.Clone(data[:len(data)-53]), data[12:]...),
+		"no trailer":    data[:len(data)-61],
+		"twice":         append(bytes.Clone(data[:len(data)-61]), data[12:]...),
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, l.m, damage) })
 	}
@@ -136,7 +139,7 @@ func TestABlockOfAnotherSnapshotIsRefused(t *testing.T) {
 	l.clock += 5000
 	l.must(touch(1))
 	two := snapshotOf(t, l.m)
-	const metaEnd = 12 + 5 + 80 + 4
+	const metaEnd = 12 + 5 + 88 + 4
 	wantRefused(t, l.m, append(bytes.Clone(two[:metaEnd]), one[metaEnd:]...))
 	if err := l.m.Restore(bytes.NewReader(append(bytes.Clone(one[:metaEnd]), one[metaEnd:]...))); err != nil {
 		t.Fatal(err)

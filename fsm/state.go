@@ -16,6 +16,7 @@ type state struct {
 	users    users
 	policies policies
 	idem     idempotency
+	attempts attempts
 	arena    arena
 
 	sharing sharing

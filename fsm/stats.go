@@ -9,6 +9,7 @@ type Stats struct {
 	Policies           int
 	BlobBytes          int64 // memory that names, user agents, password hashes and attributes occupy
 	IdempotencyRecords int
+	AttemptCounters    int // of the login throttle
 	PendingReaps       int // users whose ended sessions wait for their removal
 
 	EndedIdle     uint64
@@ -22,7 +23,7 @@ func (m *Machine) Stats() Stats {
 	return reading(m, func(s *state) Stats {
 		return Stats{
 			Sessions: s.sessions.n, Users: s.users.accounts.Len(), ShellUsers: s.users.shells, Addresses: s.sessions.byAddress.n,
-			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, PendingReaps: s.users.reaps,
+			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, PendingReaps: s.users.reaps,
 			EndedIdle: s.ended.idle, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user, EndedByName: s.ended.named,
 		}
 	})

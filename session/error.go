@@ -31,6 +31,8 @@ const (
 	CodeHistoryMismatch Code = "history_mismatch"
 	// CodeIdempotencyMismatch: the Idempotency-Key was used before with another request.
 	CodeIdempotencyMismatch Code = "idempotency_mismatch"
+	// CodeThrottled: too many passwords were tried for this user or from this address; this one was not looked at.
+	CodeThrottled Code = "throttled"
 	// CodeOverloaded: a queue is full; certainly not done, never queued.
 	CodeOverloaded Code = "overloaded"
 	// CodeNoQuorum: no majority could be reached in time; certainly not done.

@@ -141,21 +141,23 @@ const (
 	Code_CODE_CONFLICT             Code = 7
 	Code_CODE_VERSION_MISMATCH     Code = 8
 	Code_CODE_IDEMPOTENCY_MISMATCH Code = 9
+	Code_CODE_THROTTLED            Code = 60
 )
 
 // Enum value maps for Code.
 var (
 	Code_name = map[int32]string{
-		0: "CODE_OK",
-		1: "CODE_INVALID",
-		2: "CODE_TOO_LARGE",
-		3: "CODE_UNAUTHENTICATED",
-		4: "CODE_FORBIDDEN",
-		5: "CODE_NOT_FOUND",
-		6: "CODE_EXISTS",
-		7: "CODE_CONFLICT",
-		8: "CODE_VERSION_MISMATCH",
-		9: "CODE_IDEMPOTENCY_MISMATCH",
+		0:  "CODE_OK",
+		1:  "CODE_INVALID",
+		2:  "CODE_TOO_LARGE",
+		3:  "CODE_UNAUTHENTICATED",
+		4:  "CODE_FORBIDDEN",
+		5:  "CODE_NOT_FOUND",
+		6:  "CODE_EXISTS",
+		7:  "CODE_CONFLICT",
+		8:  "CODE_VERSION_MISMATCH",
+		9:  "CODE_IDEMPOTENCY_MISMATCH",
+		60: "CODE_THROTTLED",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":                   0,
@@ -168,6 +170,7 @@ var (
 		"CODE_CONFLICT":             7,
 		"CODE_VERSION_MISMATCH":     8,
 		"CODE_IDEMPOTENCY_MISMATCH": 9,
+		"CODE_THROTTLED":            60,
 	}
 )
 
@@ -357,7 +360,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -514,6 +517,8 @@ type Command struct {
 	//	*Command_DeletePolicy
 	//	*Command_SetFormatLevel
 	//	*Command_NoOp
+	//	*Command_TakeAttempt
+	//	*Command_GiveBackAttempt
 	//	*Command_LoginFailed
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
@@ -667,6 +672,24 @@ func (x *Command) GetNoOp() *NoOp {
 	return nil
 }
 
+func (x *Command) GetTakeAttempt() *TakeAttempt {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_TakeAttempt); ok {
+			return x.TakeAttempt
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetGiveBackAttempt() *GiveBackAttempt {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_GiveBackAttempt); ok {
+			return x.GiveBackAttempt
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetLoginFailed() *LoginFailed {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_LoginFailed); ok {
@@ -735,6 +758,14 @@ type Command_NoOp struct {
 	NoOp *NoOp `protobuf:"bytes,12,opt,name=no_op,json=noOp,proto3,oneof"`
 }
 
+type Command_TakeAttempt struct {
+	TakeAttempt *TakeAttempt `protobuf:"bytes,60,opt,name=take_attempt,json=takeAttempt,proto3,oneof"`
+}
+
+type Command_GiveBackAttempt struct {
+	GiveBackAttempt *GiveBackAttempt `protobuf:"bytes,61,opt,name=give_back_attempt,json=giveBackAttempt,proto3,oneof"`
+}
+
 type Command_LoginFailed struct {
 	LoginFailed *LoginFailed `protobuf:"bytes,80,opt,name=login_failed,json=loginFailed,proto3,oneof"`
 }
@@ -762,6 +793,10 @@ func (*Command_DeletePolicy) isCommand_Kind() {}
 func (*Command_SetFormatLevel) isCommand_Kind() {}
 
 func (*Command_NoOp) isCommand_Kind() {}
+
+func (*Command_TakeAttempt) isCommand_Kind() {}
+
+func (*Command_GiveBackAttempt) isCommand_Kind() {}
 
 func (*Command_LoginFailed) isCommand_Kind() {}
 
@@ -964,6 +999,7 @@ type CreateSession struct {
 	Address       []byte                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"` // 16 bytes; empty = unknown
 	UserAgent     string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	Idempotency   *Idempotency           `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"` // absent = none
+	Attempt       *Attempt               `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`         // of the password's check; given back when the session is made. Absent = none was taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1071,6 +1107,13 @@ func (x *CreateSession) GetUserAgent() string {
 func (x *CreateSession) GetIdempotency() *Idempotency {
 	if x != nil {
 		return x.Idempotency
+	}
+	return nil
+}
+
+func (x *CreateSession) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
 	}
 	return nil
 }
@@ -1879,6 +1922,258 @@ func (x *DeletePolicy) GetAuthority() *Authority {
 	return nil
 }
 
+// AttemptLimit is how many attempts a counter lets through at once; they come back evenly over the window.
+type AttemptLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      uint32                 `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	WindowMs      int64                  `protobuf:"varint,2,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"` // at least one millisecond for each attempt
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptLimit) Reset() {
+	*x = AttemptLimit{}
+	mi := &file_fsm_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptLimit) ProtoMessage() {}
+
+func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
+func (*AttemptLimit) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AttemptLimit) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *AttemptLimit) GetWindowMs() int64 {
+	if x != nil {
+		return x.WindowMs
+	}
+	return 0
+}
+
+// TakeAttempt counts a try of a password before it is checked (else CODE_THROTTLED, which counts nothing).
+type TakeAttempt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       []byte                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`                         // 16 bytes; empty = unknown, which is not counted by address. IPv6 counts by /64
+	UserHash      uint32                 `protobuf:"varint,2,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`      // 16 bits of a hash of the folded name: people type passwords into that field
+	PerUser       *AttemptLimit          `protobuf:"bytes,3,opt,name=per_user,json=perUser,proto3" json:"per_user,omitempty"`          // of this user from this address; absent = none
+	PerAddress    *AttemptLimit          `protobuf:"bytes,4,opt,name=per_address,json=perAddress,proto3" json:"per_address,omitempty"` // absent = none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeAttempt) Reset() {
+	*x = TakeAttempt{}
+	mi := &file_fsm_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeAttempt) ProtoMessage() {}
+
+func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
+func (*TakeAttempt) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TakeAttempt) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *TakeAttempt) GetUserHash() uint32 {
+	if x != nil {
+		return x.UserHash
+	}
+	return 0
+}
+
+func (x *TakeAttempt) GetPerUser() *AttemptLimit {
+	if x != nil {
+		return x.PerUser
+	}
+	return nil
+}
+
+func (x *TakeAttempt) GetPerAddress() *AttemptLimit {
+	if x != nil {
+		return x.PerAddress
+	}
+	return nil
+}
+
+// Attempt is one that was counted, as the result told: what it added to which counters.
+type Attempt struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Address        []byte                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	UserHash       uint32                 `protobuf:"varint,2,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`
+	UserRun        uint64                 `protobuf:"varint,3,opt,name=user_run,json=userRun,proto3" json:"user_run,omitempty"` // 0 = not counted
+	UserShareMs    int64                  `protobuf:"varint,4,opt,name=user_share_ms,json=userShareMs,proto3" json:"user_share_ms,omitempty"`
+	AddressRun     uint64                 `protobuf:"varint,5,opt,name=address_run,json=addressRun,proto3" json:"address_run,omitempty"` // 0 = not counted
+	AddressShareMs int64                  `protobuf:"varint,6,opt,name=address_share_ms,json=addressShareMs,proto3" json:"address_share_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_fsm_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Attempt) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Attempt) GetUserHash() uint32 {
+	if x != nil {
+		return x.UserHash
+	}
+	return 0
+}
+
+func (x *Attempt) GetUserRun() uint64 {
+	if x != nil {
+		return x.UserRun
+	}
+	return 0
+}
+
+func (x *Attempt) GetUserShareMs() int64 {
+	if x != nil {
+		return x.UserShareMs
+	}
+	return 0
+}
+
+func (x *Attempt) GetAddressRun() uint64 {
+	if x != nil {
+		return x.AddressRun
+	}
+	return 0
+}
+
+func (x *Attempt) GetAddressShareMs() int64 {
+	if x != nil {
+		return x.AddressShareMs
+	}
+	return 0
+}
+
+// GiveBackAttempt uncounts an attempt whose password was right though no session was made.
+type GiveBackAttempt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GiveBackAttempt) Reset() {
+	*x = GiveBackAttempt{}
+	mi := &file_fsm_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GiveBackAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GiveBackAttempt) ProtoMessage() {}
+
+func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
+func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GiveBackAttempt) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
 type SetFormatLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1889,7 +2184,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +2196,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +2209,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -1932,7 +2227,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2239,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2252,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{20}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -1973,7 +2268,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2280,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2293,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -2040,6 +2335,8 @@ type Result struct {
 	//	*Result_Session
 	//	*Result_Count
 	//	*Result_Version
+	//	*Result_Attempt
+	//	*Result_RetryAfterMs
 	Payload       isResult_Payload `protobuf_oneof:"payload"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2047,7 +2344,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2356,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2369,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Result) GetCode() Code {
@@ -2130,6 +2427,24 @@ func (x *Result) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Result) GetAttempt() *Attempt {
+	if x != nil {
+		if x, ok := x.Payload.(*Result_Attempt); ok {
+			return x.Attempt
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetRetryAfterMs() int64 {
+	if x != nil {
+		if x, ok := x.Payload.(*Result_RetryAfterMs); ok {
+			return x.RetryAfterMs
+		}
+	}
+	return 0
+}
+
 type isResult_Payload interface {
 	isResult_Payload()
 }
@@ -2146,11 +2461,23 @@ type Result_Version struct {
 	Version uint64 `protobuf:"varint,6,opt,name=version,proto3,oneof"` // users and policies: the version that the command gave
 }
 
+type Result_Attempt struct {
+	Attempt *Attempt `protobuf:"bytes,60,opt,name=attempt,proto3,oneof"` // take
+}
+
+type Result_RetryAfterMs struct {
+	RetryAfterMs int64 `protobuf:"varint,61,opt,name=retry_after_ms,json=retryAfterMs,proto3,oneof"` // CODE_THROTTLED: when an attempt would be let through
+}
+
 func (*Result_Session) isResult_Payload() {}
 
 func (*Result_Count) isResult_Payload() {}
 
 func (*Result_Version) isResult_Payload() {}
+
+func (*Result_Attempt) isResult_Payload() {}
+
+func (*Result_RetryAfterMs) isResult_Payload() {}
 
 // SessionState is a session right after a command.
 type SessionState struct {
@@ -2178,7 +2505,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2517,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2530,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -2340,7 +2667,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xcd\a\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xe4\b\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -2357,6 +2684,8 @@ const file_fsm_proto_rawDesc = "" +
 	" \x01(\v2\x1f.hydrastore.fsm.v1.DeletePolicyH\x00R\fdeletePolicy\x12M\n" +
 	"\x10set_format_level\x18\v \x01(\v2!.hydrastore.fsm.v1.SetFormatLevelH\x00R\x0esetFormatLevel\x12.\n" +
 	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12C\n" +
+	"\ftake_attempt\x18< \x01(\v2\x1e.hydrastore.fsm.v1.TakeAttemptH\x00R\vtakeAttempt\x12P\n" +
+	"\x11give_back_attempt\x18= \x01(\v2\".hydrastore.fsm.v1.GiveBackAttemptH\x00R\x0fgiveBackAttempt\x12C\n" +
 	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xa3\x01\n" +
@@ -2372,7 +2701,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x98\x03\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xce\x03\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -2388,7 +2717,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\n" +
 	" \x01(\tR\tuserAgent\x12@\n" +
-	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\"\x7f\n" +
+	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x124\n" +
+	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"\x7f\n" +
 	"\fTouchSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
@@ -2470,7 +2800,26 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"&\n" +
+	"\x11_expected_version\"G\n" +
+	"\fAttemptLimit\x12\x1a\n" +
+	"\battempts\x18\x01 \x01(\rR\battempts\x12\x1b\n" +
+	"\twindow_ms\x18\x02 \x01(\x03R\bwindowMs\"\xc2\x01\n" +
+	"\vTakeAttempt\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x1b\n" +
+	"\tuser_hash\x18\x02 \x01(\rR\buserHash\x12:\n" +
+	"\bper_user\x18\x03 \x01(\v2\x1f.hydrastore.fsm.v1.AttemptLimitR\aperUser\x12@\n" +
+	"\vper_address\x18\x04 \x01(\v2\x1f.hydrastore.fsm.v1.AttemptLimitR\n" +
+	"perAddress\"\xca\x01\n" +
+	"\aAttempt\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x1b\n" +
+	"\tuser_hash\x18\x02 \x01(\rR\buserHash\x12\x19\n" +
+	"\buser_run\x18\x03 \x01(\x04R\auserRun\x12\"\n" +
+	"\ruser_share_ms\x18\x04 \x01(\x03R\vuserShareMs\x12\x1f\n" +
+	"\vaddress_run\x18\x05 \x01(\x04R\n" +
+	"addressRun\x12(\n" +
+	"\x10address_share_ms\x18\x06 \x01(\x03R\x0eaddressShareMs\"G\n" +
+	"\x0fGiveBackAttempt\x124\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
 	"\x04NoOp\"\xa5\x02\n" +
@@ -2485,14 +2834,16 @@ const file_fsm_proto_rawDesc = "" +
 	"\x12REASON_NO_PASSWORD\x10\x02\x12\x13\n" +
 	"\x0fREASON_PASSWORD\x10\x03\x12\x13\n" +
 	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
-	"\x11REASON_UNREPORTED\x10\x05\"\xe3\x01\n" +
+	"\x11REASON_UNREPORTED\x10\x05\"\xc3\x02\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
 	"\brepeated\x18\x03 \x01(\bR\brepeated\x12;\n" +
 	"\asession\x18\x04 \x01(\v2\x1f.hydrastore.fsm.v1.SessionStateH\x00R\asession\x12\x16\n" +
 	"\x05count\x18\x05 \x01(\x04H\x00R\x05count\x12\x1a\n" +
-	"\aversion\x18\x06 \x01(\x04H\x00R\aversionB\t\n" +
+	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
+	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
+	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMsB\t\n" +
 	"\apayload\"\xd7\x04\n" +
 	"\fSessionState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
@@ -2527,7 +2878,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10AttributesWriter\x12!\n" +
 	"\x1dATTRIBUTES_WRITER_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ATTRIBUTES_WRITER_SERVICE\x10\x01\x12\x1c\n" +
-	"\x18ATTRIBUTES_WRITER_BEARER\x10\x02*\xd9\x01\n" +
+	"\x18ATTRIBUTES_WRITER_BEARER\x10\x02*\xed\x01\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x12\n" +
@@ -2538,7 +2889,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\vCODE_EXISTS\x10\x06\x12\x11\n" +
 	"\rCODE_CONFLICT\x10\a\x12\x19\n" +
 	"\x15CODE_VERSION_MISMATCH\x10\b\x12\x1d\n" +
-	"\x19CODE_IDEMPOTENCY_MISMATCH\x10\tB,Z*github.com/hydrastore/hydrastore/fsm/fsmpbb\x06proto3"
+	"\x19CODE_IDEMPOTENCY_MISMATCH\x10\t\x12\x12\n" +
+	"\x0eCODE_THROTTLED\x10<B,Z*github.com/hydrastore/hydrastore/fsm/fsmpbb\x06proto3"
 
 var (
 	file_fsm_proto_rawDescOnce sync.Once
@@ -2553,7 +2905,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -2580,11 +2932,15 @@ var file_fsm_proto_goTypes = []any{
 	(*DeleteUser)(nil),         // 22: hydrastore.fsm.v1.DeleteUser
 	(*PutPolicy)(nil),          // 23: hydrastore.fsm.v1.PutPolicy
 	(*DeletePolicy)(nil),       // 24: hydrastore.fsm.v1.DeletePolicy
-	(*SetFormatLevel)(nil),     // 25: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 26: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 27: hydrastore.fsm.v1.LoginFailed
-	(*Result)(nil),             // 28: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 29: hydrastore.fsm.v1.SessionState
+	(*AttemptLimit)(nil),       // 25: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 26: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 27: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 28: hydrastore.fsm.v1.GiveBackAttempt
+	(*SetFormatLevel)(nil),     // 29: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 30: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 31: hydrastore.fsm.v1.LoginFailed
+	(*Result)(nil),             // 32: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 33: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	7,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
@@ -2599,40 +2955,47 @@ var file_fsm_proto_depIdxs = []int32{
 	22, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
 	23, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
 	24, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	25, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	26, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	27, // 14: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	0,  // 15: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	9,  // 16: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 17: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	11, // 18: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	9,  // 19: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 20: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	9,  // 21: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 22: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 23: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 24: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 25: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	3,  // 26: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	19, // 27: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	20, // 28: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	9,  // 29: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 30: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	4,  // 31: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 32: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	9,  // 33: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 34: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	5,  // 35: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	2,  // 36: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	29, // 37: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	0,  // 38: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	10, // 39: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 40: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	29, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	30, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	26, // 14: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	28, // 15: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	31, // 16: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	0,  // 17: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	9,  // 18: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 19: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	11, // 20: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	27, // 21: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	9,  // 22: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 23: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	9,  // 24: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 25: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 26: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 27: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 28: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	3,  // 29: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	19, // 30: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	20, // 31: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	9,  // 32: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 33: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	4,  // 34: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 35: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	9,  // 36: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 37: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	25, // 38: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	25, // 39: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	27, // 40: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	5,  // 41: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	2,  // 42: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	33, // 43: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	27, // 44: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	0,  // 45: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	10, // 46: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 47: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -2653,6 +3016,8 @@ func file_fsm_proto_init() {
 		(*Command_DeletePolicy)(nil),
 		(*Command_SetFormatLevel)(nil),
 		(*Command_NoOp)(nil),
+		(*Command_TakeAttempt)(nil),
+		(*Command_GiveBackAttempt)(nil),
 		(*Command_LoginFailed)(nil),
 	}
 	file_fsm_proto_msgTypes[9].OneofWrappers = []any{}
@@ -2660,10 +3025,12 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[16].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[17].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[18].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[22].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[26].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
+		(*Result_Attempt)(nil),
+		(*Result_RetryAfterMs)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2671,7 +3038,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   24,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
