@@ -1,0 +1,163 @@
+package auth
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Turns lets a bounded number of password checks go on at once and a bounded number wait, fairly by where they come from: each
+// network in turn gets the next place, however many wait behind it, and when all places to wait are taken a network with few
+// takes one from the network with the most. So who floods a node with wrong passwords waits for himself. Safe for
+// concurrent use.
+type Turns struct {
+	mu      sync.Mutex
+	free    int // places that nobody has
+	waiting int
+	most    int
+	lines   []*line // those with waiters; the first one's turn is next
+}
+
+// line holds the callers of one network, in the order of their coming.
+type line struct {
+	network netip.Prefix
+	callers []*caller
+}
+
+type caller struct {
+	network netip.Prefix
+	turn    chan bool // capacity 1: true = go on, false = gave way
+}
+
+// NewTurns makes Turns with so many places at once and so many to wait in; both are at least 1.
+func NewTurns(atOnce, waiting int) *Turns {
+	return &Turns{free: max(1, atOnce), most: max(1, waiting)}
+}
+
+// Wait waits for a turn of the network that address belongs to. done must be called once after it. Errors: session.CodeOverloaded
+// when too many wait, ctx's error.
+func (t *Turns) Wait(ctx context.Context, address netip.Addr) (done func(), err error) {
+	c := &caller{network: networkOf(address), turn: make(chan bool, 1)}
+	if err := t.enter(c); err != nil {
+		return nil, err
+	}
+	select {
+	case goOn := <-c.turn:
+		if !goOn {
+			return nil, errTooManyWait()
+		}
+		return sync.OnceFunc(t.next), nil
+	case <-ctx.Done():
+		if !t.leave(c) && <-c.turn {
+			t.next() // the turn came in the same moment
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// Waiting tells how many wait now.
+func (t *Turns) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waiting
+}
+
+func errTooManyWait() error {
+	return &session.Error{Code: session.CodeOverloaded, Message: "too many log-ins are waiting for their password check", RetryAfter: time.Second}
+}
+
+// networkOf is what one caller can be expected to have: an IPv4 address, or a /64 of IPv6.
+func networkOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	p, _ := a.Prefix(min(64, a.BitLen()))
+	return p
+}
+
+// enter gives c a turn, or a place to wait.
+func (t *Turns) enter(c *caller) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.free > 0 {
+		t.free--
+		c.turn <- true
+		return nil
+	}
+	if t.waiting >= t.most && !t.makeWayLocked(c.network) {
+		return errTooManyWait()
+	}
+	l := t.lineLocked(c.network)
+	if l == nil {
+		l = &line{network: c.network}
+		t.lines = append(t.lines, l)
+	}
+	l.callers = append(l.callers, c)
+	t.waiting++
+	return nil
+}
+
+func (t *Turns) lineLocked(network netip.Prefix) *line {
+	i := slices.IndexFunc(t.lines, func(l *line) bool { return l.network == network })
+	if i < 0 {
+		return nil
+	}
+	return t.lines[i]
+}
+
+// makeWayLocked sends the last caller of the longest line away, if that line stays longer than the one of network even so.
+func (t *Turns) makeWayLocked(network netip.Prefix) bool {
+	longest := slices.MaxFunc(t.lines, func(a, b *line) int { return len(a.callers) - len(b.callers) })
+	own := 0
+	if l := t.lineLocked(network); l != nil {
+		own = len(l.callers)
+	}
+	if len(longest.callers) <= own+1 {
+		return false
+	}
+	last := longest.callers[len(longest.callers)-1]
+	t.removeLocked(last)
+	last.turn <- false
+	return true
+}
+
+// removeLocked takes a waiting caller out; false when it waits no more.
+func (t *Turns) removeLocked(c *caller) bool {
+	l := t.lineLocked(c.network)
+	if l == nil {
+		return false
+	}
+	i := slices.Index(l.callers, c)
+	if i < 0 {
+		return false
+	}
+	l.callers = slices.Delete(l.callers, i, i+1)
+	t.waiting--
+	if len(l.callers) == 0 {
+		t.lines = slices.DeleteFunc(t.lines, func(o *line) bool { return o == l })
+	}
+	return true
+}
+
+func (t *Turns) leave(c *caller) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.removeLocked(c)
+}
+
+// next hands a place on to the network whose turn it is.
+func (t *Turns) next() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == 0 {
+		t.free++
+		return
+	}
+	l := t.lines[0]
+	c := l.callers[0]
+	t.lines = append(slices.Delete(t.lines, 0, 1), l)
+	t.removeLocked(c)
+	c.turn <- true
+}
