@@ -29,6 +29,7 @@ var kinds = map[session.Code]struct {
 	session.CodeHistoryMismatch:     {http.StatusConflict, "Index of another history"},
 	session.CodeVersionMismatch:     {http.StatusPreconditionFailed, "Not the current version"},
 	session.CodeIdempotencyMismatch: {http.StatusUnprocessableEntity, "Idempotency key used before"},
+	session.CodeThrottled:           {http.StatusTooManyRequests, "Too many attempts"},
 	session.CodeOverloaded:          {http.StatusServiceUnavailable, "Overloaded"},
 	session.CodeNoQuorum:            {http.StatusServiceUnavailable, "No majority of nodes"},
 	session.CodeTooStale:            {http.StatusServiceUnavailable, "Data too old"},

@@ -79,6 +79,9 @@ func NewHasher(c Config) (*Hasher, error) {
 	return h, err
 }
 
+// Concurrent is how many hashes are computed at once.
+func (h *Hasher) Concurrent() int { return cap(h.slots) }
+
 // Hash returns the PHC string of password under a fresh salt. Errors: session.CodeOverloaded when too many wait, ctx's error.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltBytes)

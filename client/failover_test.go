@@ -128,6 +128,20 @@ func TestErrorsAreTheServices(t *testing.T) {
 	}
 }
 
+// TestAThrottledLoginIsToldAtOnce: other nodes count together with this one, so asking them helps nobody.
+func TestAThrottledLoginIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	throttled := answers(429, session.CodeThrottled, "Retry-After", "30")
+	nodes := &script{steps: map[string][]step{"a": {throttled}, "b": {succeeds}, "c": {succeeds}}}
+	var e *session.Error
+	if err := get(nodes.client(t)); !errors.As(err, &e) || e.Code != session.CodeThrottled || e.RetryAfter != 30*time.Second {
+		t.Errorf("got %v", err)
+	}
+	if nodes.order() != "a" {
+		t.Errorf("asked %q, want only a", nodes.order())
+	}
+}
+
 // TestThePreferredNodeIsTheLastThatAnswered.
 func TestThePreferredNodeIsTheLastThatAnswered(t *testing.T) {
 	t.Parallel()

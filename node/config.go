@@ -36,6 +36,9 @@ type Config struct {
 	// AdminPassword is the password of the user "admin", created by the first leader if there is no admin yet; "" = none.
 	AdminPassword string
 
+	// Throttle bounds how often passwords may be tried.
+	Throttle Throttle
+
 	// Hashing are the costs of new password hashes and how many are computed at once.
 	Hashing auth.Config
 
@@ -67,7 +70,7 @@ type Limits struct {
 func DefaultConfig() Config {
 	return Config{
 		Cluster: cluster.DefaultConfig(), Version: "dev", RequestTimeout: 5 * time.Second, MaxStale: 5 * time.Second,
-		Limits: DefaultLimits(), Policies: []session.Policy{session.DefaultPolicy()},
+		Limits: DefaultLimits(), Throttle: DefaultThrottle(), Policies: []session.Policy{session.DefaultPolicy()},
 	}
 }
 
@@ -104,6 +107,9 @@ func (c Config) Validate() error {
 		return session.Invalid("limits.batch_bytes", "%d is more than half of the largest log entry (%d)", c.Limits.BatchBytes, cluster.MaxEntryBytes)
 	case c.MaxStale <= 0:
 		return session.Invalid("max_stale", "must be positive")
+	}
+	if err := c.Throttle.validate(); err != nil {
+		return err
 	}
 	for _, p := range c.Policies {
 		if err := p.Validate(); err != nil {

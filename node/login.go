@@ -69,11 +69,11 @@ func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Log
 	} else {
 		l.ClientAddress, create.UserAgent = c.Address, agent(c.UserAgent)
 	}
-	user, err := n.verifyPassword(ctx, *l)
+	user, attempt, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: l.ClientAddress})
 	if err != nil {
 		return "", err
 	}
-	create.UserVersion = user.Version
+	create.UserVersion, create.Attempt = user.Version, attempt
 	return "user " + l.User, nil
 }
 
@@ -100,25 +100,6 @@ func (n *Node) mayNameClient(ctx context.Context, c session.Call) error {
 	return err
 }
 
-// verifyPassword reads the user and compares the password. Unknown and disabled users cost the same time as others.
-func (n *Node) verifyPassword(ctx context.Context, l session.Login) (fsm.UserRecord, error) {
-	if _, err := n.read(ctx, session.Call{}); err != nil {
-		return fsm.UserRecord{}, asError("read user", err)
-	}
-	user, known := n.fsm.User(l.User)
-	if !known || user.Shell {
-		user = fsm.UserRecord{}
-	}
-	right, err := n.hasher.Verify(ctx, user.PasswordHash, l.Password)
-	if err != nil {
-		return fsm.UserRecord{}, asError("verify password", err)
-	}
-	if !right || user.Disabled {
-		return fsm.UserRecord{}, session.ErrWrongCredentials()
-	}
-	return user, nil
-}
-
 // create draws key and id and writes the session.
 func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session.Issued, error) {
 	key, err := session.NewKey(n.config.Random)
@@ -136,6 +117,7 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session
 		return session.Issued{}, err
 	}
 	if err := loginError(result); err != nil {
+		n.giveBack(ctx, create.Attempt)
 		return session.Issued{}, err
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // metrics are the node's figures for operators. docs/operations.md explains each.
@@ -20,6 +21,7 @@ type metrics struct {
 	ticks         prometheus.Counter
 	touches       *prometheus.CounterVec
 	expired       *prometheus.CounterVec
+	passwords     *prometheus.CounterVec
 	clockSpread   prometheus.Gauge
 }
 
@@ -45,6 +47,8 @@ func newMetrics() *metrics {
 			Help: "Uses of sessions by what became of them: none (within the window), async, sync."}, []string{"touch"}),
 		expired: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "sessions_ended_total",
 			Help: "Sessions ended by the state machine itself, by cause."}, []string{"cause"}),
+		passwords: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "password_attempts_total",
+			Help: "Passwords tried at this node by outcome: right, wrong, throttled (not looked at), failed (overload or no majority)."}, []string{"outcome"}),
 		clockSpread: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "hydrastore", Name: "clock_spread_seconds",
 			Help: "Difference between the voters' wall clocks as the leader last saw it."}),
 	}
@@ -52,12 +56,25 @@ func newMetrics() *metrics {
 
 func (m *metrics) ended(cause string) { m.expired.WithLabelValues(cause).Inc() }
 
+func (m *metrics) passwordTried(err error) {
+	outcome := "failed"
+	switch session.CodeOf(err) {
+	case "":
+		outcome = "right"
+	case session.CodeUnauthenticated:
+		outcome = "wrong"
+	case session.CodeThrottled:
+		outcome = "throttled"
+	}
+	m.passwords.WithLabelValues(outcome).Inc()
+}
+
 // registerMetrics registers the node's figures and gauges that read its state when they are asked for.
 func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	m := n.metrics
 	all := []prometheus.Collector{
 		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
-		m.touches, m.expired, m.clockSpread, newClusterCollector(n.cluster),
+		m.touches, m.expired, m.passwords, m.clockSpread, newClusterCollector(n.cluster),
 	}
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "hydrastore", Name: name, Help: help}, value))
@@ -65,6 +82,8 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	gauge("sessions", "Sessions in memory; those due but not ended yet are among them.", func() float64 { return float64(n.fsm.Stats().Sessions) })
 	gauge("users", "User accounts.", func() float64 { return float64(n.fsm.Stats().Users) })
 	gauge("idempotency_records", "Remembered Idempotency-Keys.", func() float64 { return float64(n.fsm.Stats().IdempotencyRecords) })
+	gauge("password_attempt_counters", "Counters of the login throttle; at most 100,000.", func() float64 { return float64(n.fsm.Stats().AttemptCounters) })
+	gauge("password_attempts_waiting", "Password checks that wait for their turn at this node.", func() float64 { return float64(n.turns.Waiting()) })
 	gauge("attribute_bytes", "Memory of names, user agents, password hashes and attributes.", func() float64 { return float64(n.fsm.Stats().BlobBytes) })
 	gauge("replicated_clock_seconds", "The replicated clock, seconds since the Unix epoch.", func() float64 { return float64(n.fsm.ClockMS()) / 1000 })
 	gauge("data_age_seconds", "Greatest possible age of this node's data; -1 when unknown.", n.ageSeconds)

@@ -34,6 +34,7 @@ func TestMetricsTellWhatTheClusterDoes(t *testing.T) {
 			"batch_commands", "apply_seconds", "read_index_reads", "read_index_rounds_total", "sessions", "users", "replicated_clock_seconds",
 			"raft_term", "raft_commit_index", "raft_applied_index", "members", "members_alive", "log_writes_total", "log_write_seconds_total",
 			"log_entries_total", "log_bytes_total", "peer_bytes_total", "peer_calls_total", "peer_connections", "gossip_members",
+			"password_attempts_total",
 		} {
 			if sums["hydrastore_"+name] <= 0 {
 				return fmt.Errorf("%s is %v", name, sums["hydrastore_"+name])

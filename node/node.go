@@ -24,6 +24,7 @@ type Node struct {
 	log     *slog.Logger
 	metrics *metrics
 	hasher  *auth.Hasher
+	turns   *auth.Turns // of password checks
 
 	fsm       *fsm.Machine
 	cluster   *cluster.Cluster
@@ -63,7 +64,7 @@ func New(c Config) (*Node, error) {
 		return nil, fmt.Errorf("prepare password hashing: %w", err)
 	}
 	n := &Node{
-		config: c, log: c.Logger, hasher: hasher, stopped: make(chan struct{}),
+		config: c, log: c.Logger, hasher: hasher, turns: newTurns(c.Throttle, hasher), stopped: make(chan struct{}),
 		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:])}),
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),

@@ -19,8 +19,8 @@ const (
 	MaxIdempotencyKeyBytes = 255
 	MaxIdempotencyRecords  = 1_000_000
 	IdempotencyLifetime    = 10 * time.Minute // of replicated time
-	MaxAttemptCounters     = 100_000   // of the login throttle, in the cluster
-	MaxAttempts            = 1_000_000 // that a counter lets through at once
+	MaxAttemptCounters     = 100_000          // of the login throttle, in the cluster
+	MaxAttempts            = 1_000_000        // that a counter lets through at once
 	MaxAttemptWindow       = 24 * time.Hour
 	DefaultPageSize        = 100
 	MaxPageSize            = 1000

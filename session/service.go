@@ -171,7 +171,7 @@ type Service interface {
 // Sessions is the heart of Service.
 type Sessions interface {
 	// Login creates a session. Errors: CodeUnauthenticated for every wrong log-in, CodeForbidden, CodeInvalid, CodeTooLarge,
-	// CodeConflict (the user changed meanwhile; ask again), CodeIdempotencyMismatch.
+	// CodeConflict (the user changed meanwhile; ask again), CodeIdempotencyMismatch, CodeThrottled (too many wrong passwords).
 	Login(ctx context.Context, c Call, l Login) (Issued, error)
 	// Check answers for the called session (own or Subject) and counts as a use, unless look is true or the read is local.
 	Check(ctx context.Context, c Call, look bool) (Checked, error)

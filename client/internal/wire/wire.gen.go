@@ -58,6 +58,7 @@ const (
 	ProblemCodeNotFound            ProblemCode = "not_found"
 	ProblemCodeOutcomeUnknown      ProblemCode = "outcome_unknown"
 	ProblemCodeOverloaded          ProblemCode = "overloaded"
+	ProblemCodeThrottled           ProblemCode = "throttled"
 	ProblemCodeTooLarge            ProblemCode = "too_large"
 	ProblemCodeTooStale            ProblemCode = "too_stale"
 	ProblemCodeUnauthenticated     ProblemCode = "unauthenticated"
@@ -91,6 +92,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeOutcomeUnknown:
 		return true
 	case ProblemCodeOverloaded:
+		return true
+	case ProblemCodeThrottled:
 		return true
 	case ProblemCodeTooLarge:
 		return true
@@ -560,6 +563,9 @@ type RevokedAnswer = Revoked
 
 // SessionPageAnswer defines model for SessionPageAnswer.
 type SessionPageAnswer = SessionPage
+
+// Throttled RFC 9457. Programs judge by `code`; people read `detail`.
+type Throttled = Problem
 
 // TooLarge RFC 9457. Programs judge by `code`; people read `detail`.
 type TooLarge = Problem

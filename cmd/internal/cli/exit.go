@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/session"
@@ -54,7 +55,7 @@ func exitCode(err error) int {
 		return ExitUsage
 	case session.CodeUnauthenticated:
 		return ExitUnauthenticated
-	case session.CodeNoQuorum, session.CodeOverloaded, session.CodeUnavailable, session.CodeTooStale, session.CodeIndexTimeout, session.CodeOutcomeUnknown:
+	case session.CodeNoQuorum, session.CodeOverloaded, session.CodeThrottled, session.CodeUnavailable, session.CodeTooStale, session.CodeIndexTimeout, session.CodeOutcomeUnknown:
 		return ExitUnavailable
 	}
 	return ExitFailure
@@ -117,6 +118,8 @@ func nextStep(e *session.Error) string {
 		return "This needs another role; `hydrastore whoami` shows yours."
 	case session.CodeOutcomeUnknown:
 		return "It may have been done: look before you do it again."
+	case session.CodeThrottled:
+		return fmt.Sprintf("The next attempt counts in %v.", e.RetryAfter.Round(time.Second))
 	case session.CodeNoQuorum:
 		return "`hydrastore cluster members` at a node's --socket shows who is missing."
 	case session.CodeUnavailable:

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // expectUnset marks cluster.bootstrap_expect as not given.
@@ -31,6 +33,7 @@ func (l *loader) complete() {
 	l.addresses()
 	l.clusterMembers()
 	l.times()
+	l.throttle()
 	l.keys()
 	l.files()
 	l.proxies()
@@ -186,6 +189,22 @@ func (l *loader) times() {
 	l.between("limits.max_stale", c.Limits.MaxStale, 100*time.Millisecond, 24*time.Hour)
 	if n := c.API.MaxConnections; n < 1 || n > 1_000_000 {
 		l.problem("api.max_connections", "a number from 1 to 1000000 is needed here, this is %d", n)
+	}
+}
+
+func (l *loader) throttle() {
+	t := &l.config.Throttle
+	l.between("throttle.window", t.Window, time.Second, session.MaxAttemptWindow)
+	for _, n := range []struct {
+		key          string
+		value, least int
+	}{{"throttle.per_user", t.PerUser, 0}, {"throttle.per_address", t.PerAddress, 0}, {"throttle.per_node", t.PerNode, 1}} {
+		switch {
+		case n.value < n.least || n.value > session.MaxAttempts:
+			l.problem(n.key, "a number from %d to %d is needed here, this is %d", n.least, session.MaxAttempts, n.value)
+		case n.least == 0 && int64(n.value) > t.Window.Milliseconds():
+			l.problem(n.key, "%d attempts need a throttle.window of at least %v, a millisecond for each", n.value, time.Duration(n.value)*time.Millisecond)
+		}
 	}
 }
 

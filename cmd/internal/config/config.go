@@ -17,6 +17,7 @@ type Config struct {
 	Gossip   Gossip
 	Cluster  Cluster
 	Limits   Limits
+	Throttle Throttle
 	Log      Log
 	Policies []session.Policy // first values, in the order of their names
 
@@ -89,6 +90,14 @@ type Cluster struct {
 type Limits struct {
 	RequestTimeout time.Duration
 	MaxStale       time.Duration
+}
+
+// Throttle bounds how often passwords may be tried; see node.Throttle.
+type Throttle struct {
+	Window     time.Duration
+	PerUser    int // 0 = no such limit
+	PerAddress int // 0 = no such limit
+	PerNode    int
 }
 
 // Log is where and how much is logged; it goes to standard error.

@@ -52,7 +52,7 @@ const EnvPrefix = "HYDRASTORE_"
 
 // Settings returns the table, in the order of the reference page.
 func Settings() []Setting {
-	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), otherSettings(), seedSettings()}
+	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), throttleSettings(), otherSettings(), seedSettings()}
 	var all []Setting
 	for _, g := range groups {
 		all = append(all, g...)
@@ -136,6 +136,19 @@ func clusterSettings() []Setting {
 			field: func(c *Config) any { return &c.Cluster.DeadAfter }},
 		{Key: "cluster.heartbeat_timeout", Default: "500ms", Help: "Silence of the leader after which others vote. Lower: faster failover (500ms gives a new leader in 1.3 s at p95, 1s in 2.7 s). Higher: bears slower disks and networks without needless elections. Equal on all nodes.",
 			field: func(c *Config) any { return &c.Cluster.HeartbeatTimeout }},
+	}
+}
+
+func throttleSettings() []Setting {
+	return []Setting{
+		{Key: "throttle.window", Default: "5m", Help: "Time over which attempts to log in with a password come back, evenly. Wrong passwords are counted at all nodes together; right ones are not. Longer is harder on guessers, and on people who have forgotten theirs.",
+			field: func(c *Config) any { return &c.Throttle.Window }},
+		{Key: "throttle.per_user", Default: "10", Help: "Wrong passwords in a window for one user from one address (IPv6: one /64); then 429 until the next attempt has come back (here: 30 s). 0: no such limit.",
+			field: func(c *Config) any { return &c.Throttle.PerUser }},
+		{Key: "throttle.per_address", Default: "100", Help: "Wrong passwords in a window from one address, whichever the users. Higher where many people share an address, or an application logs its users in without naming `client_ip`. 0: no such limit.",
+			field: func(c *Config) any { return &c.Throttle.PerAddress }},
+		{Key: "throttle.per_node", Default: "256", Help: "Password checks that wait for a processor at this node before others are refused with 503. Addresses take turns, so that one that floods does not keep others waiting.",
+			field: func(c *Config) any { return &c.Throttle.PerNode }},
 	}
 }
 

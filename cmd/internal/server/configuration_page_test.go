@@ -61,6 +61,23 @@ func firstDifference(got, want string) string {
 	return "the page is too short"
 }
 
+// TestThrottleDefaults: the table of settings says what a node does by itself.
+func TestThrottleDefaults(t *testing.T) {
+	t.Parallel()
+	d := node.DefaultThrottle()
+	want := map[string]string{
+		"throttle.window": "5m", "throttle.per_user": fmt.Sprint(d.PerUser), "throttle.per_address": fmt.Sprint(d.PerAddress), "throttle.per_node": fmt.Sprint(d.PerNode),
+	}
+	if d.Window != 5*time.Minute {
+		t.Errorf("window %v", d.Window)
+	}
+	for _, s := range config.Settings() {
+		if w, ours := want[s.Key]; ours && s.Default != w {
+			t.Errorf("%s: the table says %s, the node %s", s.Key, s.Default, w)
+		}
+	}
+}
+
 func limitsTable() string {
 	a, n := api.DefaultConfig(), node.DefaultLimits()
 	rows := []struct{ what, limit string }{
@@ -77,6 +94,7 @@ func limitsTable() string {
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},
 		{"`Idempotency-Key`", fmt.Sprintf("%s, remembered for %v, at most %s of them", size(session.MaxIdempotencyKeyBytes), session.IdempotencyLifetime, thousands(session.MaxIdempotencyRecords))},
 		{"Page of a list", fmt.Sprintf("%d, at most %s", session.DefaultPageSize, thousands(session.MaxPageSize))},
+		{"Counters of wrong passwords, in the cluster", thousands(session.MaxAttemptCounters) + "; the oldest makes room"},
 		{"Writes waiting at a node", thousands(n.QueueCommands)},
 		{"Commands, bytes in a batch", fmt.Sprintf("%s, %s", thousands(n.BatchCommands), size(n.BatchBytes))},
 		{"Batches of a node under way; waiting at the leader", fmt.Sprintf("%d; %s", n.BatchesInFlight, thousands(n.InboxBatches))},

@@ -30,6 +30,7 @@ func nodeConfig(c config.Config) node.Config {
 	}
 	n.RequestTimeout = c.Limits.RequestTimeout
 	n.MaxStale = c.Limits.MaxStale
+	n.Throttle = node.Throttle{Window: c.Throttle.Window, PerUser: c.Throttle.PerUser, PerAddress: c.Throttle.PerAddress, PerNode: c.Throttle.PerNode}
 	n.Policies = c.Policies
 	return n
 }

@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Throttle bounds how often passwords may be tried. Wrong ones are counted in the replicated state, so that it does not
+// matter which nodes are asked; a right one is not counted in the end.
+type Throttle struct {
+	// Window is the time over which attempts come back, evenly. Longer is harder on guessers and on people who
+	// have forgotten their password. Default 5 min.
+	Window time.Duration
+	// PerUser is how many attempts a user has from one address (IPv6: one /64). 0 = no such limit. Default 10.
+	PerUser int
+	// PerAddress is how many attempts all users have together from one address. Many people may share one, and behind an application
+	// that names no client address all do. 0 = no such limit. Default 100.
+	PerAddress int
+	// PerNode is how many attempts wait at this node for their turn before others are refused. Nothing is written for
+	// those that wait. Default 256, as many as two processors check in three seconds.
+	PerNode int
+}
+
+// DefaultThrottle returns the defaults that the fields of Throttle name.
+func DefaultThrottle() Throttle {
+	return Throttle{Window: 5 * time.Minute, PerUser: 10, PerAddress: 100, PerNode: 256}
+}
+
+func (t Throttle) validate() error {
+	within := func(field string, n int) error {
+		if n < 0 || n > session.MaxAttempts {
+			return session.Invalid(field, "must be between 0 (no such limit) and %d", session.MaxAttempts)
+		}
+		if int64(n) > t.Window.Milliseconds() {
+			return session.Invalid(field, "the window of %v is too short for %d attempts: at least a millisecond for each", t.Window, n)
+		}
+		return nil
+	}
+	switch {
+	case t.Window < time.Second || t.Window > session.MaxAttemptWindow:
+		return session.Invalid("throttle.window", "must be between 1s and %v", session.MaxAttemptWindow)
+	case t.PerNode < 1 || t.PerNode > session.MaxAttempts:
+		return session.Invalid("throttle.per_node", "must be between 1 and %d", session.MaxAttempts)
+	}
+	if err := within("throttle.per_user", t.PerUser); err != nil {
+		return err
+	}
+	return within("throttle.per_address", t.PerAddress)
+}
+
+func (t Throttle) perUser() fsm.AttemptLimit {
+	return fsm.AttemptLimit{Attempts: t.PerUser, Window: t.Window}
+}
+
+func (t Throttle) perAddress() fsm.AttemptLimit {
+	return fsm.AttemptLimit{Attempts: t.PerAddress, Window: t.Window}
+}
+
+// turnsPerHash is how many checks are under way for each hash that is computed at once: enough to write the attempts of the next
+// while the processors are busy with these.
+const turnsPerHash = 4
+
+func newTurns(t Throttle, h *auth.Hasher) *auth.Turns {
+	return auth.NewTurns(turnsPerHash*h.Concurrent(), t.PerNode)
+}
+
+// passwordCheck is one try of a password.
+type passwordCheck struct {
+	user     string // folded
+	password string
+	address  netip.Addr // invalid = unknown
+}
+
+// checkPassword counts the attempt in the log, then reads the user and compares. A right password's attempt is returned: it
+// is given back with the command that the password is good for, or by giveBack. Unknown and disabled users cost what
+// others cost. Errors: CodeThrottled and CodeOverloaded, for which nothing was compared, CodeUnauthenticated.
+func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord, *fsmpb.Attempt, error) {
+	user, attempt, err := n.tryPassword(ctx, c)
+	n.metrics.passwordTried(err)
+	return user, attempt, err
+}
+
+func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord, *fsmpb.Attempt, error) {
+	if err := n.foreseeThrottle(c); err != nil {
+		return fsm.UserRecord{}, nil, err
+	}
+	done, err := n.turns.Wait(ctx, c.address)
+	if err != nil {
+		return fsm.UserRecord{}, nil, asError("wait for a turn", err)
+	}
+	defer done()
+	attempt, err := n.takeAttempt(ctx, c)
+	if err != nil {
+		return fsm.UserRecord{}, nil, err
+	}
+	user, known := n.account(c.user)
+	if !known {
+		user = fsm.UserRecord{}
+	}
+	right, err := n.hasher.Verify(ctx, user.PasswordHash, c.password)
+	if err != nil {
+		return fsm.UserRecord{}, nil, asError("verify password", err)
+	}
+	if !right || user.Disabled {
+		return fsm.UserRecord{}, nil, session.ErrWrongCredentials()
+	}
+	return user, attempt, nil
+}
+
+// foreseeThrottle refuses what the log would refuse, as far as this node knows, so that a flood writes nothing.
+func (n *Node) foreseeThrottle(c passwordCheck) error {
+	us, _, heard := n.time.continuation()
+	if !heard {
+		return nil
+	}
+	t := n.config.Throttle
+	wait, field := n.fsm.AttemptWait(c.address, n.attemptHash(c.user), t.perUser(), t.perAddress(), us/1000)
+	if wait == 0 {
+		return nil
+	}
+	return n.errThrottled(field, wait)
+}
+
+// takeAttempt counts the attempt. After it this node has applied at least what was acknowledged before the request began. Without
+// limits nothing is counted, and the node reads.
+func (n *Node) takeAttempt(ctx context.Context, c passwordCheck) (*fsmpb.Attempt, error) {
+	if n.cluster.ClusterID() == "" {
+		return nil, errStarting("it does not belong to a cluster yet")
+	}
+	t := n.config.Throttle
+	if t.PerUser == 0 && t.PerAddress == 0 {
+		_, err := n.read(ctx, session.Call{})
+		return nil, asError("read user", err)
+	}
+	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_TakeAttempt{TakeAttempt: &fsmpb.TakeAttempt{
+		Address: addressBytes(c.address), UserHash: uint32(n.attemptHash(c.user)),
+		PerUser: t.perUser().Proto(), PerAddress: t.perAddress().Proto(),
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	if result.Code == fsmpb.Code_CODE_THROTTLED {
+		return nil, n.errThrottled(result.Field, milliseconds(result.GetRetryAfterMs()))
+	}
+	if err := resultError(result, "try a password"); err != nil {
+		return nil, err
+	}
+	if err := n.cluster.WaitApplied(ctx, index); err != nil {
+		return nil, asError("read user", err)
+	}
+	return result.GetAttempt(), nil
+}
+
+// giveBack uncounts the attempt of a right password with which nothing could be done. It may fail: then the attempt comes
+// back with time.
+func (n *Node) giveBack(ctx context.Context, attempt *fsmpb.Attempt) {
+	if attempt != nil {
+		_, _, _ = n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_GiveBackAttempt{GiveBackAttempt: &fsmpb.GiveBackAttempt{Attempt: attempt}}})
+	}
+}
+
+// attemptHash is what the log keeps of the name. People type their password where their name belongs, so it is only
+// enough to tell the users of one address apart, and not to find a password by its hash.
+func (n *Node) attemptHash(user string) uint16 {
+	h := sha256.New()
+	writeParts(h, "attempt", n.cluster.ClusterID(), user)
+	return binary.BigEndian.Uint16(h.Sum(nil))
+}
+
+func (n *Node) errThrottled(by string, wait time.Duration) *session.Error {
+	t := n.config.Throttle
+	e := &session.Error{Code: session.CodeThrottled, RetryAfter: wait}
+	if by == "user" {
+		e.Field = "user"
+		e.Message = fmt.Sprintf("%d log-ins of this user from this address have failed within %v; this one was not looked at. Ask again later", t.PerUser, t.Window)
+	} else {
+		e.Message = fmt.Sprintf("%d log-ins from this address have failed within %v; this one was not looked at. Ask again later", t.PerAddress, t.Window)
+	}
+	return e
+}
