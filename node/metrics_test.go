@@ -18,7 +18,9 @@ func TestMetricsTellWhatTheClusterDoes(t *testing.T) {
 			config.Registerer = registry
 		}
 	})
-	c.admin(0)
+	if _, err := c.nodes[0].Check(t.Context(), c.admin(0), true); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "all figures to have moved", func() error {
 		families, err := registry.Gather()
 		if err != nil {
