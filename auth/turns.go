@@ -12,14 +12,22 @@ import (
 
 // Turns lets a bounded number of password checks go on at once and a bounded number wait, fairly by where they come from: each
 // network in turn gets the next place, however many wait behind it, and when all places to wait are taken a network with few
-// takes one from the network with the most. So who floods a node with wrong passwords waits for himself. Safe for
-// concurrent use.
+// takes one from the network with the most. So who floods a node with wrong passwords waits for himself. Of one user from one
+// network only one check goes on at a time: what is under way is not known to be wrong, so it must not use up what
+// the login throttle allows. Safe for concurrent use.
 type Turns struct {
 	mu      sync.Mutex
 	free    int // places that nobody has
 	waiting int
 	most    int
-	lines   []*line // those with waiters; the first one's turn is next
+	lines   []*line              // those with waiters; the first one's turn is next
+	busy    map[subject]struct{} // whose checks are going on
+}
+
+// subject is whose password is checked, and from where.
+type subject struct {
+	network netip.Prefix
+	user    string
 }
 
 // line holds the callers of one network, in the order of their coming.
@@ -29,19 +37,19 @@ type line struct {
 }
 
 type caller struct {
-	network netip.Prefix
-	turn    chan bool // capacity 1: true = go on, false = gave way
+	subject
+	turn chan bool // capacity 1: true = go on, false = gave way
 }
 
 // NewTurns makes Turns with so many places at once and so many to wait in; both are at least 1.
 func NewTurns(atOnce, waiting int) *Turns {
-	return &Turns{free: max(1, atOnce), most: max(1, waiting)}
+	return &Turns{free: max(1, atOnce), most: max(1, waiting), busy: map[subject]struct{}{}}
 }
 
-// Wait waits for a turn of the network that address belongs to. done must be called once after it. Errors: session.CodeOverloaded
+// Wait waits for a turn to check user's password from address. done must be called once after it. Errors: session.CodeOverloaded
 // when too many wait, ctx's error.
-func (t *Turns) Wait(ctx context.Context, address netip.Addr) (done func(), err error) {
-	c := &caller{network: networkOf(address), turn: make(chan bool, 1)}
+func (t *Turns) Wait(ctx context.Context, address netip.Addr, user string) (done func(), err error) {
+	c := &caller{subject: subject{networkOf(address), user}, turn: make(chan bool, 1)}
 	if err := t.enter(c); err != nil {
 		return nil, err
 	}
@@ -50,10 +58,10 @@ func (t *Turns) Wait(ctx context.Context, address netip.Addr) (done func(), err 
 		if !goOn {
 			return nil, errTooManyWait()
 		}
-		return sync.OnceFunc(t.next), nil
+		return sync.OnceFunc(func() { t.done(c) }), nil
 	case <-ctx.Done():
 		if !t.leave(c) && <-c.turn {
-			t.next() // the turn came in the same moment
+			t.done(c) // the turn came in the same moment
 		}
 		return nil, ctx.Err()
 	}
@@ -81,9 +89,8 @@ func networkOf(a netip.Addr) netip.Prefix {
 func (t *Turns) enter(c *caller) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.free > 0 {
-		t.free--
-		c.turn <- true
+	if t.mayGoLocked(c) {
+		t.goLocked(c)
 		return nil
 	}
 	if t.waiting >= t.most && !t.makeWayLocked(c.network) {
@@ -97,6 +104,17 @@ func (t *Turns) enter(c *caller) error {
 	l.callers = append(l.callers, c)
 	t.waiting++
 	return nil
+}
+
+func (t *Turns) mayGoLocked(c *caller) bool {
+	_, busy := t.busy[c.subject]
+	return t.free > 0 && !busy
+}
+
+func (t *Turns) goLocked(c *caller) {
+	t.free--
+	t.busy[c.subject] = struct{}{}
+	c.turn <- true
 }
 
 func (t *Turns) lineLocked(network netip.Prefix) *line {
@@ -147,17 +165,27 @@ func (t *Turns) leave(c *caller) bool {
 	return t.removeLocked(c)
 }
 
-// next hands a place on to the network whose turn it is.
-func (t *Turns) next() {
+// done hands c's place on to the network whose turn it is.
+func (t *Turns) done(c *caller) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.lines) == 0 {
-		t.free++
-		return
+	t.free++
+	delete(t.busy, c.subject)
+	for t.nextLocked() {
 	}
-	l := t.lines[0]
-	c := l.callers[0]
-	t.lines = append(slices.Delete(t.lines, 0, 1), l)
-	t.removeLocked(c)
-	c.turn <- true
+}
+
+// nextLocked lets the first caller go on whose turn it is, if there is one.
+func (t *Turns) nextLocked() bool {
+	for i, l := range t.lines {
+		for _, c := range l.callers {
+			if t.mayGoLocked(c) {
+				t.lines = append(slices.Delete(t.lines, i, i+1), l)
+				t.removeLocked(c)
+				t.goLocked(c)
+				return true
+			}
+		}
+	}
+	return false
 }

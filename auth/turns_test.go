@@ -20,14 +20,14 @@ func order(t *testing.T, waiting int, addresses ...string) (served []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		turns := auth.NewTurns(1, waiting)
-		first, err := turns.Wait(t.Context(), at("198.51.100.1"))
+		first, err := turns.Wait(t.Context(), at("198.51.100.1"), "first")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var mu sync.Mutex
 		for i, a := range addresses {
 			go func() {
-				done, err := turns.Wait(t.Context(), at(a))
+				done, err := turns.Wait(t.Context(), at(a), fmt.Sprint(i))
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -80,22 +80,22 @@ func TestWhoLeavesTakesNoTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		turns := auth.NewTurns(1, 10)
-		first, err := turns.Wait(t.Context(), netip.Addr{})
+		first, err := turns.Wait(t.Context(), netip.Addr{}, "ann")
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := turns.Wait(ctx, at("192.0.2.1")); err != context.DeadlineExceeded {
+		if _, err := turns.Wait(ctx, at("192.0.2.1"), "ann"); err != context.DeadlineExceeded {
 			t.Fatalf("got %v", err)
 		}
 		first()
 		first() // a second call is none
-		second, err := turns.Wait(t.Context(), at("192.0.2.1"))
+		second, err := turns.Wait(t.Context(), at("192.0.2.1"), "bob")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := turns.Wait(ctx, at("192.0.2.1")); err == nil {
+		if _, err := turns.Wait(ctx, at("192.0.2.1"), "ann"); err == nil {
 			t.Fatal("two have the only place")
 		}
 		second()
@@ -113,7 +113,7 @@ func TestPlacesAreNeitherLostNorMultiplied(t *testing.T) {
 		work.Go(func() {
 			for j := range 200 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(j%5)*time.Microsecond*50)
-				done, err := turns.Wait(ctx, netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 7)}))
+				done, err := turns.Wait(ctx, netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 7)}), fmt.Sprint(i%11))
 				cancel()
 				if err != nil {
 					continue
@@ -129,11 +129,42 @@ func TestPlacesAreNeitherLostNorMultiplied(t *testing.T) {
 		})
 	}
 	work.Wait()
-	for range places {
+	for i := range places {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		if _, err := turns.Wait(ctx, netip.Addr{}); err != nil {
+		if _, err := turns.Wait(ctx, netip.Addr{}, fmt.Sprint(i)); err != nil {
 			t.Fatalf("a place is lost: %v", err)
 		}
 		cancel()
 	}
+}
+
+// Many right log-ins of one user at once must not use up what the throttle allows: they come one after the other.
+func TestOneCheckAtATimeOfAUserFromANetwork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := auth.NewTurns(4, 10)
+		wait := func(address, user string) func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			done, err := turns.Wait(ctx, at(address), user)
+			if err != nil {
+				return nil
+			}
+			return done
+		}
+		first := wait("2001:db8::1", "ann")
+		if wait("2001:db8::2", "ann") != nil {
+			t.Error("two checks of one user go on")
+		}
+		if wait("2001:db8::1", "bob") == nil || wait("192.0.2.1", "ann") == nil {
+			t.Error("another user, or another network, waits")
+		}
+		next := make(chan func(), 1)
+		go func() { next <- wait("2001:db8::2", "ann") }()
+		synctest.Wait()
+		first()
+		if done := <-next; done == nil {
+			t.Error("the next one was not let on")
+		}
+	})
 }

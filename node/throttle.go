@@ -93,7 +93,7 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord
 	if err := n.foreseeThrottle(c); err != nil {
 		return fsm.UserRecord{}, nil, err
 	}
-	done, err := n.turns.Wait(ctx, c.address)
+	done, err := n.turns.Wait(ctx, c.address, c.user)
 	if err != nil {
 		return fsm.UserRecord{}, nil, asError("wait for a turn", err)
 	}

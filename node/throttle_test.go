@@ -127,6 +127,22 @@ func TestRightPasswordsAreNotCounted(t *testing.T) {
 	c.wantTry(0, "ada", "ada-password", "192.0.2.7", "")
 }
 
+// Simultaneous log-ins of one user that are all right wait for one another, and are no flood.
+func TestManyRightPasswordsAtOnceAreNoFlood(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, perUser(3))
+	c.addUser("ada", "ada-password")
+	var work sync.WaitGroup
+	for i := range 100 {
+		work.Go(func() {
+			if code, err := c.try(i%3, "ada", "ada-password", "192.0.2.7"); code != "" {
+				t.Errorf("log-in %d: %v", i, err)
+			}
+		})
+	}
+	work.Wait()
+}
+
 func TestWithoutLimitsNothingIsThrottled(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t, 1, func(_ int, c *node.Config) { c.Throttle.PerUser, c.Throttle.PerAddress = 0, 0 })
