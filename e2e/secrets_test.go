@@ -78,6 +78,9 @@ func (s *search) traffic() {
 	s.wrongKeys(service)
 	s.misplacedKeys(admin, vouched)
 	s.wrongPasswords(admin)
+	const typed = "typed-where-the-name-belongs-5519" // people do that, and names are folded
+	s.secret("password in place of the name", typed)
+	s.ask(http.StatusUnauthorized, logIn(typed, "whatever-it-may-be"))
 }
 
 // idempotent issues two keys for one session.
