@@ -170,6 +170,7 @@ var loginFailures = map[fsmpb.LoginFailed_Reason]string{
 	fsmpb.LoginFailed_REASON_PASSWORD:     "wrong_password",
 	fsmpb.LoginFailed_REASON_DISABLED:     "user_disabled",
 	fsmpb.LoginFailed_REASON_UNREPORTED:   "unreported",
+	fsmpb.LoginFailed_REASON_THROTTLED:    "throttled",
 }
 
 // account copies an account for an event, nil when there is none or nobody asks.

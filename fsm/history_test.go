@@ -253,7 +253,7 @@ func (h *history) revoke() *fsmpb.Command {
 }
 
 func (h *history) loginFailed() *fsmpb.LoginFailed {
-	c := &fsmpb.LoginFailed{Address: h.address(), Reason: fsmpb.LoginFailed_Reason(h.IntN(7))}
+	c := &fsmpb.LoginFailed{Address: h.address(), Reason: fsmpb.LoginFailed_Reason(h.IntN(8))}
 	if h.chance(50) {
 		c.User = pick(h, historyUsers)
 	}

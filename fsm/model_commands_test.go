@@ -48,7 +48,7 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.deletePolicy(k.DeletePolicy, r)
 	case *fsmpb.Command_LoginFailed:
 		c, several := k.LoginFailed, k.LoginFailed.Reason == fsmpb.LoginFailed_REASON_UNREPORTED
-		if c.Reason < 1 || c.Reason > 5 || !goodAddress(c.Address) || several != (c.Count > 0) {
+		if c.Reason < 1 || c.Reason > 6 || !goodAddress(c.Address) || several != (c.Count > 0) {
 			set(r, fsmpb.Code_CODE_INVALID, "")
 		}
 	case *fsmpb.Command_TakeAttempt:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/node/audit"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -38,6 +39,9 @@ type Config struct {
 
 	// Throttle bounds how often passwords may be tried.
 	Throttle Throttle
+
+	// Audit is the trail of who did what. Only File, Nodes and QueueLines are its owner's to set. Default: none.
+	Audit audit.Config
 
 	// Hashing are the costs of new password hashes and how many are computed at once.
 	Hashing auth.Config
@@ -115,6 +119,9 @@ func (c Config) Validate() error {
 		if err := p.Validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Audit.Validate(); err != nil {
+		return session.Invalid("audit", "%v", err)
 	}
 	if c.AdminPassword != "" {
 		return session.ValidatePassword(c.AdminPassword)

@@ -24,6 +24,9 @@ func (m *machine) Apply(entries []cluster.Entry) error {
 		}
 		m.node.metrics.applySeconds.Observe(time.Since(started).Seconds())
 		m.announce(e, applied)
+		if m.node.audit != nil {
+			m.node.audit.Entry(applied.Index, applied.ClockMS, applied.Events)
+		}
 	}
 	return nil
 }
@@ -47,11 +50,22 @@ func (m *machine) announce(e cluster.Entry, applied *fsm.Applied) {
 	}
 }
 
-func (m *machine) Established(l cluster.Leadership) { m.node.tracker.established(l.Epoch) }
+func (m *machine) Established(l cluster.Leadership) {
+	m.node.tracker.established(l.Epoch)
+	if m.node.audit != nil {
+		m.node.audit.Lead(l.Self)
+	}
+}
 
-func (m *machine) Snapshot() (cluster.Snapshot, error) { return m.fsm.Snapshot(), nil }
+func (m *machine) Snapshot() (cluster.Snapshot, error) { return m.snapshot(), nil }
 
 func (m *machine) Restore(r io.Reader, _, _ uint64) error {
 	m.node.tracker.restored()
-	return m.fsm.Restore(r)
+	if err := m.fsm.Restore(r); err != nil {
+		return err
+	}
+	if m.node.audit != nil {
+		m.node.audit.Restored(m.fsm.Index(), m.fsm.ClockMS())
+	}
+	return nil
 }

@@ -76,6 +76,9 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
 		m.touches, m.expired, m.passwords, m.clockSpread, newClusterCollector(n.cluster),
 	}
+	if n.audit != nil {
+		all = append(all, newAuditCollector(n.audit))
+	}
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "hydrastore", Name: name, Help: help}, value))
 	}

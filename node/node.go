@@ -15,6 +15,7 @@ import (
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cluster"
 	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/node/audit"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -37,6 +38,8 @@ type Node struct {
 	reads     *readGate
 	peers     *peers
 	touches   *touches
+	audit     *audit.Trail   // nil = none is kept
+	failures  *loginFailures // nil likewise
 
 	historyName atomic.Pointer[historyName]
 
@@ -65,7 +68,7 @@ func New(c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, log: c.Logger, hasher: hasher, turns: newTurns(c.Throttle, hasher), stopped: make(chan struct{}),
-		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:])}),
+		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != ""}),
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
 	}
@@ -80,9 +83,15 @@ func New(c Config) (*Node, error) {
 	n.log = n.log.With(slog.String("node", n.cluster.NodeID()))
 	n.freshness = newFreshness(c.Clock, n.cluster.AppliedIndex)
 	n.handleCalls()
+	if err := n.openAudit(); err != nil {
+		return nil, errors.Join(err, n.cluster.Shutdown(context.Background()))
+	}
+	if n.audit != nil {
+		n.failures = newLoginFailures(n)
+	}
 	if c.Registerer != nil {
 		if err := n.registerMetrics(c.Registerer); err != nil {
-			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), n.cluster.Shutdown(context.Background()))
+			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), n.cluster.Shutdown(context.Background()), n.closeAudit(context.Background()))
 		}
 	}
 	return n, nil
@@ -156,5 +165,5 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		n.cancel()
 	}
 	n.work.Wait()
-	return err
+	return errors.Join(err, n.closeAudit(ctx))
 }

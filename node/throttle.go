@@ -86,6 +86,10 @@ type passwordCheck struct {
 func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord, *fsmpb.Attempt, error) {
 	user, attempt, err := n.tryPassword(ctx, c)
 	n.metrics.passwordTried(err)
+	if session.CodeOf(err) == session.CodeThrottled {
+		known, _ := n.account(c.user)
+		n.failures.report(known.Name, c.address, fsmpb.LoginFailed_REASON_THROTTLED)
+	}
 	return user, attempt, err
 }
 
@@ -111,6 +115,7 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord
 		return fsm.UserRecord{}, nil, asError("verify password", err)
 	}
 	if !right || user.Disabled {
+		n.failures.report(user.Name, c.address, whyRefused(user, right))
 		return fsm.UserRecord{}, nil, session.ErrWrongCredentials()
 	}
 	return user, attempt, nil

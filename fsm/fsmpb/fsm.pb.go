@@ -314,6 +314,7 @@ const (
 	LoginFailed_REASON_PASSWORD     LoginFailed_Reason = 3 // a wrong one
 	LoginFailed_REASON_DISABLED     LoginFailed_Reason = 4 // the right one, but the user is disabled
 	LoginFailed_REASON_UNREPORTED   LoginFailed_Reason = 5 // for several reasons: see count
+	LoginFailed_REASON_THROTTLED    LoginFailed_Reason = 6 // too many tries before: the password was not looked at
 )
 
 // Enum value maps for LoginFailed_Reason.
@@ -325,6 +326,7 @@ var (
 		3: "REASON_PASSWORD",
 		4: "REASON_DISABLED",
 		5: "REASON_UNREPORTED",
+		6: "REASON_THROTTLED",
 	}
 	LoginFailed_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":  0,
@@ -333,6 +335,7 @@ var (
 		"REASON_PASSWORD":     3,
 		"REASON_DISABLED":     4,
 		"REASON_UNREPORTED":   5,
+		"REASON_THROTTLED":    6,
 	}
 )
 
@@ -2822,19 +2825,20 @@ const file_fsm_proto_rawDesc = "" +
 	"\aattempt\x18\x01 \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
-	"\x04NoOp\"\xa5\x02\n" +
+	"\x04NoOp\"\xbb\x02\n" +
 	"\vLoginFailed\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12=\n" +
 	"\x06reason\x18\x03 \x01(\x0e2%.hydrastore.fsm.v1.LoginFailed.ReasonR\x06reason\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x04R\x05count\"\x92\x01\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"\xa8\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REASON_UNKNOWN_USER\x10\x01\x12\x16\n" +
 	"\x12REASON_NO_PASSWORD\x10\x02\x12\x13\n" +
 	"\x0fREASON_PASSWORD\x10\x03\x12\x13\n" +
 	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
-	"\x11REASON_UNREPORTED\x10\x05\"\xc3\x02\n" +
+	"\x11REASON_UNREPORTED\x10\x05\x12\x14\n" +
+	"\x10REASON_THROTTLED\x10\x06\"\xc3\x02\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +

@@ -312,6 +312,10 @@ func (l *loader) proxies() {
 
 func (l *loader) logging() {
 	l.oneOf("log.level", l.config.Log.level, "debug", "info", "warn", "error")
+	l.oneOf("audit.nodes", l.config.Audit.Nodes, "all", "leader")
+	if _, set := l.sources["audit.nodes"]; set && l.config.Audit.File == "" {
+		l.problem("audit.nodes", "has no effect without audit.file: set that too, or remove this")
+	}
 	l.oneOf("log.format", l.config.Log.Format, "json", "text")
 	_ = l.config.Log.Level.UnmarshalText([]byte(l.config.Log.level)) // what it would refuse is a problem already
 }

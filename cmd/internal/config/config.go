@@ -19,6 +19,7 @@ type Config struct {
 	Limits   Limits
 	Throttle Throttle
 	Log      Log
+	Audit    Audit
 	Policies []session.Policy // first values, in the order of their names
 
 	// The seeds' words that are accepted because they say what is so anyway.
@@ -99,6 +100,15 @@ type Throttle struct {
 	PerAddress int // 0 = no such limit
 	PerNode    int
 }
+
+// Audit is the trail of who did what.
+type Audit struct {
+	File  string // "-" = standard output, "" = none
+	Nodes string // all or leader
+}
+
+// ToFile tells that there is a trail, and that it goes to a file.
+func (a Audit) ToFile() bool { return a.File != "" && a.File != "-" }
 
 // Log is where and how much is logged; it goes to standard error.
 type Log struct {

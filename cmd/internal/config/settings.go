@@ -164,6 +164,10 @@ func otherSettings() []Setting {
 			field: func(c *Config) any { return &c.Log.Format }},
 		{Key: "log.requests", Default: "true", Help: "One line for every request. `false`: only for those that fail, which costs less under load.",
 			field: func(c *Config) any { return &c.Log.Requests }},
+		{Key: "audit.file", Help: "Write the audit trail to this file, one JSON object a line; `-` is standard output. Opened again on SIGHUP. Default: no trail. See [audit](audit.md).",
+			field: func(c *Config) any { return &c.Audit.File }},
+		{Key: "audit.nodes", Default: "all", Help: "`all`: every node with an `audit.file` writes every line. `leader`: each line is written once, by the node that led when the change was made.",
+			field: func(c *Config) any { return &c.Audit.Nodes }},
 		{Key: "policies", Help: "First values of policies, by name; in a variable or flag as one YAML or JSON text. Afterwards they are replicated and changed with `hydrastore policy set`. See below.",
 			field: func(c *Config) any { return &c.Policies }},
 	}

@@ -83,6 +83,12 @@ func (c *cluster) settings(base config.Config, i int) config.Config {
 	base.API.DrainDelay = 0 // no load balancer looks
 	base.Peer = config.Peer{Listen: p.peer, Advertise: p.peer}
 	base.Gossip.Listen, base.Gossip.Advertise = p.gossip, p.gossip
+	switch {
+	case base.Audit.ToFile():
+		base.Audit.File += "." + p.name
+	case base.Audit.File != "":
+		base.Audit.Nodes = "leader" // the nodes share one standard output
+	}
 	base.Cluster.BootstrapExpect = nodes
 	base.Cluster.Join = nil
 	for _, other := range c.places {

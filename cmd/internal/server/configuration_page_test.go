@@ -11,6 +11,7 @@ import (
 	"github.com/hydrastore/hydrastore/api"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/node/audit"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -98,6 +99,8 @@ func limitsTable() string {
 		{"Writes waiting at a node", thousands(n.QueueCommands)},
 		{"Commands, bytes in a batch", fmt.Sprintf("%s, %s", thousands(n.BatchCommands), size(n.BatchBytes))},
 		{"Batches of a node under way; waiting at the leader", fmt.Sprintf("%d; %s", n.BatchesInFlight, thousands(n.InboxBatches))},
+		{"Audit lines waiting to be written", thousands(audit.DefaultQueueLines)},
+		{"Failed log-ins at a node with a log entry of their own; the others once a second in a sum", fmt.Sprintf("%d a second, %d at once", node.LoginFailuresPerSecond, node.LoginFailuresAtOnce)},
 		{"Configuration file", size(config.MaxFileBytes)},
 	}
 	var out strings.Builder

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
+	"github.com/hydrastore/hydrastore/node"
 )
 
 // explainListen says which setting wants which address, and why it cannot have it.
@@ -36,6 +37,9 @@ func explainStart(c config.Config, err error) error {
 			address = listening.Addr.String()
 		}
 		return explainListen(setting, address, err)
+	}
+	if errors.Is(err, node.ErrAudit) {
+		return fmt.Errorf("the audit trail cannot be written to %s (audit.file): %w", c.Audit.File, err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("this user may not write to the data folder %s (node.data_dir): %w", c.Node.DataDir, err)

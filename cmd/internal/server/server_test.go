@@ -269,12 +269,13 @@ func TestMistakesAtTheStart(t *testing.T) {
 		change func(*config.Config)
 		want   []string
 	}{
-		"busy API port":         {func(c *config.Config) { c.API.Listen = address }, []string{address + " is in use", "api.listen"}},
-		"busy peer port":        {func(c *config.Config) { c.Peer.Listen, c.Peer.Advertise = address, address }, []string{address + " is in use", "peer.listen"}},
-		"busy gossip port":      {func(c *config.Config) { c.Gossip.Listen, c.Gossip.Advertise = address, address }, []string{address + " is in use", "gossip.listen"}},
-		"not our address":       {func(c *config.Config) { c.API.Listen = "192.0.2.1:8700" }, []string{"192.0.2.1:8700 is no address of this machine", "api.listen"}},
-		"folder that cannot be": {func(c *config.Config) { c.Node.DataDir = filepath.Join(os.DevNull, "x") }, []string{os.DevNull}},
-		"socket path is a file": {func(c *config.Config) { c.API.Socket = os.DevNull }, []string{"api.socket"}},
+		"busy API port":           {func(c *config.Config) { c.API.Listen = address }, []string{address + " is in use", "api.listen"}},
+		"busy peer port":          {func(c *config.Config) { c.Peer.Listen, c.Peer.Advertise = address, address }, []string{address + " is in use", "peer.listen"}},
+		"busy gossip port":        {func(c *config.Config) { c.Gossip.Listen, c.Gossip.Advertise = address, address }, []string{address + " is in use", "gossip.listen"}},
+		"not our address":         {func(c *config.Config) { c.API.Listen = "192.0.2.1:8700" }, []string{"192.0.2.1:8700 is no address of this machine", "api.listen"}},
+		"audit file in no folder": {func(c *config.Config) { c.Audit.File = filepath.Join(c.Node.DataDir, "no", "audit.log") }, []string{"audit.file", "no such file"}},
+		"folder that cannot be":   {func(c *config.Config) { c.Node.DataDir = filepath.Join(os.DevNull, "x") }, []string{os.DevNull}},
+		"socket path is a file":   {func(c *config.Config) { c.API.Socket = os.DevNull }, []string{"api.socket"}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
