@@ -18,11 +18,12 @@ import (
 )
 
 // TestNoSecretsAnywhere uses keys and passwords in every right and wrong way, at nodes that log all they can, and then searches what is
-// left of it: data folders, output, metrics, error texts and command lines.
+// left of it: data folders with their logs and audit trails, output, metrics, error texts and command lines.
 func TestNoSecretsAnywhere(t *testing.T) {
 	t.Parallel()
 	gossip := randomBytes(t, 32)
-	c := startCluster(t, 3, func(_ int, settings fields) {
+	c := startCluster(t, 3, func(i int, settings fields) {
+		withAudit(i, settings)
 		settings["log"] = fields{"requests": true, "level": "debug"}
 		settings["gossip"].(fields)["keys"] = []string{base64.StdEncoding.EncodeToString(gossip)}
 	})
@@ -32,16 +33,18 @@ func TestNoSecretsAnywhere(t *testing.T) {
 		s.text("the command line of "+node.name, commandLine(t, node.cmd.Process.Pid))
 	}
 	for i, node := range c.nodes {
-		s.text("the metrics of "+node.name, c.must(i, http.StatusOK, request{method: http.MethodGet, path: "/metrics"}).text)
+		s.shown("the metrics of "+node.name, c.must(i, http.StatusOK, request{method: http.MethodGet, path: "/metrics"}).text)
 	}
 	for _, node := range c.nodes { // a graceful end writes things too
 		node.terminate()
-		s.text("the output of "+node.name, []byte(node.log()))
+		s.shown("the output of "+node.name, []byte(node.log()))
+		s.shown("the audit trail of "+node.name, node.auditText())
 		s.folder(node.dir)
 	}
 	t.Logf("%d secrets in %d forms each, %d error texts, %d bytes searched", len(s.secrets), len(forms(nil)), s.problems, s.searched)
-	if !s.foundUser || !s.foundRoute {
-		t.Errorf("the search does not see what must be there: a user in the data folders %v, a request in the output %v", s.foundUser, s.foundRoute)
+	if !s.foundUser || !s.foundRoute || !s.foundFailure || !s.foundHash {
+		t.Errorf("the search does not see what must be there: a user in the data folders %v, a request in the output %v, a failed log-in in the audit trail %v, a password's hash in the log %v",
+			s.foundUser, s.foundRoute, s.foundFailure, s.foundHash)
 	}
 }
 
@@ -53,7 +56,7 @@ type search struct {
 	problems int
 	searched int
 
-	foundUser, foundRoute bool
+	foundUser, foundRoute, foundFailure, foundHash bool
 }
 
 const markedUser = "findable-user-name"
@@ -192,7 +195,7 @@ func (s *search) ask(want int, r request) answer {
 	}
 	if a.status >= 400 {
 		s.problems++
-		s.text(fmt.Sprintf("the answer %d to a %s", a.status, r.method), a.text)
+		s.shown(fmt.Sprintf("the answer %d to a %s", a.status, r.method), a.text)
 	}
 	return a
 }
@@ -208,11 +211,24 @@ func (s *search) folder(dir string) {
 			return err
 		}
 		s.foundUser = s.foundUser || bytes.Contains(text, []byte(markedUser))
+		s.foundHash = s.foundHash || bytes.Contains(text, []byte(passwordHash))
 		s.text(name, text)
 		return nil
 	})
 	if err != nil {
 		s.t.Error(err)
+	}
+}
+
+// passwordHash is how every hash of a password begins. They are in the log, and nowhere else.
+const passwordHash = "$argon2id$"
+
+// shown searches what people and programs get to read, where not even a hash of a password belongs.
+func (s *search) shown(where string, text []byte) {
+	s.text(where, text)
+	s.foundFailure = s.foundFailure || bytes.Contains(text, []byte(`"reason":"wrong_password"`))
+	if bytes.Contains(text, []byte(passwordHash)) {
+		s.t.Errorf("%s holds the hash of a password", where)
 	}
 }
 

@@ -66,6 +66,8 @@ func TestDefaults(t *testing.T) {
 		{"throttle.per_node", c.Throttle.PerNode, 256},
 		{"log.level", c.Log.Level, slog.LevelInfo},
 		{"log.format", c.Log.Format, "json"},
+		{"audit.file", c.Audit.File, ""},
+		{"audit.nodes", c.Audit.Nodes, "all"},
 		{"number of policies", len(c.Policies), 1},
 		{"the policy default", c.Policies[0], session.DefaultPolicy()},
 	}
@@ -210,6 +212,8 @@ func TestRefusals(t *testing.T) {
 		{name: "join without a port", yaml: "cluster: {join: [n2], bootstrap_expect: 2}", want: []string{`cluster.join: the host:port that others dial is needed here, such as node1.example:8701; this is "n2"`}},
 		{name: "join without expect", yaml: "cluster:\n  join: ['n2:8701']", want: []string{":2: cluster.bootstrap_expect: with cluster.join it must be said"}},
 		{name: "expect without join", yaml: "cluster: {bootstrap_expect: 3}", want: []string{"cluster.join: cluster.bootstrap_expect is 3"}},
+		{name: "audit of nobody", yaml: "audit: {file: x, nodes: some}", want: []string{"audit.nodes: use all or leader"}},
+		{name: "audit to nowhere", yaml: "audit:\n  nodes: leader", want: []string{":2: audit.nodes: has no effect without audit.file"}},
 		{name: "neither", yaml: "cluster: {bootstrap_expect: 0}", want: []string{"0 means to join a cluster that exists"}},
 		{name: "expect below nothing", yaml: "cluster: {bootstrap_expect: -2}", want: []string{"a number from 0 to 9"}},
 		{name: "peers without proof", yaml: "peer: {listen: '10.0.0.1:8701'}", want: []string{"nothing proves who a peer is"}},
