@@ -36,7 +36,15 @@ func appendSession(b []byte, s *session.Session) []byte {
 		b = rest.AppendTimestamp(b, s.ExpiresAt)
 	}
 	b = append(b, `,"idle_timeout_s":`...)
-	b = appendSeconds(b, s.IdleTimeout)
+	idle := s.IdleTimeout
+	if s.Permanent {
+		idle = idleOfPermanent
+	}
+	b = appendSeconds(b, idle)
+	b = append(b, `,"permanent":`...)
+	b = strconv.AppendBool(b, s.Permanent)
+	b = append(b, `,"prompt":`...)
+	b = strconv.AppendBool(b, s.Prompt)
 	if s.ClientAddress.IsValid() {
 		b = append(b, `,"client_ip":"`...)
 		b = s.ClientAddress.AppendTo(b)

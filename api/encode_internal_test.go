@@ -32,12 +32,12 @@ func TestHandWrittenJSONIsThatOfTheModels(t *testing.T) {
 		model := sessionModel(s)
 		same(t, seed, appendChecked(nil, &session.Checked{Session: s, Roles: session.Roles(), Attributes: attributes}), rest.CheckedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
-			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
+			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
 			AttributesVersion: model.AttributesVersion, Roles: []rest.Role{"user", "service", "admin"}, Attributes: rest.Attributes(attributes),
 		})
 		same(t, seed, appendIssued(nil, &session.Issued{Key: key, Session: s, Attributes: attributes}), rest.IssuedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
-			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
+			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
 			AttributesVersion: model.AttributesVersion, Key: key.Reveal(), Attributes: rest.Attributes(attributes),
 		})
 		list := session.SessionList{Items: []session.Session{s, s}[:random.IntN(3)], NextCursor: []string{"", "c\"x"}[random.IntN(2)]}
@@ -67,7 +67,10 @@ func same(t *testing.T, seed uint64, byHand []byte, model any) {
 func sessionModel(s session.Session) rest.Session {
 	m := rest.Session{ID: s.ID.String(), Number: s.Number, User: s.User, Policy: s.Policy, CreatedAt: rest.Timestamp{Time: s.CreatedAt},
 		LastUsedAt: rest.Timestamp{Time: s.LastUsedAt}, IdleTimeoutS: inSeconds(s.IdleTimeout), UserAgent: unlessZero(s.UserAgent),
-		AttributesVersion: s.AttributesVersion}
+		Permanent: s.Permanent, Prompt: s.Prompt, AttributesVersion: s.AttributesVersion}
+	if s.Permanent {
+		m.IdleTimeoutS = -1
+	}
 	if !s.ExpiresAt.IsZero() {
 		m.ExpiresAt = &rest.Timestamp{Time: s.ExpiresAt}
 	}
@@ -79,7 +82,7 @@ func sessionModel(s session.Session) rest.Session {
 
 func randomSession(random *rand.Rand) session.Session {
 	s := session.Session{Number: random.Uint64() >> 12, User: randomText(random), Policy: "p", CreatedAt: time.UnixMilli(random.Int64N(1 << 42)).In(time.FixedZone("x", 3600)),
-		LastUsedAt: time.UnixMilli(random.Int64N(1 << 42)), IdleTimeout: time.Duration(random.Int64N(1<<40)) * time.Millisecond, UserAgent: randomText(random)}
+		LastUsedAt: time.UnixMilli(random.Int64N(1 << 42)), IdleTimeout: time.Duration(random.Int64N(1<<40)) * time.Millisecond, UserAgent: randomText(random), Permanent: random.IntN(2) == 0, Prompt: random.IntN(2) == 0}
 	if random.IntN(2) == 0 {
 		s.ExpiresAt = time.UnixMilli(random.Int64N(1 << 42))
 	}
@@ -105,9 +108,9 @@ func randomText(random *rand.Rand) string {
 // FuzzDecoders: no body makes a decoder panic, and what one accepts keeps its form.
 func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{
-		`{"user":"ada","password":"p","policy":"default","attributes":{"a":{"b":[1]}},"client_ip":"::1","user_agent":"x"}`,
+		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"client_ip":"::1","user_agent":"x"}`,
 		`{"user":"bob","password":"12345678","roles":["admin"],"policies":["default"],"disabled":true}`,
-		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer"}`,
+		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true}`,
 		`{"peer_address":"a:1"}`, `{"id":"n1"}`, `{"a":null}`, "{\"\xff\":1}", `[]`, ``,
 	} {
 		f.Add([]byte(seed))

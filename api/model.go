@@ -10,6 +10,9 @@ import (
 // touchWindowDefault is how the API spells session.TouchWindowAuto: -1 second.
 const touchWindowDefault = -time.Second
 
+// idleOfPermanent is how the API spells the idle timeout of a permanent session: -1 second.
+const idleOfPermanent = -time.Second
+
 func userModel(u session.User) rest.User {
 	roles := make([]rest.Role, len(u.Roles))
 	for i, role := range u.Roles {
@@ -37,7 +40,8 @@ func policyModel(p session.Policy) rest.Policy {
 	return rest.Policy{
 		Name: p.Name, IdleTimeoutS: inSeconds(p.IdleTimeout), AbsoluteLifetimeS: inSeconds(p.AbsoluteLifetime),
 		TouchWindowS: inSeconds(window), EffectiveTouchWindowS: inSeconds(p.EffectiveTouchWindow()),
-		AttributesWrite: rest.AttributesWrite(p.AttributesWrite), Version: p.Version,
+		AttributesWrite: rest.AttributesWrite(p.AttributesWrite), InactivityTimeoutS: inSeconds(p.InactivityTimeout), NoTickle: p.NoTickle,
+		BindAddress: rest.BindAddress(p.BindAddress), PermanentAllowed: p.PermanentAllowed, Version: p.Version,
 	}
 }
 

@@ -14,6 +14,8 @@ func decodeLogin(body []byte) (session.Login, error) {
 		text("user", &l.User),
 		optional(text, "password", &password),
 		text("policy", &l.Policy),
+		boolean("permanent", &l.Permanent),
+		optional(seconds, "idle_timeout_s", &l.IdleTimeout),
 		attributes("attributes", &l.Attributes),
 		optional(text, "client_ip", &clientIP),
 		text("user_agent", &l.UserAgent),
@@ -66,23 +68,29 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 		optional(roles, "roles", &ch.Roles),
 		optional(texts, "policies", &ch.Policies),
 		optional(boolean, "disabled", &ch.Disabled),
+		boolean("end_permanent", &ch.EndPermanent),
 	)
 	return ch, err
 }
 
 func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 	var ch session.PolicyChange
-	var write *string
+	var write, bind *string
 	err := decodeMembers(body, "",
 		optional(seconds, "idle_timeout_s", &ch.IdleTimeout),
 		optional(seconds, "absolute_lifetime_s", &ch.AbsoluteLifetime),
 		optional(seconds, "touch_window_s", &ch.TouchWindow),
 		optional(text, "attributes_write", &write),
+		optional(seconds, "inactivity_timeout_s", &ch.InactivityTimeout),
+		optional(boolean, "no_tickle", &ch.NoTickle),
+		optional(text, "bind_address", &bind),
+		optional(boolean, "permanent_allowed", &ch.PermanentAllowed),
 	)
 	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
 		*ch.TouchWindow = session.TouchWindowAuto
 	}
 	ch.AttributesWrite = (*session.AttributesWriter)(write)
+	ch.BindAddress = (*session.AddressBinding)(bind)
 	return ch, err
 }
 

@@ -46,7 +46,7 @@ func (h *handlers) Login(c echo.Context, p rest.LoginParams) error {
 
 // ListSessions answers GET /v1/sessions.
 func (h *handlers) ListSessions(c echo.Context, p rest.ListSessionsParams) error {
-	filter, err := sessionFilter(p.User, p.ClientIP, p.Policy, p.IdleLongerThan)
+	filter, err := sessionFilter(p.User, p.ClientIP, p.Policy, p.IdleLongerThan, p.Permanent)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (h *handlers) ListSessions(c echo.Context, p rest.ListSessionsParams) error
 
 // ListUserSessions answers GET /v1/users/{user}/sessions.
 func (h *handlers) ListUserSessions(c echo.Context, user string, p rest.ListUserSessionsParams) error {
-	filter, err := sessionFilter(&user, nil, nil, nil)
+	filter, err := sessionFilter(&user, nil, nil, nil, p.Permanent)
 	if err != nil {
 		return err
 	}
@@ -81,13 +81,13 @@ func (h *handlers) RevokeSessions(c echo.Context, p rest.RevokeSessionsParams) e
 	if err != nil {
 		return err
 	}
-	filter, err := sessionFilter(p.User, p.ClientIP, p.Policy, p.IdleLongerThan)
+	filter, err := sessionFilter(p.User, p.ClientIP, p.Policy, p.IdleLongerThan, p.Permanent)
 	if err != nil {
 		return err
 	}
 	switch all := p.All != nil && *p.All; {
 	case filter.IsZero() && !all:
-		return session.Invalid("all", "name a filter (user, client_ip, policy, idle_longer_than), or say all=true to end every session")
+		return session.Invalid("all", "name a filter (user, client_ip, policy, idle_longer_than, permanent), or say all=true to end every session that is not permanent")
 	case !filter.IsZero() && all:
 		return session.Invalid("all", "all=true and a filter contradict each other")
 	}
@@ -107,7 +107,8 @@ func (h *handlers) RevokeUserSessions(c echo.Context, user string, p rest.Revoke
 	if user, err = session.FoldUserName(user); err != nil {
 		return err
 	}
-	revoked, err := h.service.RevokeUserSessions(c.Request().Context(), call, user, p.Except != nil)
+	which := session.UserSessions{Permanent: p.Permanent != nil && *p.Permanent, ExceptCurrent: p.Except != nil}
+	revoked, err := h.service.RevokeUserSessions(c.Request().Context(), call, user, which)
 	if err != nil {
 		return err
 	}
@@ -154,8 +155,8 @@ func (h *handlers) RevokeSession(c echo.Context, text string) error {
 }
 
 // sessionFilter folds the user's name here: a name that folds to nothing must not become a filter that selects everything.
-func sessionFilter(user, clientIP, policy *string, idleSeconds *float64) (session.Filter, error) {
-	var f session.Filter
+func sessionFilter(user, clientIP, policy *string, idleSeconds *float64, permanent *bool) (session.Filter, error) {
+	f := session.Filter{Permanent: permanent != nil && *permanent}
 	var err error
 	if user != nil {
 		if f.User, err = session.FoldUserName(*user); err != nil {

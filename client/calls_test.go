@@ -122,7 +122,7 @@ func TestListsAndRevocations(t *testing.T) {
 	if got, err := c.RevokeSessions(ctx, session.Filter{ClientAddress: netip.MustParseAddr("10.0.0.1")}); err != nil || got.Count != many-1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if got, err := c.RevokeUserSessions(ctx, "root", true); err != nil || got.Count != 0 {
+	if got, err := c.RevokeUserSessions(ctx, "root", session.UserSessions{ExceptCurrent: true}); err != nil || got.Count != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if got, err := c.RevokeAllSessions(ctx); err != nil || got.Count != 1 {
@@ -174,8 +174,15 @@ func TestUsersAndPolicies(t *testing.T) {
 	}
 
 	idle, zero, auto, writer := 90500*time.Millisecond, time.Duration(0), session.TouchWindowAuto, session.WriteByBearer
-	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer})
-	want := session.Policy{Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, Version: policy.Version}
+	inactive, yes, strict := time.Hour, true, session.BindStrict
+	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{
+		IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
+		PermanentAllowed: &yes,
+	})
+	want := session.Policy{
+		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
+		BindAddress: session.BindStrict, PermanentAllowed: true, Version: policy.Version,
+	}
 	if err != nil || policy.Policy != want {
 		t.Errorf("got %+v, %v", policy, err)
 	}
@@ -186,6 +193,18 @@ func TestUsersAndPolicies(t *testing.T) {
 	}
 	if got, err := c.GetPolicy(ctx, "web"); err != nil || got.Policy != want {
 		t.Errorf("got %+v, %v", got, err)
+	}
+	if made, err := c.Login(ctx, session.Login{User: "ada", Vouched: true, Policy: "web", Permanent: true}); err != nil || !made.Permanent || made.IdleTimeout != 0 || !made.ExpiresAt.IsZero() {
+		t.Errorf("a permanent session: got %+v, %v", made.Session, err)
+	}
+	if list, err := c.ListSessions(ctx, session.Filter{Permanent: true}, session.Page{}); err != nil || len(list.Items) != 1 || !list.Items[0].Permanent {
+		t.Errorf("permanent sessions: got %+v, %v", list, err)
+	}
+	if ended, err := c.RevokeUserSessions(ctx, "ada", session.UserSessions{Permanent: true}); err != nil || ended.Count != 1 {
+		t.Errorf("got %+v, %v", ended, err)
+	}
+	if made, err := c.Login(ctx, session.Login{User: "ada", Vouched: true, IdleTimeout: &idle}); err != nil || made.IdleTimeout != idle || made.Permanent {
+		t.Errorf("a session with its own idle timeout: got %+v, %v", made.Session, err)
 	}
 	if list, err := c.ListPolicies(ctx); err != nil || len(list.Items) != 2 || list.Items[1] != want {
 		t.Errorf("got %+v, %v", list, err)

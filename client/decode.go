@@ -34,7 +34,7 @@ func unreadable(err error) error {
 func sessionOf(w wire.Session) (session.Session, error) {
 	s := session.Session{
 		Number: w.Number, User: w.User, Policy: w.Policy, CreatedAt: w.CreatedAt.UTC(), LastUsedAt: w.LastUsedAt.UTC(),
-		IdleTimeout: duration(w.IdleTimeoutS), AttributesVersion: w.AttributesVersion,
+		IdleTimeout: max(0, duration(w.IdleTimeoutS)), Permanent: w.Permanent, Prompt: w.Prompt, AttributesVersion: w.AttributesVersion,
 	}
 	if w.ExpiresAt != nil {
 		s.ExpiresAt = w.ExpiresAt.UTC()
@@ -72,7 +72,9 @@ func userOf(w wire.User) session.User {
 func policyOf(w wire.Policy) session.Policy {
 	p := session.Policy{
 		Name: w.Name, IdleTimeout: duration(w.IdleTimeoutS), AbsoluteLifetime: duration(w.AbsoluteLifetimeS),
-		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite), Version: w.Version,
+		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
+		InactivityTimeout: duration(w.InactivityTimeoutS), NoTickle: w.NoTickle, BindAddress: session.AddressBinding(w.BindAddress),
+		PermanentAllowed: w.PermanentAllowed, Version: w.Version,
 	}
 	if w.TouchWindowS < 0 {
 		p.TouchWindow = session.TouchWindowAuto

@@ -57,6 +57,8 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 	body := wire.PolicySettings{
 		IdleTimeoutS: secondsOrNil(ch.IdleTimeout), AbsoluteLifetimeS: secondsOrNil(ch.AbsoluteLifetime),
 		TouchWindowS: secondsOrNil(ch.TouchWindow), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
+		InactivityTimeoutS: secondsOrNil(ch.InactivityTimeout), NoTickle: ch.NoTickle, BindAddress: (*wire.BindAddress)(ch.BindAddress),
+		PermanentAllowed: ch.PermanentAllowed,
 	}
 	if ch.TouchWindow != nil && *ch.TouchWindow == session.TouchWindowAuto {
 		asDefault := -1.0

@@ -40,7 +40,7 @@ func (c *Client) Login(ctx context.Context, l session.Login, options ...Option) 
 	}
 	s, err := sessionOf(wire.Session{
 		ID: issued.ID, Number: issued.Number, User: issued.User, Policy: issued.Policy, CreatedAt: issued.CreatedAt,
-		LastUsedAt: issued.LastUsedAt, ExpiresAt: issued.ExpiresAt, IdleTimeoutS: issued.IdleTimeoutS, ClientIP: issued.ClientIP,
+		LastUsedAt: issued.LastUsedAt, ExpiresAt: issued.ExpiresAt, IdleTimeoutS: issued.IdleTimeoutS, Permanent: issued.Permanent, Prompt: issued.Prompt, ClientIP: issued.ClientIP,
 		UserAgent: issued.UserAgent, AttributesVersion: issued.AttributesVersion,
 	})
 	return session.Issued{Key: key, Session: s, Attributes: session.Attributes(issued.Attributes), Meta: meta}, err
@@ -64,6 +64,9 @@ func (c *Client) setIdempotencyKey(r *request, named string) error {
 
 func loginRequest(l session.Login) wire.LoginRequest {
 	w := wire.LoginRequest{User: l.User, Policy: unlessEmpty(l.Policy), UserAgent: unlessEmpty(l.UserAgent)}
+	if w.IdleTimeoutS = secondsOrNil(l.IdleTimeout); l.Permanent {
+		w.Permanent = &l.Permanent
+	}
 	if !l.Vouched {
 		w.Password = &l.Password
 	}
@@ -157,17 +160,20 @@ func (c *Client) RevokeSessions(ctx context.Context, f session.Filter, options .
 	return c.revoked(ctx, r)
 }
 
-// RevokeAllSessions ends every session of the cluster, the caller's own included.
+// RevokeAllSessions ends every session of the cluster that is not permanent, the caller's own included.
 func (c *Client) RevokeAllSessions(ctx context.Context, options ...Option) (session.Revoked, error) {
 	r := c.request(http.MethodDelete, "/v1/sessions", options)
 	r.query("all", "true")
 	return c.revoked(ctx, r)
 }
 
-// RevokeUserSessions ends a user's sessions, except the caller's own when exceptCurrent.
-func (c *Client) RevokeUserSessions(ctx context.Context, user string, exceptCurrent bool, options ...Option) (session.Revoked, error) {
+// RevokeUserSessions ends a user's sessions.
+func (c *Client) RevokeUserSessions(ctx context.Context, user string, which session.UserSessions, options ...Option) (session.Revoked, error) {
 	r := c.request(http.MethodDelete, "/v1/users/"+url.PathEscape(user)+"/sessions", options)
-	if exceptCurrent {
+	if which.Permanent {
+		r.query("permanent", "true")
+	}
+	if which.ExceptCurrent {
 		r.query("except", "current")
 	}
 	return c.revoked(ctx, r)
@@ -185,7 +191,7 @@ func (c *Client) checked(ctx context.Context, r *request) (session.Checked, erro
 	}
 	s, err := sessionOf(wire.Session{
 		ID: w.ID, Number: w.Number, User: w.User, Policy: w.Policy, CreatedAt: w.CreatedAt, LastUsedAt: w.LastUsedAt,
-		ExpiresAt: w.ExpiresAt, IdleTimeoutS: w.IdleTimeoutS, ClientIP: w.ClientIP, UserAgent: w.UserAgent,
+		ExpiresAt: w.ExpiresAt, IdleTimeoutS: w.IdleTimeoutS, Permanent: w.Permanent, Prompt: w.Prompt, ClientIP: w.ClientIP, UserAgent: w.UserAgent,
 		AttributesVersion: w.AttributesVersion,
 	})
 	return session.Checked{Session: s, Roles: rolesOf(w.Roles), Attributes: session.Attributes(w.Attributes), Meta: meta}, err
@@ -210,6 +216,9 @@ func setFilter(r *request, f session.Filter) {
 	}
 	if f.Policy != "" {
 		r.query("policy", f.Policy)
+	}
+	if f.Permanent {
+		r.query("permanent", "true")
 	}
 	if f.IdleLongerThan > 0 {
 		r.query("idle_longer_than", strconv.FormatFloat(inSeconds(f.IdleLongerThan), 'f', -1, 64))

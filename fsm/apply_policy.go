@@ -85,6 +85,7 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 		{"idle_timeout_s", c.IdleMs, 0, &p.IdleTimeout, 0},
 		{"absolute_lifetime_s", c.AbsoluteMs, 0, &p.AbsoluteLifetime, 0},
 		{"touch_window_s", c.TouchWindowMs, -1, &p.TouchWindow, session.TouchWindowAuto},
+		{"inactivity_timeout_s", c.InactivityMs, 0, &p.InactivityTimeout, 0},
 	} {
 		if timer.ms == nil {
 			continue
@@ -106,7 +107,35 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 	default:
 		return p, "attributes_write"
 	}
+	if field := parseRules(c, &p); field != "" {
+		return p, field
+	}
 	return p, invalidField(p)
+}
+
+// parseRules lays what is no timer over p; field names what is wrong.
+func parseRules(c *fsmpb.PutPolicy, p *session.Policy) (field string) {
+	if c.NoTickle != nil {
+		p.NoTickle = *c.NoTickle
+	}
+	if c.PermanentAllowed != nil {
+		p.PermanentAllowed = *c.PermanentAllowed
+	}
+	switch c.BindAddress {
+	case fsmpb.AddressBinding_ADDRESS_BINDING_UNSPECIFIED:
+		if p.BindAddress == "" {
+			p.BindAddress = session.BindOff
+		}
+	case fsmpb.AddressBinding_ADDRESS_BINDING_OFF:
+		p.BindAddress = session.BindOff
+	case fsmpb.AddressBinding_ADDRESS_BINDING_LOG:
+		p.BindAddress = session.BindLog
+	case fsmpb.AddressBinding_ADDRESS_BINDING_STRICT:
+		p.BindAddress = session.BindStrict
+	default:
+		return "bind_address"
+	}
+	return ""
 }
 
 func invalidField(p session.Policy) string {
@@ -132,7 +161,7 @@ func (s *state) deletePolicy(c *fsmpb.DeletePolicy, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
 	case c.ExpectedVersion != nil && *c.ExpectedVersion != p.Version:
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "policy")
-	case c.Name == session.DefaultPolicyName || p.users > 0 || p.idle.n > 0:
+	case c.Name == session.DefaultPolicyName || p.users > 0 || p.absolute.n > 0 || p.permanents > 0:
 		fail(r, fsmpb.Code_CODE_CONFLICT, "policy")
 	default:
 		s.policies.remove(index)

@@ -118,14 +118,11 @@ func (s *state) revokeUserSessions(c *fsmpb.RevokeUserSessions, r *fsmpb.Result)
 		setCount(r, 0)
 		return
 	}
-	links := s.users.links.at(user)
-	before := links.living
 	exempt := s.exempt(user, c.ExceptId)
-	s.condemn(user, exempt)
-	killed := uint64(before - links.living)
+	killed := s.condemn(user, c.Permanent, exempt)
 	setCount(r, killed)
 	if s.events != nil {
-		e := Event{Kind: EventUserSessionsRevoked, User: c.User, Count: killed}
+		e := Event{Kind: EventUserSessionsRevoked, User: c.User, Count: killed, Permanent: c.Permanent}
 		if exempt != 0 {
 			e.Session, _ = sessionID(c.ExceptId)
 		}

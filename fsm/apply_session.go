@@ -13,6 +13,8 @@ type login struct {
 	policy uint8
 	idem   *idempotencyKey
 	blob   []byte // attributes
+	flags  uint8
+	own    extras // with sessionOwnIdle
 }
 
 type idempotencyKey struct{ scope, body [32]byte }
@@ -36,6 +38,9 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	by, code, field := s.admit(c, &l)
 	if code == fsmpb.Code_CODE_OK {
 		code, field = s.choosePolicy(c, by, &l)
+	}
+	if code == fsmpb.Code_CODE_OK {
+		code, field = s.chooseTimers(c, by, &l)
 	}
 	if code == fsmpb.Code_CODE_OK && (s.findKey(l.key) != 0 || s.findID(l.id) != 0) {
 		code, field = fsmpb.Code_CODE_CONFLICT, "key_hash"
@@ -135,6 +140,34 @@ func (s *state) choosePolicy(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 	return fsmpb.Code_CODE_OK, ""
 }
 
+// chooseTimers judges whether the session may be permanent, have an idle timeout of its own, and be bound to its address.
+func (s *state) chooseTimers(c *fsmpb.CreateSession, by caller, l *login) (fsmpb.Code, string) {
+	p := s.policies.byIndex[l.policy]
+	switch {
+	case p.BindAddress == session.BindStrict && len(c.Address) == 0:
+		return fsmpb.Code_CODE_INVALID, "client_ip"
+	case c.Permanent && c.IdleMs != nil:
+		return fsmpb.Code_CODE_INVALID, "idle_timeout_s"
+	case c.Permanent && !p.PermanentAllowed:
+		return fsmpb.Code_CODE_FORBIDDEN, "permanent"
+	case c.Permanent:
+		l.flags |= sessionPermanent
+	}
+	if c.IdleMs == nil {
+		return fsmpb.Code_CODE_OK, ""
+	}
+	own, ok := ownIdle(*c.IdleMs)
+	if !ok {
+		return fsmpb.Code_CODE_INVALID, "idle_timeout_s"
+	}
+	if p.IdleTimeout != 0 && (own == 0 || own > p.IdleTimeout) && !by.mayActForOthers() {
+		return fsmpb.Code_CODE_FORBIDDEN, "idle_timeout_s"
+	}
+	l.flags |= sessionOwnIdle
+	l.own = extras{idleMS: *c.IdleMs, windowMS: p.OwnTouchWindow(own).Milliseconds()}
+	return fsmpb.Code_CODE_OK, ""
+}
+
 // repeat answers a repeated request with the session made first, under the new key. It returns false when a session has to
 // be made: the request is new, or its session has ended.
 func (s *state) repeat(l *login, r *fsmpb.Result) bool {
@@ -152,7 +185,7 @@ func (s *state) repeat(l *login, r *fsmpb.Result) bool {
 		return false
 	}
 	s.rekey(slot, l.key)
-	s.use(slot)
+	s.use(slot, false)
 	s.sessionResult(slot, "", r)
 	r.Repeated = true
 	return true
@@ -169,8 +202,9 @@ func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
 		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, lastUseMS: s.clock,
 		createdMS:         s.policies.byIndex[l.policy].birth(s.clock),
 		attributesVersion: s.index, user: l.user, policy: l.policy,
-		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)),
+		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)), flags: l.flags,
 	}
+	s.setExtras(&rec, l.own)
 	copy(rec.address[:], c.Address)
 	slot := s.placeSession(rec)
 	if l.idem != nil {

@@ -10,7 +10,7 @@ func (s *state) touchSession(c *fsmpb.TouchSession, r *fsmpb.Result) {
 	if !ok {
 		return
 	}
-	s.use(slot)
+	s.use(slot, c.Tickle)
 	s.sessionResult(slot, "", r)
 }
 
@@ -29,7 +29,7 @@ func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Res
 			return 0, caller{}, false
 		}
 	}
-	slot := s.live(key)
+	slot := s.opened(key, address)
 	if slot == 0 {
 		fail(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
 		return 0, caller{}, false
@@ -69,7 +69,7 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 	if string(blob) != string(old) {
 		s.setAttributes(slot, blob)
 	}
-	s.use(slot)
+	s.use(slot, false)
 	s.sessionResult(slot, "", r)
 }
 

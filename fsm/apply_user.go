@@ -18,6 +18,8 @@ type userChange struct {
 	roles    *uint8
 	policies *[]byte
 	disabled *bool
+
+	endPermanent bool // by another password
 }
 
 func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
@@ -67,7 +69,7 @@ func (s *state) parseUser(c *fsmpb.PutUser) (u userChange, code fsmpb.Code, fiel
 	case len(c.Policies.GetNames()) > session.MaxPoliciesPerUser:
 		return u, fsmpb.Code_CODE_TOO_LARGE, "policies"
 	}
-	u.password, u.disabled = c.PasswordHash, c.Disabled
+	u.password, u.disabled, u.endPermanent = c.PasswordHash, c.Disabled, c.EndPermanent
 	if roles == 0 && c.Roles != nil {
 		roles = roleUser
 	}
@@ -100,7 +102,8 @@ func (s *state) policyIndexes(names []string) ([]byte, fsmpb.Code) {
 	return indexes, fsmpb.Code_CODE_OK
 }
 
-// changeUser makes a record an account, or changes one. It ends the user's sessions when they were won with what is no longer true.
+// changeUser makes a record an account, or changes one. It ends the user's sessions when they were won with what is no longer true;
+// a permanent one is no proof of a password, and survives another one unless that is asked for.
 func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 	s.countUser(slot, -1)
 	u := s.mutUser(slot)
@@ -137,7 +140,10 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 	u.version = s.nextVersion()
 	s.countUser(slot, 1)
 	if killAll || killOthers {
-		s.condemn(slot, exempt)
+		s.condemn(slot, false, exempt)
+	}
+	if killAll || killOthers && c.endPermanent {
+		s.condemn(slot, true, exempt)
 	}
 }
 
@@ -181,6 +187,6 @@ func (s *state) unstore(slot uint32) {
 	s.arena.drop(u.policies, s.shared)
 	u.password, u.policies, u.roles, u.flags, u.version = 0, 0, roleUser, 0, 0
 	s.countUser(slot, 1)
-	s.condemn(slot, 0)
+	s.condemnAll(slot)
 	s.dropIfForgotten(slot)
 }

@@ -71,7 +71,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	if !ok {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
-	slot := s.live(key)
+	slot := s.opened(key, a.Address)
 	if slot == 0 {
 		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
 	}

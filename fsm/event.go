@@ -39,11 +39,12 @@ type Event struct {
 	UserAgent string
 	Version   uint64 // of the user or policy after the change; the format level
 
-	Method string // how a log-in was proved: "password" or "vouched"
-	Cause  Cause  // why a session ended
-	Reason string // why a log-in was refused
-	Field  string // what Reason speaks of
-	Count  uint64 // sessions revoked at once; failed log-ins reported at once
+	Method    string // how a log-in was proved: "password" or "vouched"
+	Cause     Cause  // why a session ended
+	Reason    string // why a log-in was refused
+	Field     string // what Reason speaks of
+	Permanent bool   // the session, or those revoked at once, are permanent ones
+	Count     uint64 // sessions revoked at once; failed log-ins reported at once
 
 	// What a change made of a user or policy; nil before the first value and after the last.
 	UserBefore, UserAfter     *session.User
@@ -117,7 +118,7 @@ func (s *state) reportSession(kind EventKind, slot uint32, finish func(*Event)) 
 	r := s.sessions.recs.at(slot)
 	e := Event{
 		Kind: kind, User: string(s.userName(r.user)), Session: r.id, Number: r.number, Policy: s.policies.byIndex[r.policy].Name,
-		Address: addressOf(r.address[:]),
+		Address: addressOf(r.address[:]), Permanent: r.permanent(),
 	}
 	finish(&e)
 	s.events.add(e)
@@ -145,7 +146,7 @@ func (s *state) reportLogin(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		e.Kind = EventLoginRepeated
 	}
 	e.Session, _ = sessionID(made.Id)
-	e.Number, e.Policy, e.UserAgent = made.Number, made.Policy, made.UserAgent
+	e.Number, e.Policy, e.UserAgent, e.Permanent = made.Number, made.Policy, made.UserAgent, made.Permanent
 	if !c.Vouched {
 		s.events.actor = Actor{User: e.User, Session: e.Session, Address: e.Address}
 	}

@@ -6,26 +6,25 @@ func (s *state) endDue(ended []Ended) ([]Ended, bool) {
 	if !ok || d.deadline > s.clock {
 		return ended, false
 	}
-	ended = append(ended, s.endedEvent(d))
-	s.removeSession(d.slot, d.cause)
+	cause := s.endsOf(s.sessions.recs.at(d.slot)).cause()
+	ended = append(ended, s.endedEvent(d.slot, d.deadline, cause))
+	s.removeSession(d.slot, cause)
 	return ended, true
 }
 
-func (s *state) endedEvent(d due) Ended {
-	r := s.sessions.recs.at(d.slot)
-	switch d.cause {
+func (s *state) endedEvent(slot uint32, deadline int64, cause Cause) Ended {
+	r := s.sessions.recs.at(slot)
+	switch cause {
 	case CauseIdle:
 		s.ended.idle++
+	case CauseInactive:
+		s.ended.inactive++
 	case CauseAbsolute:
 		s.ended.absolute++
 	case CauseUser:
 		s.ended.user++
 	}
-	e := Ended{ID: r.id, Number: r.number, User: string(s.userName(r.user)), Cause: d.cause}
-	if d.deadline != forever {
-		e.DeadlineMS = d.deadline
-	}
-	return e
+	return Ended{ID: r.id, Number: r.number, User: string(s.userName(r.user)), Cause: cause, DeadlineMS: orZero(deadline)}
 }
 
 // nextDeadline is the earliest instant at which the state has something to end.

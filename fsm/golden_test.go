@@ -28,6 +28,8 @@ func goldenSteps() []struct {
 	policy := timers("web", 1_800_000, 43_200_000, -1)
 	policy.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
 	policy.ExpectedVersion = nil
+	policy.InactivityMs, policy.NoTickle = ptr(int64(3_600_000)), ptr(false)
+	policy.BindAddress, policy.PermanentAllowed = fsmpb.AddressBinding_ADDRESS_BINDING_STRICT, ptr(true)
 	password := &fsmpb.CreateSession{
 		KeyHash: bytesOf(keyOf(1)), Id: bytesOf(idOf(1)), User: "ann", UserVersion: 11, Address: goldenAddress(1), UserAgent: "curl/8",
 	}
@@ -47,6 +49,10 @@ func goldenSteps() []struct {
 	}
 	byPassword := &fsmpb.CreateSession{KeyHash: bytesOf(keyOf(5)), Id: bytesOf(idOf(5)), User: "ann", UserVersion: 11, Attempt: taken(1)}
 	fourth := vouched(4, "yan")
+	fifth := vouched(20, "yan")
+	fifth.Permanent, fifth.Policy, fifth.Address = true, "web", goldenAddress(20)
+	sixth := vouched(21, "yan")
+	sixth.IdleMs = ptr(int64(600_000))
 	return []struct {
 		name    string
 		command *fsmpb.Command
@@ -58,7 +64,7 @@ func goldenSteps() []struct {
 		{"create_session_third", create(third)},
 		{"create_session_fourth", create(fourth)},
 		{"touch_session", &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN)}}}},
+			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN), Tickle: true}}}},
 		{"patch_attributes", patch(&fsmpb.PatchAttributes{
 			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), IfVersion: ptr(uint64(14)), Authority: authority(1),
 			Changes: []*fsmpb.AttributeChange{{Name: "cart", Delete: true}, {Name: "theme", Value: []byte(`{"dark":true}`)}}})},
@@ -84,6 +90,8 @@ func goldenSteps() []struct {
 		{"take_attempt_second", takeAttempt(attempt)},
 		{"take_attempt_third", takeAttempt(attempt)},
 		{"give_back_attempt", giveBack(taken(1))},
+		{"create_session_permanent", create(fifth)},
+		{"create_session_own_idle", create(sixth)},
 	}
 }
 

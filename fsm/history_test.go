@@ -79,6 +79,9 @@ func (h *history) advance() int64 {
 		if h.chance(5) {
 			return int64(h.IntN(700_000))
 		}
+		if h.chance(3) {
+			return int64(h.IntN(70_000))
+		}
 		return int64(h.IntN(20_000))
 	}
 	return int64(h.IntN(300))
@@ -104,7 +107,7 @@ func (h *history) command() *fsmpb.Command {
 		return create(h.create())
 	case n < 54:
 		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority()}}}
+			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority(), Tickle: h.chance(50)}}}
 	case n < 66:
 		return patch(h.patch())
 	case n < 72:
@@ -116,7 +119,7 @@ func (h *history) command() *fsmpb.Command {
 		}
 		return revokeMany(c)
 	case n < 80:
-		c := &fsmpb.RevokeUserSessions{User: pick(h, historyUsers), Authority: h.authority()}
+		c := &fsmpb.RevokeUserSessions{User: pick(h, historyUsers), Authority: h.authority(), Permanent: h.chance(40)}
 		if h.chance(50) {
 			c.ExceptId = bytesOf(idOf(h.known()))
 		}
@@ -213,6 +216,10 @@ func (h *history) create() *fsmpb.CreateSession {
 	if h.chance(30) {
 		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
 	}
+	c.Permanent = h.chance(8)
+	if h.chance(15) {
+		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
+	}
 	if h.chance(15) {
 		c.Attempt = h.attempt()
 	}
@@ -285,6 +292,7 @@ func (h *history) putUser() *fsmpb.PutUser {
 	if h.chance(30) {
 		c.ExceptId = bytesOf(idOf(h.known()))
 	}
+	c.EndPermanent = h.chance(30)
 	return c
 }
 
@@ -294,6 +302,7 @@ func (h *history) putPolicy() *fsmpb.PutPolicy {
 	c.AttributesWrite = fsmpb.AttributesWriter(1 + h.IntN(2))
 	c.Mode = fsmpb.PutPolicy_Mode(h.IntN(4))
 	c.Authority, c.ExpectedVersion = h.authority(), h.version()
+	h.rules(c)
 	if h.chance(30) {
 		c.IdleMs = nil
 	}
@@ -301,6 +310,22 @@ func (h *history) putPolicy() *fsmpb.PutPolicy {
 		c.AbsoluteMs = nil
 	}
 	return c
+}
+
+// rules gives a policy those fields that may be absent.
+func (h *history) rules(c *fsmpb.PutPolicy) {
+	if h.chance(60) {
+		c.InactivityMs = ptr(int64(h.IntN(4)) * 2000)
+	}
+	if h.chance(40) {
+		c.NoTickle = ptr(h.chance(30))
+	}
+	if h.chance(70) {
+		c.PermanentAllowed = ptr(h.chance(70))
+	}
+	if h.chance(50) {
+		c.BindAddress = pick(h, []fsmpb.AddressBinding{1, 1, 1, 2, 3})
+	}
 }
 
 func (h *history) filter() (f session.Filter) {
@@ -313,6 +338,7 @@ func (h *history) filter() (f session.Filter) {
 	if h.chance(30) {
 		f.Policy = pick(h, historyPolicies)
 	}
+	f.Permanent = h.chance(40)
 	if h.chance(30) {
 		f.IdleLongerThan = time.Duration(h.IntN(3000)) * time.Millisecond
 	}

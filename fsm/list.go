@@ -23,7 +23,7 @@ func (m *Machine) ListSessions(f session.Filter, afterSeq, maxSeq uint64, limit,
 	return l.items, l.nextSeq, l.done
 }
 
-// listing is one call of ListSessions. It walks the user's ring or the address's when the filter names one, otherwise
+// listing is one call of ListSessions. It walks one of the user's rings or the address's when the filter names one, otherwise
 // all sessions.
 type listing struct {
 	s       *state
@@ -44,6 +44,7 @@ type listing struct {
 // resolve turns names into slots; false = nothing can match.
 func (l *listing) resolve(f session.Filter) bool {
 	s := l.s
+	l.matches = append(l.matches, func(r *sessionRec) bool { return r.permanent() == f.Permanent })
 	if f.Policy != "" {
 		index, p := s.policies.find(f.Policy)
 		if p == nil {
@@ -66,11 +67,11 @@ func (l *listing) resolve(f session.Filter) bool {
 	}
 	if f.User != "" {
 		user := s.findUser(f.User)
-		if user == 0 || s.users.links.at(user).head == 0 {
+		if user == 0 || *s.users.links.at(user).head(f.Permanent) == 0 {
 			return false
 		}
-		l.head, l.next = s.users.links.at(user).head, func(k *sessionLinks) uint32 { return k.userNext }
-		l.member = func(r *sessionRec) bool { return r.user == user }
+		l.head, l.next = *s.users.links.at(user).head(f.Permanent), func(k *sessionLinks) uint32 { return k.userNext }
+		l.member = func(r *sessionRec) bool { return r.user == user && r.permanent() == f.Permanent }
 		l.matches = append(l.matches, l.member)
 	}
 	return true

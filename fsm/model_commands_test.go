@@ -28,7 +28,7 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.create(k.CreateSession, r)
 	case *fsmpb.Command_TouchSession:
 		if s, _ := m.presented(k.TouchSession.KeyHash, k.TouchSession.Address, k.TouchSession.Authority, r); s != nil {
-			m.use(s, r)
+			m.use(s, k.TouchSession.Tickle, r)
 		}
 	case *fsmpb.Command_PatchAttributes:
 		m.patch(k.PatchAttributes, r)
@@ -74,7 +74,7 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.C
 	if a.System {
 		return nil, fsmpb.Code_CODE_OK
 	}
-	s := m.liveByKey(a.KeyHash)
+	s := m.opened(a.KeyHash, a.Address)
 	if s == nil {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
@@ -93,8 +93,8 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.C
 
 // useSparingly writes a use when half of the touch window has passed.
 func (m *model) useSparingly(s *modelSession) {
-	if m.clock-s.lastUse > s.policy.effectiveWindow()/2 {
-		s.lastUse = m.clock
+	if m.clock-s.activity > s.window()/2 {
+		s.use(m.clock, false)
 	}
 }
 
@@ -162,13 +162,18 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	case c.Policy != "" && !powerful(by) && !slices.Contains(allowed, name):
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "policy")
 		return
+	case m.refusesTimers(c, p, by, r):
+		return
 	case m.byKey(c.KeyHash) != nil || m.byID(c.Id) != nil:
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")
 		return
 	}
-	s := &modelSession{user: u, policy: p, lastUse: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
+	s := &modelSession{user: u, policy: p, lastUse: m.clock, activity: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
 	copy(s.key[:], c.KeyHash)
 	copy(s.id[:], c.Id)
+	if s.permanent = c.Permanent; c.IdleMs != nil {
+		s.own, s.ownWindow = c.IdleMs, p.ownWindow(*c.IdleMs)
+	}
 	if c.Idempotency != nil && m.repeat(c, s, r) {
 		if r.Code == fsmpb.Code_CODE_OK {
 			m.giveBack(c.Attempt)
@@ -178,6 +183,33 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	m.giveBack(c.Attempt)
 	m.record(c.User, s)
 	m.answer(s, r)
+}
+
+// refusesTimers judges what a session asks for beside its policy.
+func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, by *modelUser, r *fsmpb.Result) bool {
+	longer := p.idle != 0 && (c.GetIdleMs() == 0 || c.GetIdleMs() > p.idle)
+	switch {
+	case p.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && len(c.Address) == 0:
+		set(r, fsmpb.Code_CODE_INVALID, "client_ip")
+	case c.Permanent && c.IdleMs != nil:
+		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
+	case c.Permanent && !p.mayPermanent:
+		set(r, fsmpb.Code_CODE_FORBIDDEN, "permanent")
+	case c.IdleMs != nil && (*c.IdleMs < 0 || *c.IdleMs > 0 && *c.IdleMs < 1000):
+		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
+	case c.IdleMs != nil && longer && !powerful(by):
+		set(r, fsmpb.Code_CODE_FORBIDDEN, "idle_timeout_s")
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *modelPolicy) ownWindow(idle int64) int64 {
+	if p.window < 0 {
+		return min(idle/32, 60_000)
+	}
+	return min(p.window, idle)
 }
 
 // repeat answers a request that was made before; s is the session that it would make now.
@@ -198,7 +230,7 @@ func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result)
 		return false
 	}
 	old.key = s.key
-	m.use(old, r)
+	m.use(old, false, r)
 	r.Repeated = true
 	return true
 }
@@ -216,13 +248,26 @@ func (m *model) record(name string, s *modelSession) {
 		s.created = max(s.created, s.policy.raises[n-1].through+1)
 	}
 	s.policy.born = max(s.policy.born, s.created)
-	s.absoluteEnd = plus(s.created, s.policy.lifetime())
+	if s.absoluteEnd = plus(s.created, s.policy.lifetime()); s.permanent {
+		s.absoluteEnd = never
+	}
 	m.sessions = append(m.sessions, s)
 }
 
-func (m *model) use(s *modelSession, r *fsmpb.Result) {
-	s.lastUse = m.clock
+func (m *model) use(s *modelSession, tickle bool, r *fsmpb.Result) {
+	s.use(m.clock, tickle)
 	m.answer(s, r)
+}
+
+// use moves the timers. Where there is no inactivity timeout a tickle is as good as an activity.
+func (s *modelSession) use(clock int64, tickle bool) {
+	if tickle && s.policy.noTickle && !s.permanent {
+		return
+	}
+	s.lastUse = clock
+	if !tickle || s.inactivity() == 0 {
+		s.activity = clock
+	}
 }
 
 func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (*modelSession, *modelUser) {
@@ -238,7 +283,7 @@ func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Resu
 			return nil, nil
 		}
 	}
-	s := m.liveByKey(key)
+	s := m.opened(key, address)
 	if s == nil {
 		set(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
 		return nil, nil
@@ -280,7 +325,7 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 	if !maps.Equal(after, s.attributes) {
 		s.attributes, s.version = after, max(s.version+1, m.index)
 	}
-	m.use(s, r)
+	m.use(s, false, r)
 }
 
 func count(r *fsmpb.Result, n uint64) { r.Payload = &fsmpb.Result_Count{Count: n} }
@@ -360,7 +405,7 @@ func (m *model) revokeUser(c *fsmpb.RevokeUserSessions, r *fsmpb.Result) {
 	}
 	count(r, 0)
 	if u != nil {
-		count(r, m.condemn(u, m.exempt(u, c.ExceptId)))
+		count(r, m.condemn(u, c.Permanent, m.exempt(u, c.ExceptId)))
 	}
 }
 
@@ -434,7 +479,10 @@ func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
 	}
 	u.stored, u.version = true, m.nextVersion()
 	if all || others {
-		m.condemn(u, except)
+		m.condemn(u, false, except)
+	}
+	if all || others && c.EndPermanent {
+		m.condemn(u, true, except)
 	}
 }
 
@@ -453,7 +501,8 @@ func (m *model) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 		return
 	}
 	*u = modelUser{name: u.name, roles: []fsmpb.Role{plain}, lastNumber: u.lastNumber}
-	m.condemn(u, nil)
+	m.condemn(u, false, nil)
+	m.condemn(u, true, nil)
 	m.forget(u)
 	r.Payload = &fsmpb.Result_Version{Version: m.nextVersion()}
 }

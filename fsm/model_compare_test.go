@@ -22,7 +22,8 @@ func (m *model) answer(s *modelSession, r *fsmpb.Result) {
 	st := &fsmpb.SessionState{
 		Id: bytes.Clone(s.id[:]), Number: s.number, Seq: s.seq, CreatedMs: s.created, LastUseMs: s.lastUse,
 		AbsoluteEndMs: zeroIfNever(s.absoluteEnd), DeadlineMs: zeroIfNever(s.deadline()),
-		IdleMs: s.policy.idle, WindowMs: s.policy.effectiveWindow(), User: s.user.name, Policy: s.policy.name,
+		IdleMs: s.idle(), WindowMs: s.window(), InactivityMs: s.inactivity(), LastActivityMs: s.activity,
+		NoTickle: s.policy.noTickle, Permanent: s.permanent, BindAddress: s.policy.bind, User: s.user.name, Policy: s.policy.name,
 		Roles: sortedRoles(s.user.roles), AttributesVersion: s.version, UserAgent: s.agent,
 		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
 	}
@@ -55,6 +56,8 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 		AbsoluteEndMs: r.AbsoluteEndMS, DeadlineMs: r.DeadlineMS, IdleMs: r.IdleMS, WindowMs: r.WindowMS, User: r.User,
 		Policy: r.Policy, AttributesVersion: r.AttributesVersion, UserAgent: r.UserAgent,
 		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
+		InactivityMs:    r.InactivityMS, LastActivityMs: r.LastActivityMS, NoTickle: r.NoTickle, Permanent: r.Permanent,
+		BindAddress: map[session.AddressBinding]fsmpb.AddressBinding{"off": 1, "log": 2, "strict": 3}[r.BindAddress],
 	}
 	if r.AttributesWrite == session.WriteByBearer {
 		st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
@@ -158,7 +161,7 @@ func compareList(t *testing.T, h *history, got *fsm.Machine, m *model) {
 	var want []uint64
 	for _, s := range m.sessions {
 		a := f.ClientAddress.As16
-		if m.alive(s) && (f.User == "" || s.user.name == f.User) && (f.Policy == "" || s.policy.name == f.Policy) &&
+		if m.alive(s) && s.permanent == f.Permanent && (f.User == "" || s.user.name == f.User) && (f.Policy == "" || s.policy.name == f.Policy) &&
 			(!f.ClientAddress.IsValid() || s.address == string(bytesOf16(a()))) &&
 			(f.IdleLongerThan == 0 || m.clock-s.lastUse > f.IdleLongerThan.Milliseconds()) {
 			want = append(want, s.seq)

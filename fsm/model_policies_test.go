@@ -33,7 +33,9 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	next.bearer = c.AttributesWrite == fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
 	if c.Mode == fsmpb.PutPolicy_MODE_MERGE {
 		next.idle, next.absolute = old.idle, old.absolute
+		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
 	}
+	next.takeRules(c)
 	if c.IdleMs != nil {
 		next.idle = *c.IdleMs
 	}
@@ -41,10 +43,10 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 		next.absolute = *c.AbsoluteMs
 	}
 	switch {
-	case next.idle == 0 && next.absolute == 0:
+	case next.idle == 0 && next.absolute == 0 && next.inactivity == 0:
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
 		return
-	case next.window > next.idle:
+	case next.window > next.shortest():
 		set(r, fsmpb.Code_CODE_INVALID, "touch_window_s")
 		return
 	}
@@ -59,15 +61,33 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	r.Payload = &fsmpb.Result_Version{Version: old.version}
 }
 
+func (p *modelPolicy) takeRules(c *fsmpb.PutPolicy) {
+	if c.InactivityMs != nil {
+		p.inactivity = *c.InactivityMs
+	}
+	if c.NoTickle != nil {
+		p.noTickle = *c.NoTickle
+	}
+	if c.PermanentAllowed != nil {
+		p.mayPermanent = *c.PermanentAllowed
+	}
+	if c.BindAddress != 0 {
+		p.bind = c.BindAddress
+	}
+	if p.bind == 0 {
+		p.bind = fsmpb.AddressBinding_ADDRESS_BINDING_OFF
+	}
+}
+
 // changePolicy writes the change's consequences into every session of the policy.
 func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
-	under := m.of(func(s *modelSession) bool { return s.policy == p })
+	under := m.of(func(s *modelSession) bool { return s.policy == p && !s.permanent })
 	if !slices.ContainsFunc(under, func(s *modelSession) bool { return s.lapsed }) {
 		p.lapsedSpan = never
 	}
 	if next.span() > p.span() {
 		for _, s := range under {
-			if s.idleEnd() <= m.clock {
+			if s.own == nil && s.idleEnd() <= m.clock {
 				s.lapsed = true
 			}
 		}
@@ -75,11 +95,32 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 			p.lapsedSpan = min(p.lapsedSpan, p.span())
 		}
 	}
+	p.lapseQuiet(under, next.quietSpan(), m.clock)
 	for _, s := range under {
 		s.absoluteEnd = min(s.absoluteEnd, plus(s.created, next.lifetime()))
 	}
 	p.raise(under, next.lifetime())
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
+	p.inactivity, p.noTickle, p.mayPermanent, p.bind = next.inactivity, next.noTickle, next.mayPermanent, next.bind
+}
+
+// lapseQuiet keeps dead what was due through inactivity when that timeout got longer.
+func (p *modelPolicy) lapseQuiet(under []*modelSession, span, clock int64) {
+	lapsed := func(s *modelSession) bool { return s.lapsedQuiet }
+	if !slices.ContainsFunc(under, lapsed) {
+		p.lapsedQuietSpan = never
+	}
+	if span <= p.quietSpan() {
+		return
+	}
+	for _, s := range under {
+		if s.quietEnd() <= clock {
+			s.lapsedQuiet = true
+		}
+	}
+	if slices.ContainsFunc(under, lapsed) {
+		p.lapsedQuietSpan = min(p.lapsedQuietSpan, p.quietSpan())
+	}
 }
 
 // raise notes from when on new sessions have the longer lifetime: it shows in their instant of creation.

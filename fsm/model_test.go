@@ -49,9 +49,14 @@ type modelSession struct {
 	policy      *modelPolicy
 	created     int64
 	lastUse     int64
+	activity    int64 // the last use that was no tickle
 	absoluteEnd int64
+	permanent   bool
+	own         *int64 // idle timeout of its own, with its window
+	ownWindow   int64
 	condemned   bool // by a change of its user
-	lapsed      bool // was due when its policy got longer
+	lapsed      bool // was due when its policy's idle timeout got longer
+	lapsedQuiet bool // the same of the inactivity timeout
 	attributes  map[string]string
 	version     uint64
 	address     string
@@ -61,9 +66,13 @@ type modelSession struct {
 type modelPolicy struct {
 	name                   string
 	idle, absolute, window int64 // window -1 = automatic
+	inactivity             int64
 	bearer                 bool
+	noTickle, mayPermanent bool
+	bind                   fsmpb.AddressBinding
 	version                uint64
 	lapsedSpan             int64
+	lapsedQuietSpan        int64
 	raises                 []modelRaise
 	born                   int64
 }
@@ -82,7 +91,7 @@ func newModel(ends int) *model {
 	day := int64(12 * 3600 * 1000)
 	return &model{
 		ends: ends, users: map[string]*modelUser{},
-		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1}},
+		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1, bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF}},
 	}
 }
 
@@ -90,7 +99,25 @@ func (p *modelPolicy) effectiveWindow() int64 {
 	if p.window >= 0 {
 		return p.window
 	}
-	return min(p.idle/32, 60_000)
+	return min(p.shortest()/32, 60_000)
+}
+
+// shortest is the shorter of the timers that use moves, 0 when there is none.
+func (p *modelPolicy) shortest() int64 {
+	switch {
+	case p.idle == 0:
+		return p.inactivity
+	case p.inactivity == 0:
+		return p.idle
+	}
+	return min(p.idle, p.inactivity)
+}
+
+func (p *modelPolicy) quietSpan() int64 {
+	if p.inactivity == 0 {
+		return never
+	}
+	return p.inactivity + 60_000 + p.effectiveWindow()
 }
 
 func (p *modelPolicy) span() int64 {
@@ -114,17 +141,58 @@ func plus(instant, duration int64) int64 {
 	return instant + duration
 }
 
+// window is the session's touch window.
+func (s *modelSession) window() int64 {
+	if s.own != nil && *s.own != 0 {
+		return min(s.ownWindow, s.policy.effectiveWindow())
+	}
+	return s.policy.effectiveWindow()
+}
+
+func (s *modelSession) idle() int64 {
+	switch {
+	case s.permanent:
+		return 0
+	case s.own != nil:
+		return *s.own
+	}
+	return s.policy.idle
+}
+
+func (s *modelSession) inactivity() int64 {
+	if s.permanent {
+		return 0
+	}
+	return s.policy.inactivity
+}
+
+func (s *modelSession) quietEnd() int64 {
+	switch {
+	case s.permanent:
+		return never
+	case s.lapsedQuiet:
+		return plus(s.activity, min(s.policy.lapsedQuietSpan, s.policy.quietSpan()))
+	}
+	return plus(s.activity, s.policy.quietSpan())
+}
+
 func (s *modelSession) idleEnd() int64 {
+	switch {
+	case s.permanent, s.own != nil && *s.own == 0:
+		return never
+	case s.own != nil:
+		return s.lastUse + *s.own + s.ownWindow
+	}
 	if s.lapsed {
 		return plus(s.lastUse, min(s.policy.lapsedSpan, s.policy.span()))
 	}
 	return plus(s.lastUse, s.policy.span())
 }
 
-func (s *modelSession) deadline() int64 { return min(s.idleEnd(), s.absoluteEnd) }
+func (s *modelSession) deadline() int64 { return min(s.idleEnd(), s.quietEnd(), s.absoluteEnd) }
 
 func (m *model) alive(s *modelSession) bool {
-	return s != nil && !s.condemned && !s.lapsed && !s.user.disabled && m.clock < s.deadline()
+	return s != nil && !s.condemned && !s.lapsed && !s.lapsedQuiet && !s.user.disabled && m.clock < s.deadline()
 }
 
 func (m *model) find(match func(*modelSession) bool) *modelSession {
@@ -140,6 +208,15 @@ func (m *model) byKey(key []byte) *modelSession {
 
 func (m *model) byID(id []byte) *modelSession {
 	return m.find(func(s *modelSession) bool { return string(s.id[:]) == string(id) })
+}
+
+// opened is the session that a key opens at an address.
+func (m *model) opened(key, address []byte) *modelSession {
+	s := m.liveByKey(key)
+	if s != nil && s.policy.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && s.address != "" && s.address != string(address) {
+		return nil
+	}
+	return s
 }
 
 func (m *model) liveByKey(key []byte) *modelSession {
@@ -201,9 +278,12 @@ func (m *model) endOne() (*fsm.Ended, bool) {
 		s := slices.MinFunc(due, func(a, b *modelSession) int {
 			return cmp.Or(cmp.Compare(a.deadline(), b.deadline()), bytes.Compare(a.id[:], b.id[:]))
 		})
-		cause := fsm.CauseIdle
-		if s.absoluteEnd <= s.idleEnd() {
+		cause := fsm.CauseInactive
+		switch s.deadline() {
+		case s.absoluteEnd:
 			cause = fsm.CauseAbsolute
+		case s.idleEnd():
+			cause = fsm.CauseIdle
 		}
 		return m.end(s, cause), true
 	}
@@ -211,8 +291,11 @@ func (m *model) endOne() (*fsm.Ended, bool) {
 		return nil, false
 	}
 	u := m.reaps[0]
-	if s := m.find(func(s *modelSession) bool { return s.user == u && s.condemned }); s != nil {
-		return m.end(s, fsm.CauseUser), true
+	for _, permanent := range []bool{false, true} {
+		s := m.find(func(s *modelSession) bool { return s.user == u && s.condemned && s.permanent == permanent })
+		if s != nil {
+			return m.end(s, fsm.CauseUser), true
+		}
 	}
 	m.reaps = m.reaps[1:]
 	m.forget(u)
@@ -232,10 +315,10 @@ func zeroIfNever(instant int64) int64 {
 	return instant
 }
 
-// condemn kills a user's sessions, except one.
-func (m *model) condemn(u *modelUser, except *modelSession) (killed uint64) {
+// condemn kills a user's permanent sessions or its others, except one.
+func (m *model) condemn(u *modelUser, permanent bool, except *modelSession) (killed uint64) {
 	for _, s := range m.sessions {
-		if s.user == u && s != except && !s.condemned {
+		if s.user == u && s.permanent == permanent && s != except && !s.condemned {
 			s.condemned = true
 			killed++
 		}

@@ -20,21 +20,19 @@ type policy struct {
 	session.Policy
 	users int // accounts that name it
 
-	span     int64 // idle timeout + touch window; forever = no idle timeout
-	lifetime int64 // absolute; forever = none
-
-	// Sessions last used at or before lapsedUse were due when a change gave the policy a longer span. They stay dead, with
-	// lapsedSpan (the shortest that any of them had) as their span. They are ended soon; none are there when lapsedUse is before all uses.
-	lapsedUse  int64
-	lapsedSpan int64
+	uses       timer // idle timeout + touch window
+	activities timer // inactivity timeout + time to be asked + touch window
+	lifetime   int64 // absolute; forever = none
 
 	// steps are the shorter lifetimes of sessions created earlier, oldest first, lifetimes ascending: an end
 	// may come nearer, never further.
 	steps  []lifetimeStep
 	bornMS int64 // the latest creation under this policy
 
-	idle     deadlineHeap // by last use
-	absolute deadlineHeap // by creation
+	idle       deadlineHeap // by last use: sessions that have no idle timeout of their own
+	absolute   deadlineHeap // by creation: all that are not permanent
+	inactive   deadlineHeap // by last activity: those whose place among the former does not tell it
+	permanents int
 }
 
 // lifetimeStep says that sessions created at or before throughMS live no longer than lifetime.
@@ -43,35 +41,33 @@ type lifetimeStep struct {
 	lifetime  int64
 }
 
-// noLapse is before every use.
-const noLapse = int64(-1)
-
 func newPolicy(p session.Policy, s *sessions) *policy {
-	n := &policy{lapsedUse: noLapse, idle: deadlineHeap{sessions: s}, absolute: deadlineHeap{sessions: s, which: 1}}
+	n := &policy{
+		uses: timer{lapsed: noLapse}, activities: timer{lapsed: noLapse},
+		idle: deadlineHeap{sessions: s}, absolute: deadlineHeap{sessions: s, which: 1}, inactive: deadlineHeap{sessions: s, which: 2},
+	}
 	n.setTimers(p)
 	return n
 }
 
 func (p *policy) setTimers(n session.Policy) {
 	p.Policy = n
-	p.span, p.lifetime = forever, forever
-	if n.IdleTimeout > 0 {
-		p.span = (n.IdleTimeout + n.EffectiveTouchWindow()).Milliseconds()
-	}
-	if n.AbsoluteLifetime > 0 {
-		p.lifetime = n.AbsoluteLifetime.Milliseconds()
-	}
+	p.uses.span, p.activities.span, p.lifetime = spans(n)
 }
 
-// idleEnd is when a session last used at lastUse ends through idleness. It never falls as lastUse rises.
-func (p *policy) idleEnd(lastUse int64) int64 {
-	switch {
-	case lastUse <= p.lapsedUse:
-		return lastUse + min(p.lapsedSpan, p.span)
-	case p.span == forever:
-		return forever
+// spans are for how long a session may live after its recorded use, activity and creation; forever = that timer is off.
+func spans(p session.Policy) (use, activity, lifetime int64) {
+	use, activity, lifetime = forever, forever, forever
+	if p.IdleTimeout > 0 {
+		use = (p.IdleTimeout + p.EffectiveTouchWindow()).Milliseconds()
 	}
-	return lastUse + p.span
+	if p.InactivityTimeout > 0 {
+		activity = (p.InactivityTimeout + session.PromptPeriod + p.EffectiveTouchWindow()).Milliseconds()
+	}
+	if p.AbsoluteLifetime > 0 {
+		lifetime = p.AbsoluteLifetime.Milliseconds()
+	}
+	return use, activity, lifetime
 }
 
 // absoluteEnd is when a session created then ends in any case. It never falls as created rises.
@@ -89,37 +85,21 @@ func (p *policy) absoluteEnd(created int64) int64 {
 	return created + lifetime
 }
 
-func (p *policy) deadline(r *sessionRec) int64 {
-	return min(p.idleEnd(r.lastUseMS), p.absoluteEnd(r.createdMS))
-}
-
 // change puts new timers in force for all sessions, living ones too, without a walk. False: too many earlier
 // lifetimes are in force; nothing has changed.
 func (p *policy) change(n session.Policy, clock int64) bool {
-	next := policy{}
-	next.setTimers(n)
-	if !p.changeLifetime(next.lifetime) {
+	use, activity, lifetime := spans(n)
+	if !p.changeLifetime(lifetime) {
 		return false
 	}
-	p.changeSpan(next.span, clock)
+	_, oldest, any := p.idle.min()
+	p.uses.change(use, clock, oldest, any)
+	if _, inactive, some := p.inactive.min(); some && (!any || inactive < oldest) {
+		oldest, any = inactive, true
+	}
+	p.activities.change(activity, clock, oldest, any)
 	p.setTimers(n)
 	return true
-}
-
-// changeSpan keeps dead what was due under the old span.
-func (p *policy) changeSpan(span, clock int64) {
-	_, oldestUse, any := p.idle.min()
-	if !any || oldestUse > p.lapsedUse {
-		p.lapsedUse, p.lapsedSpan = noLapse, 0
-	}
-	if span <= p.span || !any || oldestUse > clock-p.span {
-		return
-	}
-	if p.lapsedUse == noLapse {
-		p.lapsedSpan = p.span
-	}
-	p.lapsedSpan = min(p.lapsedSpan, p.span)
-	p.lapsedUse = max(p.lapsedUse, clock-p.span)
 }
 
 // changeLifetime keeps the shorter lifetimes that sessions have had since they were created.
@@ -153,7 +133,6 @@ func (p *policy) birth(clock int64) int64 {
 	return clock
 }
 
-func (p *policy) idleMS() int64   { return p.IdleTimeout.Milliseconds() }
 func (p *policy) windowMS() int64 { return p.EffectiveTouchWindow().Milliseconds() }
 
 // policies holds at most session.MaxPolicies policies. A policy keeps its index while it lives; sessions and users name it by that.
@@ -161,6 +140,8 @@ type policies struct {
 	byIndex [session.MaxPolicies]*policy
 	n       int
 	top     int // all indexes in use are below
+
+	own deadlineHeap // sessions with an idle timeout of their own, by their end through it
 }
 
 func (ps *policies) find(name string) (uint8, *policy) {
@@ -203,35 +184,44 @@ func (ps *policies) sorted() []uint8 {
 type due struct {
 	slot     uint32
 	deadline int64
-	cause    Cause
 }
 
 // first returns the session that ends first, in the total order (deadline, session id) over all policies.
 //
-// Why the order is exact. Each session s stands in two heaps of its policy, with the ends I(s) by idleness and A(s) by
-// age; its deadline is min(I, A). Within one heap I is a non-decreasing function of the key, strictly so where it is finite,
-// because idleEnd adds a constant on either side of lapsedUse and the smaller one below it. A is likewise, because the
-// lifetimes of steps ascend. So the heap's order (key, id) is the order (end, id), and its first item is its least
-// pair. The least of these pairs over all heaps is the least of all pairs (I(s), id(s)) and (A(s), id(s)). For each session the
-// lesser of its two pairs is (deadline, id), so the least pair of all is the least (deadline, id). Nothing here depends on how the
-// heaps came to be.
+// Why the order is exact. A session s ends through idleness at I(s), through inactivity at J(s), through age at A(s); its deadline is
+// the least of them. Each heap's items have ends that are a strictly rising function of the key where they are finite: timer.end adds a
+// constant on either side of lapsed and the smaller one below it, the lifetimes of steps ascend, and in own the key is the end.
+// So a heap's order (key, id) is the order (end, id), and its first item is its least pair. J is found in the heap of last uses for
+// sessions whose last use was an activity. For the others that heap says something later than J(s), which is harmless, because
+// the heap of last activities says J(s) itself. So the least of the heads' pairs is the least of all pairs (I, id), (J, id) and (A, id),
+// and thus the least (deadline, id). Nothing here depends on how the heaps came to be.
 func (ps *policies) first() (d due, ok bool) {
 	d.deadline = forever
 	var id []byte
+	consider := func(slot uint32, deadline int64) {
+		if deadline == forever || deadline > d.deadline {
+			return
+		}
+		cid := ps.own.sessions.recs.at(slot).id[:]
+		if !ok || deadline < d.deadline || bytes.Compare(cid, id) < 0 {
+			d, id, ok = due{slot, deadline}, cid, true
+		}
+	}
+	if slot, end, any := ps.own.min(); any {
+		consider(slot, end)
+	}
 	for _, p := range ps.byIndex[:ps.top] {
-		if p == nil || p.idle.n == 0 {
+		if p == nil {
 			continue
 		}
-		slot, use, _ := p.idle.min()
-		old, created, _ := p.absolute.min()
-		for _, c := range [2]due{{old, p.absoluteEnd(created), CauseAbsolute}, {slot, p.idleEnd(use), CauseIdle}} {
-			if c.deadline == forever || c.deadline > d.deadline {
-				continue
-			}
-			cid := p.idle.sessions.recs.at(c.slot).id[:]
-			if !ok || c.deadline < d.deadline || bytes.Compare(cid, id) < 0 {
-				d, id, ok = c, cid, true
-			}
+		if slot, created, any := p.absolute.min(); any {
+			consider(slot, p.absoluteEnd(created))
+		}
+		if slot, use, any := p.idle.min(); any {
+			consider(slot, min(p.uses.end(use), p.activities.end(use)))
+		}
+		if slot, activity, any := p.inactive.min(); any {
+			consider(slot, p.activities.end(activity))
 		}
 	}
 	return d, ok

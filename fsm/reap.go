@@ -1,23 +1,5 @@
 package fsm
 
-// condemn kills all sessions of a user at once, except the one numbered exempt (0 = none), and queues their removal.
-func (s *state) condemn(slot uint32, exempt uint64) {
-	rec, links := s.mutUser(slot), s.users.links.at(slot)
-	if links.living == 0 || exempt != 0 && links.living == 1 {
-		return // there is nothing left to kill
-	}
-	rec.notBefore, rec.exempt = s.sessions.lastSeq+1, exempt
-	links.living = 0
-	if exempt != 0 {
-		links.living = 1
-	}
-	if rec.reapTurn == 0 {
-		s.users.reapTurn++
-		rec.reapTurn = s.users.reapTurn
-		s.queueReap(slot)
-	}
-}
-
 // queueReap puts a user at the end of the line.
 func (s *state) queueReap(slot uint32) {
 	u := &s.users
@@ -38,17 +20,13 @@ func (s *state) reap(ended []Ended) ([]Ended, bool) {
 	if slot == 0 {
 		return ended, false
 	}
-	rec, links := s.users.recs.at(slot), s.users.links.at(slot)
-	victim := links.head
-	if victim != 0 && !rec.condemned(s.sessions.recs.at(victim).seq) {
-		// At most one survivor stands before condemned sessions: the exempt one.
-		victim = s.sessions.links.at(victim).userNext
-	}
-	if victim != 0 && rec.condemned(s.sessions.recs.at(victim).seq) {
-		r := s.sessions.recs.at(victim)
-		ended = append(ended, s.endedEvent(due{slot: victim, deadline: s.policies.byIndex[r.policy].deadline(r), cause: CauseUser}))
-		s.removeSession(victim, CauseUser)
-		return ended, true
+	links := s.users.links.at(slot)
+	for _, permanent := range [...]bool{false, true} {
+		if victim := s.victim(slot, permanent); victim != 0 {
+			ended = append(ended, s.endedEvent(victim, s.deadline(s.sessions.recs.at(victim)), CauseUser))
+			s.removeSession(victim, CauseUser)
+			return ended, true
+		}
 	}
 	s.users.reapHead = links.nextReap
 	if s.users.reapHead == 0 {
@@ -59,4 +37,18 @@ func (s *state) reap(ended []Ended) ([]Ended, bool) {
 	s.mutUser(slot).reapTurn = 0
 	s.dropIfForgotten(slot)
 	return ended, true
+}
+
+// victim finds the first condemned session in one of the user's rings, 0 when there is none.
+func (s *state) victim(user uint32, permanent bool) uint32 {
+	slot := *s.users.links.at(user).head(permanent)
+	condemned := s.condemnationOf(s.users.recs.at(user), permanent)
+	if slot != 0 && !condemned.holds(s.sessions.recs.at(slot).seq) {
+		// At most one survivor stands before condemned sessions: the exempt one.
+		slot = s.sessions.links.at(slot).userNext
+	}
+	if slot == 0 || !condemned.holds(s.sessions.recs.at(slot).seq) {
+		return 0
+	}
+	return slot
 }

@@ -19,9 +19,15 @@ type Record struct {
 	CreatedMS     int64
 	LastUseMS     int64 // last recorded use
 	AbsoluteEndMS int64 // 0 = never
-	DeadlineMS    int64 // last recorded use + idle + window, not beyond the absolute end; 0 = never
-	IdleMS        int64 // of the policy; 0 = none
-	WindowMS      int64 // the policy's effective touch window
+	DeadlineMS    int64 // last recorded use + idle + window, not beyond its other ends; 0 = never
+	IdleMS        int64 // the session's own or its policy's; 0 = none
+	WindowMS      int64 // the effective touch window
+
+	LastActivityMS int64 // last recorded use that was no tickle, or was one while nothing but use ended the session
+	InactivityMS   int64 // of the policy; 0 = none
+	NoTickle       bool  // tickles move no timer
+	Permanent      bool  // no timer ends it
+	BindAddress    session.AddressBinding
 
 	AttributesWrite   session.AttributesWriter
 	Attributes        []Attribute // in the order of their names
@@ -49,15 +55,17 @@ type UserRecord struct {
 type Cause uint8
 
 const (
-	CauseIdle     Cause = iota + 1 // unused for longer than the policy's idle timeout and window
+	CauseIdle     Cause = iota + 1 // unused for longer than its idle timeout and window
 	CauseAbsolute                  // at the end of its absolute lifetime
 	CauseUser                      // its user was disabled, deleted, given a new password, or had its sessions revoked
 	CauseLogout                    // whoever presents its key logged out
 	CauseRevoked                   // named by its id, by its user or an admin
+	CauseInactive                  // nothing but tickles for longer than the policy's inactivity timeout, the time to answer, and window
 )
 
 var causeNames = [...]string{
 	CauseIdle: "idle", CauseAbsolute: "absolute", CauseUser: "user", CauseLogout: "logout", CauseRevoked: "revoked",
+	CauseInactive: "inactive",
 }
 
 // String names the cause as metrics and events spell it.

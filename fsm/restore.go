@@ -105,17 +105,40 @@ func (b *builder) policy(f *fields) bool {
 	if write == 1 {
 		p.AttributesWrite = session.WriteByBearer
 	}
-	if f.bad || write > 1 || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
+	rules := f.byte()
+	p.InactivityTimeout = f.duration()
+	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
 		return false
 	}
 	b.lastPolicy = p.Name
 	n := newPolicy(p, &b.s.sessions)
-	n.lapsedUse, n.lapsedSpan, n.bornMS = int64(f.fixed(8)), int64(f.uint()), f.instant()
-	if n.lapsedUse < noLapse || n.lapsedUse > MaxClockMS || n.lapsedSpan < 0 || n.lapsedSpan > 2*session.MaxTimeout.Milliseconds() {
+	if !f.lapse(&n.uses) || !f.lapse(&n.activities) {
 		return false
 	}
+	n.bornMS = f.instant()
 	b.s.policies.add(n)
 	return b.steps(n, f)
+}
+
+// setRules is the way back from frozenPolicy.rules.
+func setRules(p *session.Policy, rules byte) bool {
+	p.NoTickle, p.PermanentAllowed = rules&ruleNoTickle != 0, rules&rulePermanentAllowed != 0
+	switch rules & ruleBinding {
+	case 0:
+		p.BindAddress = session.BindOff
+	case ruleBindLog:
+		p.BindAddress = session.BindLog
+	case ruleBindStrict:
+		p.BindAddress = session.BindStrict
+	}
+	return rules <= ruleBindStrict|ruleNoTickle|rulePermanentAllowed
+}
+
+// lapse takes what a change has left due, and tells whether a change can have left it.
+func (f *fields) lapse(t *timer) bool {
+	t.lapsed, t.lapsedSpan = int64(f.fixed(8)), int64(f.uint())
+	most := 2*session.MaxTimeout.Milliseconds() + session.PromptPeriod.Milliseconds()
+	return !f.bad && t.lapsed >= noLapse && t.lapsed <= MaxClockMS && t.lapsedSpan <= most
 }
 
 func (b *builder) steps(p *policy, f *fields) bool {
@@ -141,13 +164,14 @@ func (b *builder) user(f *fields) bool {
 	u.serial, u.version, u.lastNumber = f.uint(), f.uint(), f.uint()
 	u.notBefore, u.exempt, u.reapTurn, u.createdMS = f.uint(), f.uint(), f.uint(), f.instant()
 	u.roles, u.flags = f.byte(), f.byte()
+	permanents := condemnation{f.uint(), f.uint()}
 	name, password, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.take(int(f.byte()))
 	switch {
 	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
 		u.serial <= b.userSerial || u.serial > b.s.users.serial,
 		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled,
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
-		u.notBefore > b.lastSeq+1 || u.exempt > b.lastSeq || u.reapTurn > b.s.users.reapTurn,
+		!b.possible(u.condemnation) || !b.possible(permanents) || u.reapTurn > b.s.users.reapTurn,
 		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
 		return false
 	}
@@ -158,12 +182,17 @@ func (b *builder) user(f *fields) bool {
 	}
 	b.userSerial = u.serial
 	u.password, u.policies = b.s.arena.put(password), b.s.arena.put(own)
+	b.s.setCondemnation(&u, true, permanents)
 	slot := b.s.placeUser(u, name)
 	b.users++
 	if u.reapTurn != 0 {
 		b.reaps = append(b.reaps, slot)
 	}
 	return slot == b.users
+}
+
+func (b *builder) possible(c condemnation) bool {
+	return c.notBefore <= b.lastSeq+1 && c.exempt <= b.lastSeq
 }
 
 func (b *builder) session(f *fields) bool {
@@ -173,22 +202,43 @@ func (b *builder) session(f *fields) bool {
 	copy(r.id[:], f.take(len(r.id)))
 	copy(r.address[:], f.take(len(r.address)))
 	r.seq, r.number, r.createdMS, r.lastUseMS, r.attributesVersion = f.uint(), f.uint(), f.instant(), f.instant(), f.uint()
-	r.user, r.policy = uint32(f.fixed(4)), f.byte()
+	r.user, r.policy, r.flags = uint32(f.fixed(4)), f.byte(), f.byte()
 	agent, attributes := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes)
+	own, possible := f.extras(&r)
 	switch {
-	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes),
+	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes) || !possible,
 		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
 		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
 		s.findKey(r.key) != 0 || s.findID(r.id) != 0:
 		return false
 	}
 	r.user++ // ordinal to slot
-	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || u.condemned(r.seq) && u.reapTurn == 0 {
+	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 {
 		return false
 	}
 	r.agent, r.attributes = s.arena.put(agent), s.arena.put(attributes)
+	s.setExtras(&r, own)
 	s.placeSession(r)
 	return true
+}
+
+// extras takes what the record's flags say that it has, and tells whether any log can have made that.
+func (f *fields) extras(r *sessionRec) (x extras, possible bool) {
+	if r.flags > sessionPermanent|sessionOwnIdle|sessionTickled || r.permanent() && r.flags != sessionPermanent {
+		return x, false
+	}
+	if r.flags&(sessionOwnIdle|sessionTickled) == 0 {
+		return x, true
+	}
+	x.idleMS, x.windowMS, x.activityMS = int64(f.uint()), int64(f.uint()), f.instant()
+	_, valid := ownIdle(x.idleMS)
+	switch {
+	case !r.ownIdle() && (x.idleMS != 0 || x.windowMS != 0), !r.tickled() && x.activityMS != 0,
+		!valid || x.windowMS > x.idleMS,
+		r.tickled() && x.activityMS >= r.lastUseMS:
+		return x, false
+	}
+	return x, true
 }
 
 func (b *builder) idempotency(f *fields) bool {

@@ -5,7 +5,7 @@ import "github.com/hydrastore/hydrastore/session"
 // maxSessions is far below what slots and blobs can name.
 const maxSessions = 1 << 26
 
-// sessionRec is a session as snapshots see it: plain data, 120 bytes.
+// sessionRec is a session as snapshots see it: plain data, 128 bytes.
 type sessionRec struct {
 	key     session.KeyHash
 	id      session.ID
@@ -20,14 +20,16 @@ type sessionRec struct {
 	user       uint32
 	attributes blobRef
 	agent      blobRef
+	extras     blobRef
 	policy     uint8
+	flags      uint8
 }
 
 // sessionLinks are what can be computed from the records, and so is no part of a snapshot.
 type sessionLinks struct {
-	userPrev, userNext       uint32 // ring of the user's sessions in the order of creation; userNext is also the list of free slots
-	addressPrev, addressNext uint32 // ring of the address's sessions likewise
-	heapPos                  [2]uint32
+	userPrev, userNext       uint32    // ring of the user's sessions, or of its permanent ones, in the order of creation; userNext is also the list of free slots
+	addressPrev, addressNext uint32    // ring of the address's sessions likewise
+	heapPos                  [3]uint32 // in idle or own, absolute, inactive
 }
 
 // sessions holds the recorded sessions, with every way to find one.
@@ -60,10 +62,19 @@ func (s *state) findAddress(address [16]byte) uint32 {
 
 func (s *state) mutSession(slot uint32) *sessionRec { return s.sessions.recs.mut(slot, s.shared) }
 
-// live finds the session that a key opens now: 0 when it is unknown or dead.
+// live finds the session that a key opens now, wherever it is presented: 0 when it is unknown or dead.
 func (s *state) live(h session.KeyHash) uint32 {
 	slot := s.findKey(h)
 	if slot == 0 || !s.alive(slot) {
+		return 0
+	}
+	return slot
+}
+
+// opened is live for a key that is presented at an address, which may be none: 0 also at an address that is wrong for the session.
+func (s *state) opened(h session.KeyHash, address []byte) uint32 {
+	slot := s.live(h)
+	if slot == 0 || !s.bound(slot, address) {
 		return 0
 	}
 	return slot
@@ -73,7 +84,7 @@ func (s *state) live(h session.KeyHash) uint32 {
 func (s *state) alive(slot uint32) bool {
 	r := s.sessions.recs.at(slot)
 	u := s.users.recs.at(r.user)
-	return !u.disabled() && !u.condemned(r.seq) && s.clock < s.policies.byIndex[r.policy].deadline(r)
+	return !u.disabled() && !s.condemned(u, r) && s.clock < s.deadline(r)
 }
 
 // placeSession stores a record whose sequence number is greater than all before, and indexes it.
@@ -90,11 +101,9 @@ func (s *state) placeSession(rec sessionRec) uint32 {
 	ss.byKey.insert(s.hasher.random(rec.key[:]), slot)
 	ss.byID.insert(s.hasher.random(rec.id[:]), slot)
 	ss.order.append(rec.seq, slot)
-	s.linkUser(slot, rec.user)
+	s.linkUser(slot, &rec)
 	s.linkAddress(slot, rec.address)
-	p := s.policies.byIndex[rec.policy]
-	p.idle.push(slot, rec.lastUseMS)
-	p.absolute.push(slot, rec.createdMS)
+	s.arm(slot)
 	ss.lastSeq = rec.seq
 	ss.n++
 	return slot
@@ -108,9 +117,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	}
 	ss := &s.sessions
 	rec := *ss.recs.at(slot)
-	p := s.policies.byIndex[rec.policy]
-	p.idle.remove(slot)
-	p.absolute.remove(slot)
+	s.disarm(slot)
 	s.unlinkAddress(slot, rec.address)
 	s.unlinkUser(slot, &rec)
 	ss.order.remove(rec.seq)
@@ -118,6 +125,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	ss.byKey.remove(s.hasher.random(rec.key[:]), slot)
 	s.arena.drop(rec.attributes, s.shared)
 	s.arena.drop(rec.agent, s.shared)
+	s.arena.drop(rec.extras, s.shared)
 	*s.mutSession(slot) = sessionRec{}
 	*ss.links.at(slot) = sessionLinks{userNext: ss.free}
 	ss.free = slot
@@ -133,39 +141,20 @@ func (s *state) rekey(slot uint32, key session.KeyHash) {
 	s.sessions.byKey.insert(s.hasher.random(key[:]), slot)
 }
 
-// use records a use at the clock. Only a session judged alive may be used: a use revives nothing.
-func (s *state) use(slot uint32) {
-	rec := s.mutSession(slot)
-	if s.clock <= rec.lastUseMS {
-		return
-	}
-	rec.lastUseMS = s.clock
-	s.policies.byIndex[rec.policy].idle.later(slot, s.clock)
-}
-
-// useSparingly records a use if half of the touch window has passed since the last recorded one. Until the whole of it has,
-// the deadline covers uses that are not recorded.
-func (s *state) useSparingly(slot uint32) {
-	rec := s.sessions.recs.at(slot)
-	if s.clock-rec.lastUseMS > s.policies.byIndex[rec.policy].windowMS()/2 {
-		s.use(slot)
-	}
-}
-
-func (s *state) linkUser(slot, user uint32) {
-	u := s.users.links.at(user)
+func (s *state) linkUser(slot uint32, rec *sessionRec) {
+	u := s.users.links.at(rec.user)
 	u.recorded++
-	if !s.users.recs.at(user).condemned(s.sessions.recs.at(slot).seq) {
-		u.living++
+	if !s.condemned(s.users.recs.at(rec.user), rec) {
+		*u.living(rec.permanent())++
 	}
-	ss := &s.sessions.links
+	ss, first := &s.sessions.links, u.head(rec.permanent())
 	link := ss.at(slot)
-	if u.head == 0 {
-		u.head, link.userPrev, link.userNext = slot, slot, slot
+	if *first == 0 {
+		*first, link.userPrev, link.userNext = slot, slot, slot
 		return
 	}
-	head := ss.at(u.head)
-	link.userPrev, link.userNext = head.userPrev, u.head
+	head := ss.at(*first)
+	link.userPrev, link.userNext = head.userPrev, *first
 	ss.at(head.userPrev).userNext = slot
 	head.userPrev = slot
 }
@@ -173,19 +162,19 @@ func (s *state) linkUser(slot, user uint32) {
 func (s *state) unlinkUser(slot uint32, rec *sessionRec) {
 	u := s.users.links.at(rec.user)
 	u.recorded--
-	if !s.users.recs.at(rec.user).condemned(rec.seq) {
-		u.living--
+	if !s.condemned(s.users.recs.at(rec.user), rec) {
+		*u.living(rec.permanent())--
 	}
-	ss := &s.sessions.links
+	ss, first := &s.sessions.links, u.head(rec.permanent())
 	link := ss.at(slot)
 	if link.userNext == slot {
-		u.head = 0
+		*first = 0
 		return
 	}
 	ss.at(link.userPrev).userNext = link.userNext
 	ss.at(link.userNext).userPrev = link.userPrev
-	if u.head == slot {
-		u.head = link.userNext
+	if *first == slot {
+		*first = link.userNext
 	}
 }
 

@@ -38,8 +38,9 @@ type meta struct {
 type frozenPolicy struct {
 	index uint8
 	session.Policy
-	lapsedUse, lapsedSpan, bornMS int64
-	steps                         []lifetimeStep
+	uses, activities timer
+	bornMS           int64
+	steps            []lifetimeStep
 }
 
 // Snapshot freezes the state for writing without stopping later applies: it copies directories of chunks, no sessions.
@@ -58,7 +59,7 @@ func (m *Machine) Snapshot() *Snapshot {
 	}
 	for _, i := range s.policies.sorted() {
 		p := s.policies.byIndex[i]
-		snap.policies = append(snap.policies, frozenPolicy{i, p.Policy, p.lapsedUse, p.lapsedSpan, p.bornMS, p.steps})
+		snap.policies = append(snap.policies, frozenPolicy{i, p.Policy, p.uses, p.activities, p.bornMS, p.steps})
 	}
 	return snap
 }
@@ -128,7 +129,8 @@ func (s *Snapshot) writeSessions(b *blockWriter, users []uint32, policies *[sess
 		if !b.record(blockSessions, func(out []byte) []byte {
 			out = appendSession(out, r, users[r.user], policies[r.policy])
 			out = appendShort(out, s.arena.get(r.agent))
-			return appendShort(out, s.arena.get(r.attributes))
+			out = appendShort(out, s.arena.get(r.attributes))
+			return append(out, s.arena.get(r.extras)...)
 		}) {
 			return
 		}
@@ -187,7 +189,8 @@ func (p frozenPolicy) append(out []byte) []byte {
 		write = 1
 	}
 	out = appendUints(out, p.Version, uint64(p.IdleTimeout.Milliseconds()), uint64(p.AbsoluteLifetime.Milliseconds()), uint64(window))
-	out = appendUints(append(out, write), uint64(p.lapsedUse), uint64(p.lapsedSpan), uint64(p.bornMS))
+	out = appendUints(append(out, write, p.rules()), uint64(p.InactivityTimeout.Milliseconds()))
+	out = appendUints(out, uint64(p.uses.lapsed), uint64(p.uses.lapsedSpan), uint64(p.activities.lapsed), uint64(p.activities.lapsedSpan), uint64(p.bornMS))
 	out = append(out, byte(len(p.steps)))
 	for _, step := range p.steps {
 		out = appendUints(out, uint64(step.throughMS), uint64(step.lifetime))
@@ -195,9 +198,36 @@ func (p frozenPolicy) append(out []byte) []byte {
 	return out
 }
 
+// What a policy's byte of rules holds, beside the address binding in its lower bits.
+const (
+	ruleBinding          = 3
+	ruleBindLog          = 1
+	ruleBindStrict       = 2
+	ruleNoTickle         = 4
+	rulePermanentAllowed = 8
+)
+
+func (p frozenPolicy) rules() (rules byte) {
+	switch p.BindAddress {
+	case session.BindLog:
+		rules = ruleBindLog
+	case session.BindStrict:
+		rules = ruleBindStrict
+	}
+	if p.NoTickle {
+		rules |= ruleNoTickle
+	}
+	if p.PermanentAllowed {
+		rules |= rulePermanentAllowed
+	}
+	return rules
+}
+
 func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPolicies]uint8) []byte {
 	out = appendUints(out, u.serial, u.version, u.lastNumber, u.notBefore, u.exempt, u.reapTurn, uint64(u.createdMS))
 	out = append(out, u.roles, u.flags)
+	permanents := parseCondemnation(s.arena.get(u.permanents))
+	out = appendUints(out, permanents.notBefore, permanents.exempt)
 	out = appendShort(out, s.arena.get(u.name))
 	out = appendShort(out, s.arena.get(u.password))
 	own := s.arena.get(u.policies)
@@ -211,5 +241,5 @@ func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPoli
 func appendSession(out []byte, r *sessionRec, user uint32, policy uint8) []byte {
 	out = append(append(append(out, r.key[:]...), r.id[:]...), r.address[:]...)
 	out = appendUints(out, r.seq, r.number, uint64(r.createdMS), uint64(r.lastUseMS), r.attributesVersion)
-	return append(binary.LittleEndian.AppendUint32(out, user), policy)
+	return append(binary.LittleEndian.AppendUint32(out, user), policy, r.flags)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // Snapshots that are taken together and written while later entries apply have the bytes that they would have had
@@ -83,7 +84,8 @@ func sample(t testing.TB) []byte {
 		for range 5000 {
 			l.clock += h.advance()
 			noteVersions(h, l.apply(h.entry()...))
-			if st := l.m.Stats(); st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+			permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
+			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
 				return snapshotOf(t, l.m)
 			}
 		}

@@ -28,7 +28,7 @@ type state struct {
 	events  *recorder // nil = nobody asks
 }
 
-type endedCounters struct{ idle, absolute, user, named uint64 }
+type endedCounters struct{ idle, inactive, absolute, user, named uint64 }
 
 // newState is the state before the first entry: a policy "default", nobody and nothing else.
 func newState(seed uint64) *state {
@@ -41,6 +41,7 @@ func newState(seed uint64) *state {
 func emptyState(seed uint64) *state {
 	s := &state{hasher: hasher(seed), roles: newRoleSets()}
 	s.initUsers()
+	s.policies.own.sessions = &s.sessions
 	return s
 }
 

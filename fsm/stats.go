@@ -13,6 +13,7 @@ type Stats struct {
 	PendingReaps       int // users whose ended sessions wait for their removal
 
 	EndedIdle     uint64
+	EndedInactive uint64
 	EndedAbsolute uint64
 	EndedUser     uint64 // through a change of their user
 	EndedByName   uint64 // by commands that named them
@@ -24,7 +25,7 @@ func (m *Machine) Stats() Stats {
 		return Stats{
 			Sessions: s.sessions.n, Users: s.users.accounts.Len(), ShellUsers: s.users.shells, Addresses: s.sessions.byAddress.n,
 			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, PendingReaps: s.users.reaps,
-			EndedIdle: s.ended.idle, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user, EndedByName: s.ended.named,
+			EndedIdle: s.ended.idle, EndedInactive: s.ended.inactive, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user, EndedByName: s.ended.named,
 		}
 	})
 }

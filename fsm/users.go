@@ -22,13 +22,13 @@ type userRec struct {
 	serial     uint64 // order of the records' making; 0 = free
 	version    uint64
 	lastNumber uint64
-	notBefore  uint64 // sessions of lower sequence number are dead,
-	exempt     uint64 // except this one; 0 = none
+	condemnation
 	reapTurn   uint64 // position among the users whose dead sessions are to be removed; 0 = none are
 	createdMS  int64
 	name       blobRef
 	password   blobRef
 	policies   blobRef // their indexes
+	permanents blobRef // what condemns the permanent sessions; none has been condemned when there is none
 	roles      uint8
 	flags      uint8
 }
@@ -36,15 +36,23 @@ type userRec struct {
 func (u *userRec) stored() bool   { return u.flags&userStored != 0 }
 func (u *userRec) disabled() bool { return u.flags&userDisabled != 0 }
 
-// condemned tells whether a change of the user has killed the session of this sequence number.
-func (u *userRec) condemned(seq uint64) bool { return seq < u.notBefore && seq != u.exempt }
-
 // userLinks are what can be computed from sessions and user records, and so is no part of a snapshot.
 type userLinks struct {
-	head     uint32 // the user's oldest session, in a ring in the order of creation
-	recorded uint32
-	living   uint32 // recorded and not condemned
-	nextReap uint32 // also the list of free slots
+	heads    [2]uint32 // the user's oldest session, in a ring in the order of creation; then the same of its permanent ones
+	livings  [2]uint32 // recorded and not condemned: the same two
+	recorded uint32    // both
+	nextReap uint32    // also the list of free slots
+}
+
+func (l *userLinks) head(permanent bool) *uint32   { return &l.heads[ring(permanent)] }
+func (l *userLinks) living(permanent bool) *uint32 { return &l.livings[ring(permanent)] }
+
+// ring tells which of a user's two rings holds a session.
+func ring(permanent bool) int {
+	if permanent {
+		return 1
+	}
+	return 0
 }
 
 // users holds the user records.
@@ -148,6 +156,7 @@ func (s *state) dropIfForgotten(slot uint32) {
 	u.floor = max(u.floor, rec.lastNumber)
 	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)
 	s.arena.drop(rec.name, s.shared)
+	s.arena.drop(rec.permanents, s.shared)
 	*s.mutUser(slot) = userRec{}
 	*u.links.at(slot) = userLinks{nextReap: u.free}
 	u.free = slot

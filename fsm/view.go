@@ -47,11 +47,14 @@ func (s *state) record(slot uint32) Record {
 	r := s.sessions.recs.at(slot)
 	u := s.users.recs.at(r.user)
 	p := s.policies.byIndex[r.policy]
+	e := s.endsOf(r)
 	out := Record{
 		ID: r.id, Seq: r.seq, Number: r.number, User: string(s.arena.get(u.name)), UserVersion: u.version,
 		Roles: s.roles.domain[u.roles], Policy: p.Name, CreatedMS: r.createdMS, LastUseMS: r.lastUseMS,
-		AbsoluteEndMS: orZero(p.absoluteEnd(r.createdMS)), DeadlineMS: orZero(p.deadline(r)),
-		IdleMS: p.idleMS(), WindowMS: p.windowMS(), AttributesWrite: p.AttributesWrite,
+		AbsoluteEndMS: orZero(e.absolute), DeadlineMS: orZero(e.first()),
+		IdleMS: s.idleMS(r), WindowMS: s.windowMS(r), AttributesWrite: p.AttributesWrite,
+		LastActivityMS: r.lastActivity(s.extrasOf(r)), InactivityMS: s.inactivityMS(r), NoTickle: p.NoTickle, Permanent: r.permanent(),
+		BindAddress:       p.BindAddress,
 		AttributesVersion: r.attributesVersion, UserAgent: string(s.arena.get(r.agent)),
 		Attributes: attributesOf(s.arena.get(r.attributes)),
 	}
@@ -59,6 +62,16 @@ func (s *state) record(slot uint32) Record {
 		out.Address = netip.AddrFrom16(r.address).Unmap()
 	}
 	return out
+}
+
+func bindingTo(b session.AddressBinding) fsmpb.AddressBinding {
+	switch b {
+	case session.BindLog:
+		return fsmpb.AddressBinding_ADDRESS_BINDING_LOG
+	case session.BindStrict:
+		return fsmpb.AddressBinding_ADDRESS_BINDING_STRICT
+	}
+	return fsmpb.AddressBinding_ADDRESS_BINDING_OFF
 }
 
 // sessionAnswer is a result's payload in one allocation.
@@ -80,8 +93,11 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 	a := &sessionAnswer{id: r.id, address: r.address}
 	st := &a.state
 	st.Id, st.Number, st.Seq, st.CreatedMs, st.LastUseMs = a.id[:], r.number, r.seq, r.createdMS, r.lastUseMS
-	st.AbsoluteEndMs, st.DeadlineMs = orZero(p.absoluteEnd(r.createdMS)), orZero(p.deadline(r))
-	st.IdleMs, st.WindowMs, st.User, st.Policy = p.idleMS(), p.windowMS(), user, p.Name
+	e := s.endsOf(r)
+	st.AbsoluteEndMs, st.DeadlineMs = orZero(e.absolute), orZero(e.first())
+	st.IdleMs, st.WindowMs, st.User, st.Policy = s.idleMS(r), s.windowMS(r), user, p.Name
+	st.LastActivityMs, st.InactivityMs, st.NoTickle = r.lastActivity(s.extrasOf(r)), s.inactivityMS(r), p.NoTickle
+	st.Permanent, st.BindAddress = r.permanent(), bindingTo(p.BindAddress)
 	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[u.roles], r.attributesVersion, string(s.arena.get(r.agent))
 	st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE
 	if p.AttributesWrite == session.WriteByBearer {
@@ -99,11 +115,11 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 
 // userRecord copies a user out.
 func (s *state) userRecord(slot uint32) UserRecord {
-	u := s.users.recs.at(slot)
+	u, links := s.users.recs.at(slot), s.users.links.at(slot)
 	out := UserRecord{
 		User: session.User{
 			Name: string(s.arena.get(u.name)), Roles: s.roles.domain[u.roles], Disabled: u.disabled(), HasPassword: u.password != 0,
-			Sessions: int(s.users.links.at(slot).living), CreatedAt: time.UnixMilli(u.createdMS).UTC(), Version: u.version,
+			Sessions: int(links.livings[0] + links.livings[1]), CreatedAt: time.UnixMilli(u.createdMS).UTC(), Version: u.version,
 		},
 		PasswordHash: string(s.arena.get(u.password)),
 		Shell:        !u.stored(),

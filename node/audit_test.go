@@ -141,7 +141,7 @@ func auditedStory(t *testing.T, c *trio) map[string]bool {
 	_, err = c.nodes[1].RevokeSession(ctx, admin, vouch().Session.ID)
 	must(err)
 	vouch()
-	_, err = c.nodes[2].RevokeUserSessions(ctx, admin, "ada", false)
+	_, err = c.nodes[2].RevokeUserSessions(ctx, admin, "ada", session.UserSessions{})
 	must(err)
 	for _, name := range []string{"ada", "bob"} {
 		_, err = c.nodes[0].CreateUser(ctx, admin, session.NewUser{Name: name, Password: "right-password"})

@@ -33,7 +33,7 @@ func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, er
 		return p, nil
 	}
 	p.hash = c.Key.Hash()
-	record, ok := n.fsm.SessionByKey(p.hash)
+	record, ok := n.find(session.Presented{Key: c.Key, Address: c.Address})
 	if !ok {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -59,13 +59,13 @@ func (n *Node) authenticateAs(ctx context.Context, c session.Call, roles ...sess
 
 // writer is authenticateAs for a request that is one write with the caller's authority. Apply judges that authority at the entry's
 // clock and counts the use of the key, so a caller whom this node knows needs no read before; one whom it does not know, or not
-// with such a role, may have changed a moment ago at another node, and is read.
+// with such a role, may have changed a moment ago at another node, and is read, as is one at another address than its log-in's.
 func (n *Node) writer(ctx context.Context, c session.Call, roles ...session.Role) (*principal, error) {
 	if c.Operator {
 		return &principal{call: c}, nil
 	}
 	hash := c.Key.Hash()
-	if record, ok := n.fsm.SessionByKey(hash); ok {
+	if record, ok := n.fsm.SessionByKey(hash); ok && !elsewhere(record, c.Address) {
 		if p := (&principal{call: c, record: record, hash: hash}); p.has(roles...) {
 			return p, nil
 		}
@@ -115,7 +115,7 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 	if !p.has(session.RoleService, session.RoleAdmin) {
 		return nil, errMayNotPresent()
 	}
-	record, ok := n.fsm.SessionByKey(c.Subject.Key.Hash())
+	record, ok := n.find(*c.Subject)
 	if !ok {
 		return nil, errSubject()
 	}

@@ -9,18 +9,19 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// view gives the public form of a record.
-func view(r fsm.Record) session.Session {
+// view gives the public form of a record at a moment.
+func view(r fsm.Record, nowMS int64) session.Session {
 	return session.Session{
 		ID: r.ID, Number: r.Number, User: r.User, Policy: r.Policy,
 		CreatedAt: instant(r.CreatedMS), LastUsedAt: instant(r.LastUseMS), ExpiresAt: expiresAt(r),
-		IdleTimeout: milliseconds(r.IdleMS), ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
+		IdleTimeout: milliseconds(r.IdleMS), Permanent: r.Permanent, Prompt: prompts(r, nowMS),
+		ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
 	}
 }
 
 // checked gives the public form of a record with its roles and attributes.
-func checked(r fsm.Record, m session.Meta) session.Checked {
-	return session.Checked{Session: view(r), Roles: slices.Clone(r.Roles), Attributes: attributes(r.Attributes), Meta: m}
+func (n *Node) checked(r fsm.Record, m session.Meta) session.Checked {
+	return session.Checked{Session: view(r, n.nowMS()), Roles: slices.Clone(r.Roles), Attributes: attributes(r.Attributes), Meta: m}
 }
 
 func attributes(list []fsm.Attribute) session.Attributes {
@@ -74,6 +75,26 @@ func rolesTo(roles []session.Role) *fsmpb.RoleList {
 		list.Roles = append(list.Roles, roleTo(r))
 	}
 	return list
+}
+
+func bindingTo(b session.AddressBinding) fsmpb.AddressBinding {
+	switch b {
+	case session.BindLog:
+		return fsmpb.AddressBinding_ADDRESS_BINDING_LOG
+	case session.BindStrict:
+		return fsmpb.AddressBinding_ADDRESS_BINDING_STRICT
+	}
+	return fsmpb.AddressBinding_ADDRESS_BINDING_OFF
+}
+
+func bindingFrom(b fsmpb.AddressBinding) session.AddressBinding {
+	switch b {
+	case fsmpb.AddressBinding_ADDRESS_BINDING_LOG:
+		return session.BindLog
+	case fsmpb.AddressBinding_ADDRESS_BINDING_STRICT:
+		return session.BindStrict
+	}
+	return session.BindOff
 }
 
 func writerTo(w session.AttributesWriter) fsmpb.AttributesWriter {

@@ -35,8 +35,9 @@ func (n *Node) ListSessions(ctx context.Context, c session.Call, f session.Filte
 	}
 	records, next, done := n.scan(ctx, f, after, n.fsm.LastSeq(), limit)
 	list := session.SessionList{Items: make([]session.Session, len(records)), Meta: n.readMeta(c, caller.point)}
+	now := n.nowMS()
 	for i, r := range records {
-		list.Items[i] = view(r)
+		list.Items[i] = view(r, now)
 	}
 	if !done {
 		list.NextCursor = cursor(next)

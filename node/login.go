@@ -20,7 +20,12 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 		return session.Issued{}, err
 	}
 	asked := l // before the connection's address fills in: a repetition may come over another one
-	create := &fsmpb.CreateSession{User: l.User, Policy: l.Policy, Attributes: newAttributes(l.Attributes), UserAgent: l.UserAgent}
+	create := &fsmpb.CreateSession{
+		User: l.User, Policy: l.Policy, Attributes: newAttributes(l.Attributes), UserAgent: l.UserAgent, Permanent: l.Permanent,
+	}
+	if l.IdleTimeout != nil {
+		create.IdleMs = ptr(l.IdleTimeout.Milliseconds())
+	}
 	subject, err := n.vouchOrVerify(ctx, c, &l, create)
 	if err != nil {
 		return session.Issued{}, err
@@ -43,6 +48,9 @@ func (n *Node) normalLogin(l *session.Login) (err error) {
 			return err
 		}
 	}
+	if err := validTimers(l); err != nil {
+		return err
+	}
 	switch {
 	case len(l.Password) > session.MaxPasswordBytes:
 		return session.TooLarge("password", "a password has at most %d bytes", session.MaxPasswordBytes)
@@ -55,6 +63,17 @@ func (n *Node) normalLogin(l *session.Login) (err error) {
 	}
 	l.ClientAddress = l.ClientAddress.Unmap().WithZone("")
 	return nil
+}
+
+// validTimers judges what a session asks for beside its policy.
+func validTimers(l *session.Login) error {
+	switch {
+	case l.IdleTimeout == nil:
+		return nil
+	case l.Permanent:
+		return session.Invalid("idle_timeout_s", "a permanent session has no idle timeout: leave out one of the two")
+	}
+	return session.ValidateOwnIdleTimeout(*l.IdleTimeout)
 }
 
 // vouchOrVerify makes sure that the user may log in, fills in what the command needs of it, and returns the subject that asks.
@@ -121,7 +140,7 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session
 		return session.Issued{}, err
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	return session.Issued{Key: key, Session: view(r), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}, nil
+	return session.Issued{Key: key, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}, nil
 }
 
 // loginError translates the refusals of a create.
@@ -133,6 +152,12 @@ func loginError(r *fsmpb.Result) error {
 		return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot log in users with role service or admin: they need their password"}
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "policy":
 		return &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
+	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "permanent":
+		return &session.Error{Code: session.CodeForbidden, Field: "permanent", Message: "the policy does not allow permanent sessions; an admin can change that with permanent_allowed"}
+	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "idle_timeout_s":
+		return &session.Error{Code: session.CodeForbidden, Field: "idle_timeout_s", Message: "only services and admins may ask for a longer idle timeout than the policy's"}
+	case r.Code == fsmpb.Code_CODE_INVALID && r.Field == "client_ip":
+		return session.Invalid("client_ip", "is needed: the policy binds sessions to the address of their client")
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "the user was changed or disabled meanwhile; log in again"}
 	}
@@ -159,6 +184,12 @@ func idempotency(subject string, l session.Login) *fsmpb.Idempotency {
 	scope, body := sha256.New(), sha256.New()
 	writeParts(scope, "POST /v1/sessions", subject, l.IdempotencyKey)
 	writeParts(body, l.User, l.Policy, l.ClientAddress.String(), l.UserAgent)
+	if l.Permanent {
+		writeParts(body, "permanent")
+	}
+	if l.IdleTimeout != nil {
+		writeParts(body, "idle", l.IdleTimeout.String())
+	}
 	for _, a := range newAttributes(l.Attributes) {
 		writeParts(body, a.Name, string(a.Value))
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	touches       *prometheus.CounterVec
 	expired       *prometheus.CounterVec
 	passwords     *prometheus.CounterVec
+	elsewhere     *prometheus.CounterVec
 	clockSpread   prometheus.Gauge
 }
 
@@ -49,6 +50,8 @@ func newMetrics() *metrics {
 			Help: "Sessions ended by the state machine itself, by cause."}, []string{"cause"}),
 		passwords: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "password_attempts_total",
 			Help: "Passwords tried at this node by outcome: right, wrong, throttled (not looked at), failed (overload or no majority)."}, []string{"outcome"}),
+		elsewhere: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "address_mismatches_total",
+			Help: "Session keys presented at another address than that of their log-in, by what their policy says of that: log, strict (refused)."}, []string{"bind_address"}),
 		clockSpread: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "hydrastore", Name: "clock_spread_seconds",
 			Help: "Difference between the voters' wall clocks as the leader last saw it."}),
 	}
@@ -74,7 +77,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	m := n.metrics
 	all := []prometheus.Collector{
 		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
-		m.touches, m.expired, m.passwords, m.clockSpread, newClusterCollector(n.cluster),
+		m.touches, m.expired, m.passwords, m.elsewhere, m.clockSpread, newClusterCollector(n.cluster),
 	}
 	if n.audit != nil {
 		all = append(all, newAuditCollector(n.audit))

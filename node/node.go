@@ -27,19 +27,20 @@ type Node struct {
 	hasher  *auth.Hasher
 	turns   *auth.Turns // of password checks
 
-	fsm       *fsm.Machine
-	cluster   *cluster.Cluster
-	time      *timekeeper
-	freshness *freshness
-	tracker   *tracker
-	outbox    *outbox
-	inbox     *inbox
-	leader    *leader
-	reads     *readGate
-	peers     *peers
-	touches   *touches
-	audit     *audit.Trail   // nil = none is kept
-	failures  *loginFailures // nil likewise
+	fsm        *fsm.Machine
+	cluster    *cluster.Cluster
+	time       *timekeeper
+	freshness  *freshness
+	tracker    *tracker
+	outbox     *outbox
+	inbox      *inbox
+	leader     *leader
+	reads      *readGate
+	peers      *peers
+	touches    *touches
+	audit      *audit.Trail   // nil = none is kept
+	failures   *loginFailures // nil likewise
+	mismatches mismatches
 
 	historyName atomic.Pointer[historyName]
 
@@ -76,6 +77,7 @@ func New(c Config) (*Node, error) {
 	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver)
 	n.reads = newReadGate(n)
 	n.touches = newTouches(n, c.Limits.AsyncTouches)
+	n.mismatches.node = n
 	n.leader = newLeader(n)
 	if n.cluster, err = cluster.Open(c.Cluster, &machine{node: n, fsm: n.fsm}); err != nil {
 		return nil, fmt.Errorf("open cluster: %w", err)

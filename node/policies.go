@@ -106,6 +106,18 @@ func merge(base session.Policy, ch session.PolicyChange) session.Policy {
 	if ch.AttributesWrite != nil {
 		base.AttributesWrite = *ch.AttributesWrite
 	}
+	if ch.InactivityTimeout != nil {
+		base.InactivityTimeout = *ch.InactivityTimeout
+	}
+	if ch.NoTickle != nil {
+		base.NoTickle = *ch.NoTickle
+	}
+	if ch.BindAddress != nil {
+		base.BindAddress = *ch.BindAddress
+	}
+	if ch.PermanentAllowed != nil {
+		base.PermanentAllowed = *ch.PermanentAllowed
+	}
 	return base
 }
 
@@ -114,6 +126,8 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 	idle, absolute, window := p.IdleTimeout.Milliseconds(), p.AbsoluteLifetime.Milliseconds(), windowMS(p.TouchWindow.Milliseconds(), p.TouchWindow == session.TouchWindowAuto)
 	return &fsmpb.PutPolicy{
 		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
+		InactivityMs: ptr(p.InactivityTimeout.Milliseconds()), NoTickle: &p.NoTickle, BindAddress: bindingTo(p.BindAddress),
+		PermanentAllowed: &p.PermanentAllowed,
 	}
 }
 
@@ -132,6 +146,13 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 	if ch.AttributesWrite != nil {
 		put.AttributesWrite = writerTo(*ch.AttributesWrite)
 	}
+	if ch.InactivityTimeout != nil {
+		put.InactivityMs = ptr(ch.InactivityTimeout.Milliseconds())
+	}
+	if ch.BindAddress != nil {
+		put.BindAddress = bindingTo(*ch.BindAddress)
+	}
+	put.NoTickle, put.PermanentAllowed = ch.NoTickle, ch.PermanentAllowed
 	return put
 }
 

@@ -24,9 +24,9 @@ func (n *Node) Check(ctx context.Context, c session.Call, look bool) (session.Ch
 	}
 	meta := n.readMeta(c, t.principal.point)
 	if look || !t.principal.extends() {
-		return checked(t.record, meta), nil
+		return n.checked(t.record, meta), nil
 	}
-	return n.used(ctx, t)
+	return n.used(ctx, t, false)
 }
 
 // Touch implements session.Sessions.
@@ -38,16 +38,16 @@ func (n *Node) Touch(ctx context.Context, c session.Call) (session.Checked, erro
 	if err != nil {
 		return session.Checked{}, err
 	}
-	return n.used(ctx, t)
+	return n.used(ctx, t, true)
 }
 
-// used counts a use and answers with the state after it.
-func (n *Node) used(ctx context.Context, t *target) (session.Checked, error) {
-	r, index, err := n.useTarget(ctx, t)
+// used counts a use, or a tickle, and answers with the state after it.
+func (n *Node) used(ctx context.Context, t *target, tickle bool) (session.Checked, error) {
+	r, index, err := n.useTarget(ctx, t, tickle)
 	if err != nil {
 		return session.Checked{}, err
 	}
-	return checked(r, n.writeMeta(index)), nil
+	return n.checked(r, n.writeMeta(index)), nil
 }
 
 // PatchAttributes implements session.Sessions.
@@ -69,7 +69,7 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err := resultError(result, "change the attributes of this session: its policy leaves that to services"); err != nil {
 		return session.Checked{}, err
 	}
-	return checked(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index)), nil
+	return n.checked(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index)), nil
 }
 
 // addressPatch says whose attributes a patch changes and on whose authority.
@@ -80,6 +80,9 @@ func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.
 			return session.ErrUnauthenticated()
 		}
 		presented = &session.Presented{Key: c.Key, Address: c.Address}
+	}
+	if c.Subject != nil {
+		n.find(*presented) // apply judges the key; here it is noted that it is at a wrong address
 	}
 	hash := presented.Key.Hash()
 	command.KeyHash, command.Address = hash[:], addressBytes(presented.Address)
@@ -164,7 +167,7 @@ func (n *Node) GetSession(ctx context.Context, c session.Call, id session.ID) (s
 	if !ok || (r.User != p.record.User && !p.has(session.RoleAdmin)) {
 		return session.Checked{}, session.Errorf(session.CodeNotFound, "there is no such session, or not any more")
 	}
-	return checked(r, n.readMeta(c, p.point)), nil
+	return n.checked(r, n.readMeta(c, p.point)), nil
 }
 
 func (n *Node) useUnlessLocal(ctx context.Context, p *principal) error {
@@ -188,7 +191,7 @@ func (n *Node) RevokeSession(ctx context.Context, c session.Call, id session.ID)
 }
 
 // RevokeUserSessions implements session.Sessions.
-func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user string, exceptCurrent bool) (session.Revoked, error) {
+func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user string, which session.UserSessions) (session.Revoked, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
 	name, err := session.FoldUserName(user)
@@ -199,8 +202,8 @@ func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user stri
 	if err != nil {
 		return session.Revoked{}, err
 	}
-	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN)}
-	if exceptCurrent {
+	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), Permanent: which.Permanent}
+	if which.ExceptCurrent {
 		if revoke.ExceptId, err = n.currentID(p, name); err != nil {
 			return session.Revoked{}, err
 		}
@@ -222,7 +225,7 @@ func (n *Node) currentID(p *principal, user string) ([]byte, error) {
 		if !p.has(session.RoleService, session.RoleAdmin) {
 			return nil, errMayNotPresent()
 		}
-		record, ok := n.fsm.SessionByKey(s.Key.Hash())
+		record, ok := n.find(*s)
 		if !ok {
 			return nil, errSubject()
 		}

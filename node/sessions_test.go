@@ -149,7 +149,7 @@ func TestListsAndRevocationsByFilter(t *testing.T) {
 	if _, err := c.nodes[0].ListSessions(ctx, with(ada[0].Key), session.Filter{}, session.Page{}); session.CodeOf(err) != session.CodeForbidden {
 		t.Errorf("a user lists all: %v, want forbidden", err)
 	}
-	kept, err := c.nodes[2].RevokeUserSessions(ctx, with(ada[3].Key), "ada", true)
+	kept, err := c.nodes[2].RevokeUserSessions(ctx, with(ada[3].Key), "ada", session.UserSessions{ExceptCurrent: true})
 	if err != nil || kept.Count != 6 {
 		t.Fatalf("revoke all but the current one: %d, %v; want 6", kept.Count, err)
 	}

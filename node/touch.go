@@ -19,14 +19,27 @@ const (
 	touchSync                 // past the window: written before the answer
 )
 
-// judge tells what a use at leader time nowMS needs. The deadline is last recorded use + idle + window, so a use within the window
-// is covered by what is recorded already: a session never ends early, and at most the window late.
-func judge(r fsm.Record, nowMS int64) dueness {
-	if r.IdleMS == 0 {
-		return touchNone // no timer moves with use
+// lastSeenWindow is how exact the last use of a session is recorded whose timers no use moves.
+const lastSeenWindow = time.Minute
+
+// judge tells what a use at leader time nowMS needs. Each deadline is the last recorded use, or activity, + timeout + window, so a use
+// within the window is covered by what is recorded already: a session never ends early, and at most the window late.
+func judge(r fsm.Record, nowMS int64, tickle bool) dueness {
+	recorded := r.LastActivityMS // never later than the last use
+	timed := r.IdleMS != 0 || r.InactivityMS != 0
+	if tickle {
+		recorded = r.LastUseMS
+		timed = r.IdleMS != 0
+		if r.NoTickle && !r.Permanent {
+			return touchNone
+		}
 	}
-	since := nowMS - r.LastUseMS
+	since := nowMS - recorded
 	switch {
+	case !timed && since > max(r.WindowMS, lastSeenWindow.Milliseconds()):
+		return touchAsync // no promise hangs on it
+	case !timed:
+		return touchNone
 	case nowMS == 0 || r.WindowMS == 0 || since > r.WindowMS:
 		return touchSync
 	case since > r.WindowMS/2:
@@ -72,10 +85,10 @@ func (t *touches) send(id session.ID, command *fsmpb.Command) {
 	}()
 }
 
-func touchCommand(key session.Key, address []byte, authority *fsmpb.Authority) *fsmpb.Command {
+func touchCommand(key session.Key, address []byte, authority *fsmpb.Authority, tickle bool) *fsmpb.Command {
 	hash := key.Hash()
 	return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-		KeyHash: hash[:], Address: address, Authority: authority,
+		KeyHash: hash[:], Address: address, Authority: authority, Tickle: tickle,
 	}}}
 }
 
@@ -85,16 +98,16 @@ func (n *Node) useCaller(ctx context.Context, p *principal) error {
 		return nil
 	}
 	own := session.Presented{Key: p.call.Key, Address: p.call.Address, UserAgent: p.call.UserAgent}
-	_, _, err := n.useTarget(ctx, &target{principal: p, record: p.record, presented: own})
+	_, _, err := n.useTarget(ctx, &target{principal: p, record: p.record, presented: own}, false)
 	return err
 }
 
-// useTarget counts a use of the called session and returns its state after it.
-func (n *Node) useTarget(ctx context.Context, t *target) (fsm.Record, uint64, error) {
+// useTarget counts a use of the called session, or a tickle, and returns its state after it.
+func (n *Node) useTarget(ctx context.Context, t *target, tickle bool) (fsm.Record, uint64, error) {
 	command := func() *fsmpb.Command {
-		return touchCommand(t.presented.Key, addressBytes(t.presented.Address), t.authority())
+		return touchCommand(t.presented.Key, addressBytes(t.presented.Address), t.authority(), tickle)
 	}
-	switch judge(t.record, t.principal.point.timeMS) {
+	switch judge(t.record, t.principal.point.timeMS, tickle) {
 	case touchSync:
 		n.metrics.touches.WithLabelValues("sync").Inc()
 		result, index, err := n.outbox.submit(ctx, command())
@@ -111,11 +124,19 @@ func (n *Node) useTarget(ctx context.Context, t *target) (fsm.Record, uint64, er
 	default:
 		n.metrics.touches.WithLabelValues("none").Inc()
 	}
-	r := t.record
-	if r.IdleMS != 0 {
-		r.LastUseMS = max(r.LastUseMS, t.principal.point.timeMS) // this use, which the deadline covers
+	return covered(t.record, t.principal.point.timeMS, tickle), t.principal.point.index, nil
+}
+
+// covered is r after a use whose deadlines what is recorded covers.
+func covered(r fsm.Record, nowMS int64, tickle bool) fsm.Record {
+	if r.IdleMS == 0 && r.InactivityMS == 0 || tickle && r.NoTickle {
+		return r
 	}
-	return r, t.principal.point.index, nil
+	r.LastUseMS = max(r.LastUseMS, nowMS)
+	if !tickle || r.InactivityMS == 0 {
+		r.LastActivityMS = max(r.LastActivityMS, nowMS)
+	}
+	return r
 }
 
 // recordFrom turns the state in a result into a record.
@@ -125,6 +146,8 @@ func recordFrom(s *fsmpb.SessionState, before fsm.Record) fsm.Record {
 	r.Number, r.Seq, r.User, r.Policy = s.Number, s.Seq, s.User, s.Policy
 	r.CreatedMS, r.LastUseMS, r.AbsoluteEndMS, r.DeadlineMS = s.CreatedMs, s.LastUseMs, s.AbsoluteEndMs, s.DeadlineMs
 	r.IdleMS, r.WindowMS = s.IdleMs, s.WindowMs
+	r.InactivityMS, r.LastActivityMS, r.NoTickle = s.InactivityMs, s.LastActivityMs, s.NoTickle
+	r.Permanent, r.BindAddress = s.Permanent, bindingFrom(s.BindAddress)
 	r.AttributesVersion, r.Address, r.UserAgent = s.AttributesVersion, addressFrom(s.Address), s.UserAgent
 	r.Roles = make([]session.Role, len(s.Roles))
 	for i, role := range s.Roles {
@@ -137,17 +160,36 @@ func recordFrom(s *fsmpb.SessionState, before fsm.Record) fsm.Record {
 	return r
 }
 
-// expiresAt is the earliest end that is promised after the last use in r: that use + idle, within the absolute end.
+// expiresAt is the earliest end that is promised after the last use and activity in r.
 func expiresAt(r fsm.Record) time.Time {
-	var end int64
-	if r.IdleMS != 0 {
-		end = r.LastUseMS + r.IdleMS
+	end := r.AbsoluteEndMS
+	sooner := func(at int64) {
+		if end == 0 || at < end {
+			end = at
+		}
 	}
-	if r.AbsoluteEndMS != 0 && (end == 0 || r.AbsoluteEndMS < end) {
-		end = r.AbsoluteEndMS
+	if r.IdleMS != 0 {
+		sooner(r.LastUseMS + r.IdleMS)
+	}
+	if r.InactivityMS != 0 {
+		sooner(r.LastActivityMS + r.InactivityMS + session.PromptPeriod.Milliseconds())
 	}
 	if end == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(end).UTC()
+}
+
+// prompts tells whether a session is in the last PromptPeriod before it ends through inactivity.
+func prompts(r fsm.Record, nowMS int64) bool {
+	return r.InactivityMS != 0 && nowMS >= r.LastActivityMS+r.InactivityMS+r.WindowMS
+}
+
+// nowMS is the replicated time as this node knows it: it goes on where no entry carries the clock.
+func (n *Node) nowMS() int64 {
+	now := n.fsm.ClockMS()
+	if us, _, ok := n.time.continuation(); ok {
+		now = max(now, us/1000)
+	}
+	return now
 }

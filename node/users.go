@@ -26,7 +26,7 @@ func (n *Node) CreateUser(ctx context.Context, c session.Call, u session.NewUser
 func (n *Node) UpdateUser(ctx context.Context, c session.Call, name string, ch session.UserChange) (session.UserResult, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
-	put := &fsmpb.PutUser{Mode: fsmpb.PutUser_MODE_UPDATE, Disabled: ch.Disabled, ExpectedVersion: ch.IfMatch}
+	put := &fsmpb.PutUser{Mode: fsmpb.PutUser_MODE_UPDATE, Disabled: ch.Disabled, ExpectedVersion: ch.IfMatch, EndPermanent: ch.EndPermanent}
 	return n.putUser(ctx, c, name, ch, put)
 }
 

@@ -16,6 +16,9 @@ const (
 	TouchWindowFraction = 32
 	// TouchWindowAuto in Policy.TouchWindow asks for that default.
 	TouchWindowAuto time.Duration = -1
+	// PromptPeriod is the last part of a session's life that ends through inactivity: its user is asked to stay, and any activity
+	// is the answer.
+	PromptPeriod = time.Minute
 )
 
 // AttributesWriter says who may change a session's attributes.
@@ -26,6 +29,15 @@ const (
 	WriteByBearer  AttributesWriter = "bearer"  // also whoever presents the session's own key
 )
 
+// AddressBinding says what the address at log-in means for a session's later use.
+type AddressBinding string
+
+const (
+	BindOff    AddressBinding = "off"    // the default: nothing
+	BindLog    AddressBinding = "log"    // uses at another address are counted and logged
+	BindStrict AddressBinding = "strict" // at another address the key is unknown; nothing there keeps it alive
+)
+
 // Policy is a named, replicated set of timers and rules. All durations are whole milliseconds.
 type Policy struct {
 	Name             string
@@ -33,23 +45,56 @@ type Policy struct {
 	AbsoluteLifetime time.Duration // since log-in; 0 = none
 	TouchWindow      time.Duration // TouchWindowAuto = idle/32, at most one minute; 0 = every use is written
 	AttributesWrite  AttributesWriter
-	Version          uint64 // log index of its last change; 0 before it is stored
+	// InactivityTimeout ends a session that nothing but tickles has used, a PromptPeriod after it has passed; 0 = none.
+	InactivityTimeout time.Duration
+	NoTickle          bool // tickles are accepted and move no timer
+	BindAddress       AddressBinding
+	PermanentAllowed  bool   // sessions without timers may be made
+	Version           uint64 // log index of its last change; 0 before it is stored
 }
 
 // DefaultPolicy returns the first values of the policy "default".
 func DefaultPolicy() Policy {
 	return Policy{
 		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
-		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService,
+		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff,
 	}
 }
 
-// EffectiveTouchWindow resolves TouchWindowAuto.
+// EffectiveTouchWindow resolves TouchWindowAuto: a share of the shorter one of the timers that use moves.
 func (p Policy) EffectiveTouchWindow() time.Duration {
 	if p.TouchWindow != TouchWindowAuto {
 		return p.TouchWindow
 	}
-	return min(p.IdleTimeout/TouchWindowFraction, MaxTouchWindow).Truncate(time.Millisecond)
+	return autoWindow(p.shortestTimer())
+}
+
+func autoWindow(timer time.Duration) time.Duration {
+	return min(timer/TouchWindowFraction, MaxTouchWindow).Truncate(time.Millisecond)
+}
+
+// shortestTimer is the shorter of idle and inactivity timeout, 0 when there is neither.
+func (p Policy) shortestTimer() time.Duration {
+	if p.IdleTimeout == 0 || p.InactivityTimeout > 0 && p.InactivityTimeout < p.IdleTimeout {
+		return p.InactivityTimeout
+	}
+	return p.IdleTimeout
+}
+
+// OwnTouchWindow is the touch window of a session with an idle timeout of its own.
+func (p Policy) OwnTouchWindow(idle time.Duration) time.Duration {
+	if p.TouchWindow == TouchWindowAuto {
+		return autoWindow(idle)
+	}
+	return min(p.TouchWindow, idle)
+}
+
+// ValidateOwnIdleTimeout tells what is wrong with a session's own idle timeout; 0 = none.
+func ValidateOwnIdleTimeout(idle time.Duration) error {
+	if idle < 0 || idle > MaxTimeout || idle != 0 && idle < MinIdleTimeout {
+		return Invalid("idle_timeout_s", "must be 0 (none) or between %.0f and %.0f seconds", MinIdleTimeout.Seconds(), MaxTimeout.Seconds())
+	}
+	return nil
 }
 
 var policyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
@@ -68,14 +113,20 @@ func (p Policy) Validate() error {
 		return Invalid("absolute_lifetime_s", "must be between 0 (none) and %.0f seconds", MaxTimeout.Seconds())
 	case p.AbsoluteLifetime != 0 && p.AbsoluteLifetime < MinIdleTimeout:
 		return Invalid("absolute_lifetime_s", "must be 0 (none) or at least %.0f second", MinIdleTimeout.Seconds())
-	case p.IdleTimeout == 0 && p.AbsoluteLifetime == 0:
-		return Invalid("idle_timeout_s", "a policy needs an idle timeout or an absolute lifetime: its sessions would never end")
+	case p.InactivityTimeout < 0 || p.InactivityTimeout > MaxTimeout:
+		return Invalid("inactivity_timeout_s", "must be between 0 (none) and %.0f seconds", MaxTimeout.Seconds())
+	case p.InactivityTimeout != 0 && p.InactivityTimeout < MinIdleTimeout:
+		return Invalid("inactivity_timeout_s", "must be 0 (none) or at least %.0f second", MinIdleTimeout.Seconds())
+	case p.IdleTimeout == 0 && p.AbsoluteLifetime == 0 && p.InactivityTimeout == 0:
+		return Invalid("idle_timeout_s", "a policy needs an idle timeout, an inactivity timeout or an absolute lifetime: its sessions would never end")
 	case p.TouchWindow != TouchWindowAuto && p.TouchWindow < 0:
 		return Invalid("touch_window_s", "must be 0 (every use is written) or more")
-	case p.TouchWindow > p.IdleTimeout:
-		return Invalid("touch_window_s", "must not exceed the idle timeout")
+	case p.TouchWindow > p.shortestTimer():
+		return Invalid("touch_window_s", "must not exceed the idle timeout, nor the inactivity timeout")
 	case p.AttributesWrite != WriteByService && p.AttributesWrite != WriteByBearer:
 		return Invalid("attributes_write", "must be %q or %q", WriteByService, WriteByBearer)
+	case p.BindAddress != BindOff && p.BindAddress != BindLog && p.BindAddress != BindStrict:
+		return Invalid("bind_address", "must be %q, %q or %q", BindOff, BindLog, BindStrict)
 	}
 	return nil
 }

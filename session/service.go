@@ -51,8 +51,11 @@ type Login struct {
 	User     string
 	Password string // ignored when Vouched
 	// Vouched: no password; the caller has role service or admin and answers for the user.
-	Vouched        bool
-	Policy         string // "" = the user's first policy
+	Vouched   bool
+	Policy    string // "" = the user's first policy
+	Permanent bool   // no timer ends the session; its policy must allow that
+	// IdleTimeout of this session alone, 0 = none; nil = the policy's. A longer one than the policy's is for services and admins.
+	IdleTimeout    *time.Duration
 	Attributes     Attributes
 	ClientAddress  netip.Addr // services and admins only; invalid = Call.Address for password log-ins, unknown for vouched ones
 	UserAgent      string
@@ -75,16 +78,23 @@ type Checked struct {
 	Meta
 }
 
-// Filter selects sessions; the zero Filter selects all. Fields combine with "and".
+// Filter selects sessions; the zero Filter selects all that are not permanent. Fields combine with "and".
 type Filter struct {
 	User           string
 	ClientAddress  netip.Addr
 	Policy         string
 	IdleLongerThan time.Duration // 0 = any
+	Permanent      bool          // permanent sessions, which are listed apart, instead of the others
 }
 
-// IsZero tells that the filter selects everything.
+// IsZero tells that the filter narrows nothing.
 func (f Filter) IsZero() bool { return f == Filter{} }
+
+// UserSessions says which of a user's sessions are meant; the zero value: all that are not permanent.
+type UserSessions struct {
+	Permanent     bool // the permanent ones instead
+	ExceptCurrent bool // not the caller's own
+}
 
 // Page asks for a part of a list. Cursor "" = from the start; Limit 0 = DefaultPageSize.
 type Page struct {
@@ -121,6 +131,8 @@ type UserChange struct {
 	Policies *[]string
 	Disabled *bool
 	IfMatch  *uint64 // version that must be current
+	// EndPermanent lets a new password end the user's permanent sessions too.
+	EndPermanent bool
 }
 
 // UserResult is one user.
@@ -144,11 +156,15 @@ type PolicyResult struct {
 
 // PolicyChange is a merge patch of a policy; nil fields stay, or take the default when the policy is new.
 type PolicyChange struct {
-	IdleTimeout      *time.Duration
-	AbsoluteLifetime *time.Duration
-	TouchWindow      *time.Duration // TouchWindowAuto = default
-	AttributesWrite  *AttributesWriter
-	IfMatch          *uint64
+	IdleTimeout       *time.Duration
+	AbsoluteLifetime  *time.Duration
+	TouchWindow       *time.Duration // TouchWindowAuto = default
+	AttributesWrite   *AttributesWriter
+	InactivityTimeout *time.Duration
+	NoTickle          *bool
+	BindAddress       *AddressBinding
+	PermanentAllowed  *bool
+	IfMatch           *uint64
 }
 
 // PolicyList has all policies in the order of their names; there are at most MaxPolicies.
@@ -175,7 +191,7 @@ type Sessions interface {
 	Login(ctx context.Context, c Call, l Login) (Issued, error)
 	// Check answers for the called session (own or Subject) and counts as a use, unless look is true or the read is local.
 	Check(ctx context.Context, c Call, look bool) (Checked, error)
-	// Touch keeps the called session alive.
+	// Touch keeps the called session alive and is no activity: a tickle.
 	Touch(ctx context.Context, c Call) (Checked, error)
 	// PatchAttributes changes attributes and counts as a use. ifMatch nil = unconditionally.
 	PatchAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
@@ -188,8 +204,8 @@ type Sessions interface {
 	// GetSession and RevokeSession are for the session's user and admins; for others the session does not exist.
 	GetSession(ctx context.Context, c Call, id ID) (Checked, error)
 	RevokeSession(ctx context.Context, c Call, id ID) (Meta, error)
-	// RevokeUserSessions ends all sessions of a user in one log entry, except the caller's own when exceptCurrent.
-	RevokeUserSessions(ctx context.Context, c Call, user string, exceptCurrent bool) (Revoked, error)
+	// RevokeUserSessions ends all sessions of a user, or all its permanent ones, in one log entry.
+	RevokeUserSessions(ctx context.Context, c Call, user string, which UserSessions) (Revoked, error)
 }
 
 // Users is for admins.

@@ -15,7 +15,9 @@ type Session struct {
 	CreatedAt         time.Time
 	LastUsedAt        time.Time     // last recorded use: exact to the touch window
 	ExpiresAt         time.Time     // earliest promised end; the zero time = never by itself
-	IdleTimeout       time.Duration // 0 = none
+	IdleTimeout       time.Duration // its own, or its policy's; 0 = none
+	Permanent         bool          // no timer ends it
+	Prompt            bool          // the user should be asked to stay: in less than PromptPeriod it ends through inactivity
 	ClientAddress     netip.Addr    // invalid = unknown
 	UserAgent         string
 	AttributesVersion uint64 // log index of the last change of the attributes

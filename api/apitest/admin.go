@@ -224,6 +224,18 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.AttributesWrite != nil {
 		p.AttributesWrite = *ch.AttributesWrite
 	}
+	if ch.InactivityTimeout != nil {
+		p.InactivityTimeout = *ch.InactivityTimeout
+	}
+	if ch.NoTickle != nil {
+		p.NoTickle = *ch.NoTickle
+	}
+	if ch.BindAddress != nil {
+		p.BindAddress = *ch.BindAddress
+	}
+	if ch.PermanentAllowed != nil {
+		p.PermanentAllowed = *ch.PermanentAllowed
+	}
 	if err := p.Validate(); err != nil {
 		return session.PolicyResult{}, err
 	}

@@ -204,8 +204,14 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 	h := &held{hash: key.Hash(), roles: roles, attributes: l.Attributes, Session: session.Session{
 		ID: id, Number: uint64(len(s.order) + 1), User: l.User, Policy: l.Policy, CreatedAt: s.now, LastUsedAt: s.now,
 		ExpiresAt: s.now.Add(policy.IdleTimeout), IdleTimeout: policy.IdleTimeout, ClientAddress: l.ClientAddress,
-		UserAgent: l.UserAgent, AttributesVersion: s.index,
+		UserAgent: l.UserAgent, AttributesVersion: s.index, Permanent: l.Permanent,
 	}}
+	if l.IdleTimeout != nil {
+		h.IdleTimeout, h.ExpiresAt = *l.IdleTimeout, s.now.Add(*l.IdleTimeout)
+	}
+	if h.Permanent {
+		h.IdleTimeout, h.ExpiresAt = 0, time.Time{}
+	}
 	s.sessions[h.hash] = h
 	s.order = append(s.order, h)
 	return key, h

@@ -29,7 +29,7 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (s
 	if err != nil {
 		return session.Issued{}, err
 	}
-	request := fmt.Sprintf("%s %s %s %v", l.User, l.Policy, l.UserAgent, l.Attributes)
+	request := fmt.Sprintf("%s %s %s %v %v %v", l.User, l.Policy, l.UserAgent, l.Attributes, l.Permanent, l.IdleTimeout != nil)
 	if first := s.repeated[l.IdempotencyKey]; l.IdempotencyKey != "" && first != nil && !first.ended {
 		return s.again(first, request)
 	}
@@ -65,6 +65,14 @@ func (s *Service) admit(c session.Call, l *session.Login) ([]session.Role, error
 	}
 	if _, known := s.policies[l.Policy]; !known {
 		return nil, &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "not this policy"}
+	}
+	if l.Permanent && !s.policies[l.Policy].PermanentAllowed {
+		return nil, &session.Error{Code: session.CodeForbidden, Field: "permanent", Message: "not under this policy"}
+	}
+	if l.IdleTimeout != nil {
+		if err := session.ValidateOwnIdleTimeout(*l.IdleTimeout); err != nil {
+			return nil, err
+		}
 	}
 	if l.Vouched {
 		_, err := s.caller(c, session.RoleService, session.RoleAdmin)
@@ -211,7 +219,7 @@ func (s *Service) mayList(c session.Call, f session.Filter) error {
 }
 
 func (s *Service) selects(f session.Filter, h *held) bool {
-	return !h.ended && (f.User == "" || f.User == h.User) && (f.Policy == "" || f.Policy == h.Policy) &&
+	return !h.ended && f.Permanent == h.Permanent && (f.User == "" || f.User == h.User) && (f.Policy == "" || f.Policy == h.Policy) &&
 		(!f.ClientAddress.IsValid() || f.ClientAddress == h.ClientAddress) && (f.IdleLongerThan == 0 || s.now.Sub(h.LastUsedAt) > f.IdleLongerThan)
 }
 
@@ -281,7 +289,7 @@ func (s *Service) byID(c session.Call, id session.ID) (*held, error) {
 }
 
 // RevokeUserSessions implements session.Sessions.
-func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, name string, exceptCurrent bool) (session.Revoked, error) {
+func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, name string, which session.UserSessions) (session.Revoked, error) {
 	leave, err := s.enter(ctx, "RevokeUserSessions", c)
 	if err != nil {
 		return session.Revoked{}, err
@@ -290,6 +298,8 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, name s
 	if err := s.mayList(c, session.Filter{User: name}); err != nil {
 		return session.Revoked{}, err
 	}
-	count := s.endAll(func(h *held) bool { return h.User == name && !(exceptCurrent && h.hash == c.Key.Hash()) })
+	count := s.endAll(func(h *held) bool {
+		return h.User == name && h.Permanent == which.Permanent && !(which.ExceptCurrent && h.hash == c.Key.Hash())
+	})
 	return session.Revoked{Count: count, Meta: s.written()}, nil
 }

@@ -128,6 +128,59 @@ func (AttributesWriter) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{1}
 }
 
+// AddressBinding says what the address of a session's log-in means for its later use.
+type AddressBinding int32
+
+const (
+	AddressBinding_ADDRESS_BINDING_UNSPECIFIED AddressBinding = 0
+	AddressBinding_ADDRESS_BINDING_OFF         AddressBinding = 1
+	AddressBinding_ADDRESS_BINDING_LOG         AddressBinding = 2
+	AddressBinding_ADDRESS_BINDING_STRICT      AddressBinding = 3 // at another address the key is unknown
+)
+
+// Enum value maps for AddressBinding.
+var (
+	AddressBinding_name = map[int32]string{
+		0: "ADDRESS_BINDING_UNSPECIFIED",
+		1: "ADDRESS_BINDING_OFF",
+		2: "ADDRESS_BINDING_LOG",
+		3: "ADDRESS_BINDING_STRICT",
+	}
+	AddressBinding_value = map[string]int32{
+		"ADDRESS_BINDING_UNSPECIFIED": 0,
+		"ADDRESS_BINDING_OFF":         1,
+		"ADDRESS_BINDING_LOG":         2,
+		"ADDRESS_BINDING_STRICT":      3,
+	}
+)
+
+func (x AddressBinding) Enum() *AddressBinding {
+	p := new(AddressBinding)
+	*p = x
+	return p
+}
+
+func (x AddressBinding) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AddressBinding) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[2].Descriptor()
+}
+
+func (AddressBinding) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[2]
+}
+
+func (x AddressBinding) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AddressBinding.Descriptor instead.
+func (AddressBinding) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{2}
+}
+
 type Code int32
 
 const (
@@ -185,11 +238,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[2].Descriptor()
+	return file_fsm_proto_enumTypes[3].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[2]
+	return &file_fsm_proto_enumTypes[3]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -198,7 +251,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{2}
+	return file_fsm_proto_rawDescGZIP(), []int{3}
 }
 
 type PutUser_Mode int32
@@ -237,11 +290,11 @@ func (x PutUser_Mode) String() string {
 }
 
 func (PutUser_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[3].Descriptor()
+	return file_fsm_proto_enumTypes[4].Descriptor()
 }
 
 func (PutUser_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[3]
+	return &file_fsm_proto_enumTypes[4]
 }
 
 func (x PutUser_Mode) Number() protoreflect.EnumNumber {
@@ -257,8 +310,8 @@ type PutPolicy_Mode int32
 
 const (
 	PutPolicy_MODE_UNSPECIFIED PutPolicy_Mode = 0
-	PutPolicy_MODE_CREATE      PutPolicy_Mode = 1 // all fields needed; CODE_EXISTS when there is one
-	PutPolicy_MODE_PUT         PutPolicy_Mode = 2 // all fields needed; creates or replaces
+	PutPolicy_MODE_CREATE      PutPolicy_Mode = 1 // fields 3 to 6 needed, later ones absent = default; CODE_EXISTS when there is one
+	PutPolicy_MODE_PUT         PutPolicy_Mode = 2 // the same fields; creates or replaces
 	PutPolicy_MODE_MERGE       PutPolicy_Mode = 3 // absent fields stay; CODE_NOT_FOUND when there is none
 )
 
@@ -289,11 +342,11 @@ func (x PutPolicy_Mode) String() string {
 }
 
 func (PutPolicy_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[4].Descriptor()
+	return file_fsm_proto_enumTypes[5].Descriptor()
 }
 
 func (PutPolicy_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[4]
+	return &file_fsm_proto_enumTypes[5]
 }
 
 func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
@@ -350,11 +403,11 @@ func (x LoginFailed_Reason) String() string {
 }
 
 func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[5].Descriptor()
+	return file_fsm_proto_enumTypes[6].Descriptor()
 }
 
 func (LoginFailed_Reason) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[5]
+	return &file_fsm_proto_enumTypes[6]
 }
 
 func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
@@ -990,19 +1043,22 @@ func (x *Idempotency) GetBodyHash() []byte {
 // CreateSession logs a user in. With vouched the authority answers for the user; otherwise a password was verified
 // against version user_version of the user's record, which must still be current (else CODE_CONFLICT).
 type CreateSession struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"` // 32 bytes
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                          // 16 bytes
-	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                      // folded
-	Vouched       bool                   `protobuf:"varint,4,opt,name=vouched,proto3" json:"vouched,omitempty"`
-	UserVersion   uint64                 `protobuf:"varint,5,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"` // 0 with vouched
-	Authority     *Authority             `protobuf:"bytes,6,opt,name=authority,proto3" json:"authority,omitempty"`                         // with vouched; otherwise absent
-	Policy        string                 `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`                               // "" = the user's first
-	Attributes    []*Attribute           `protobuf:"bytes,8,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	Address       []byte                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"` // 16 bytes; empty = unknown
-	UserAgent     string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	Idempotency   *Idempotency           `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"` // absent = none
-	Attempt       *Attempt               `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`         // of the password's check; given back when the session is made. Absent = none was taken
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash     []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"` // 32 bytes
+	Id          []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                          // 16 bytes
+	User        string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                      // folded
+	Vouched     bool                   `protobuf:"varint,4,opt,name=vouched,proto3" json:"vouched,omitempty"`
+	UserVersion uint64                 `protobuf:"varint,5,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"` // 0 with vouched
+	Authority   *Authority             `protobuf:"bytes,6,opt,name=authority,proto3" json:"authority,omitempty"`                         // with vouched; otherwise absent
+	Policy      string                 `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`                               // "" = the user's first
+	Attributes  []*Attribute           `protobuf:"bytes,8,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Address     []byte                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"` // 16 bytes; empty = unknown
+	UserAgent   string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Idempotency *Idempotency           `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"` // absent = none
+	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
+	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins.
+	IdleMs        *int64   `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
+	Attempt       *Attempt `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the password's check; given back when the session is made. Absent = none was taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1114,6 +1170,20 @@ func (x *CreateSession) GetIdempotency() *Idempotency {
 	return nil
 }
 
+func (x *CreateSession) GetPermanent() bool {
+	if x != nil {
+		return x.Permanent
+	}
+	return false
+}
+
+func (x *CreateSession) GetIdleMs() int64 {
+	if x != nil && x.IdleMs != nil {
+		return *x.IdleMs
+	}
+	return 0
+}
+
 func (x *CreateSession) GetAttempt() *Attempt {
 	if x != nil {
 		return x.Attempt
@@ -1121,12 +1191,13 @@ func (x *CreateSession) GetAttempt() *Attempt {
 	return nil
 }
 
-// TouchSession records a use. A dead session stays dead: CODE_UNAUTHENTICATED.
+// TouchSession records a use. A dead session stays dead: CODE_UNAUTHENTICATED, as is the answer at a wrong address.
 type TouchSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
 	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Authority     *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"` // of the service that presents the key; absent = the bearer itself
+	Tickle        bool                   `protobuf:"varint,20,opt,name=tickle,proto3" json:"tickle,omitempty"`     // keeps the session alive and is no activity
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1251,13 @@ func (x *TouchSession) GetAuthority() *Authority {
 		return x.Authority
 	}
 	return nil
+}
+
+func (x *TouchSession) GetTickle() bool {
+	if x != nil {
+		return x.Tickle
+	}
+	return false
 }
 
 type AttributeChange struct {
@@ -1443,12 +1521,13 @@ func (x *RevokeSessions) GetAuthority() *Authority {
 	return nil
 }
 
-// RevokeUserSessions ends all sessions of a user at once, except one.
+// RevokeUserSessions ends all sessions of a user at once, except one; with permanent the permanent ones, else the others.
 type RevokeUserSessions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	ExceptId      []byte                 `protobuf:"bytes,2,opt,name=except_id,json=exceptId,proto3" json:"except_id,omitempty"` // empty = none
 	Authority     *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
+	Permanent     bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1502,6 +1581,13 @@ func (x *RevokeUserSessions) GetAuthority() *Authority {
 		return x.Authority
 	}
 	return nil
+}
+
+func (x *RevokeUserSessions) GetPermanent() bool {
+	if x != nil {
+		return x.Permanent
+	}
+	return false
 }
 
 type RoleList struct {
@@ -1598,13 +1684,14 @@ type PutUser struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // folded
 	Mode            PutUser_Mode           `protobuf:"varint,2,opt,name=mode,proto3,enum=hydrastore.fsm.v1.PutUser_Mode" json:"mode,omitempty"`
-	PasswordHash    *string                `protobuf:"bytes,3,opt,name=password_hash,json=passwordHash,proto3,oneof" json:"password_hash,omitempty"` // "" = none. Another one than before ends the user's sessions
+	PasswordHash    *string                `protobuf:"bytes,3,opt,name=password_hash,json=passwordHash,proto3,oneof" json:"password_hash,omitempty"` // "" = none. Another one than before ends the user's sessions, permanent ones only with end_permanent
 	Roles           *RoleList              `protobuf:"bytes,4,opt,name=roles,proto3" json:"roles,omitempty"`
 	Policies        *NameList              `protobuf:"bytes,5,opt,name=policies,proto3" json:"policies,omitempty"`        // those that the user may log in under, the default first
 	Disabled        *bool                  `protobuf:"varint,6,opt,name=disabled,proto3,oneof" json:"disabled,omitempty"` // ends the user's sessions
 	ExpectedVersion *uint64                `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
 	ExceptId        []byte                 `protobuf:"bytes,8,opt,name=except_id,json=exceptId,proto3" json:"except_id,omitempty"` // the session that a changed password does not end; empty = none
 	Authority       *Authority             `protobuf:"bytes,9,opt,name=authority,proto3" json:"authority,omitempty"`
+	EndPermanent    bool                   `protobuf:"varint,20,opt,name=end_permanent,json=endPermanent,proto3" json:"end_permanent,omitempty"` // a changed password ends permanent sessions too
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1702,6 +1789,13 @@ func (x *PutUser) GetAuthority() *Authority {
 	return nil
 }
 
+func (x *PutUser) GetEndPermanent() bool {
+	if x != nil {
+		return x.EndPermanent
+	}
+	return false
+}
+
 // DeleteUser removes a user and ends all its sessions.
 type DeleteUser struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1765,17 +1859,21 @@ func (x *DeleteUser) GetAuthority() *Authority {
 
 // PutPolicy creates or changes a policy; living sessions follow at once.
 type PutPolicy struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Mode            PutPolicy_Mode         `protobuf:"varint,2,opt,name=mode,proto3,enum=hydrastore.fsm.v1.PutPolicy_Mode" json:"mode,omitempty"`
-	IdleMs          *int64                 `protobuf:"varint,3,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`                                                              // 0 = none
-	AbsoluteMs      *int64                 `protobuf:"varint,4,opt,name=absolute_ms,json=absoluteMs,proto3,oneof" json:"absolute_ms,omitempty"`                                                  // 0 = none
-	TouchWindowMs   *int64                 `protobuf:"varint,5,opt,name=touch_window_ms,json=touchWindowMs,proto3,oneof" json:"touch_window_ms,omitempty"`                                       // -1 = the default share of idle
-	AttributesWrite AttributesWriter       `protobuf:"varint,6,opt,name=attributes_write,json=attributesWrite,proto3,enum=hydrastore.fsm.v1.AttributesWriter" json:"attributes_write,omitempty"` // unspecified = absent
-	ExpectedVersion *uint64                `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
-	Authority       *Authority             `protobuf:"bytes,8,opt,name=authority,proto3" json:"authority,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Mode             PutPolicy_Mode         `protobuf:"varint,2,opt,name=mode,proto3,enum=hydrastore.fsm.v1.PutPolicy_Mode" json:"mode,omitempty"`
+	IdleMs           *int64                 `protobuf:"varint,3,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`                                                              // 0 = none
+	AbsoluteMs       *int64                 `protobuf:"varint,4,opt,name=absolute_ms,json=absoluteMs,proto3,oneof" json:"absolute_ms,omitempty"`                                                  // 0 = none
+	TouchWindowMs    *int64                 `protobuf:"varint,5,opt,name=touch_window_ms,json=touchWindowMs,proto3,oneof" json:"touch_window_ms,omitempty"`                                       // -1 = the default share of idle
+	AttributesWrite  AttributesWriter       `protobuf:"varint,6,opt,name=attributes_write,json=attributesWrite,proto3,enum=hydrastore.fsm.v1.AttributesWriter" json:"attributes_write,omitempty"` // unspecified = absent
+	ExpectedVersion  *uint64                `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
+	Authority        *Authority             `protobuf:"bytes,8,opt,name=authority,proto3" json:"authority,omitempty"`
+	InactivityMs     *int64                 `protobuf:"varint,20,opt,name=inactivity_ms,json=inactivityMs,proto3,oneof" json:"inactivity_ms,omitempty"`                              // 0 = none
+	NoTickle         *bool                  `protobuf:"varint,21,opt,name=no_tickle,json=noTickle,proto3,oneof" json:"no_tickle,omitempty"`                                          // tickles move no timer
+	BindAddress      AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
+	PermanentAllowed *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PutPolicy) Reset() {
@@ -1862,6 +1960,34 @@ func (x *PutPolicy) GetAuthority() *Authority {
 		return x.Authority
 	}
 	return nil
+}
+
+func (x *PutPolicy) GetInactivityMs() int64 {
+	if x != nil && x.InactivityMs != nil {
+		return *x.InactivityMs
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetNoTickle() bool {
+	if x != nil && x.NoTickle != nil {
+		return *x.NoTickle
+	}
+	return false
+}
+
+func (x *PutPolicy) GetBindAddress() AddressBinding {
+	if x != nil {
+		return x.BindAddress
+	}
+	return AddressBinding_ADDRESS_BINDING_UNSPECIFIED
+}
+
+func (x *PutPolicy) GetPermanentAllowed() bool {
+	if x != nil && x.PermanentAllowed != nil {
+		return *x.PermanentAllowed
+	}
+	return false
 }
 
 // DeletePolicy removes a policy that no session and no user names (else CODE_CONFLICT).
@@ -2502,6 +2628,11 @@ type SessionState struct {
 	Address           []byte                 `protobuf:"bytes,15,opt,name=address,proto3" json:"address,omitempty"`       // 16 bytes; empty = unknown
 	UserAgent         string                 `protobuf:"bytes,16,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	AttributesWrite   AttributesWriter       `protobuf:"varint,17,opt,name=attributes_write,json=attributesWrite,proto3,enum=hydrastore.fsm.v1.AttributesWriter" json:"attributes_write,omitempty"`
+	InactivityMs      int64                  `protobuf:"varint,20,opt,name=inactivity_ms,json=inactivityMs,proto3" json:"inactivity_ms,omitempty"`         // 0 = none
+	LastActivityMs    int64                  `protobuf:"varint,21,opt,name=last_activity_ms,json=lastActivityMs,proto3" json:"last_activity_ms,omitempty"` // the last recorded use that was no tickle
+	NoTickle          bool                   `protobuf:"varint,22,opt,name=no_tickle,json=noTickle,proto3" json:"no_tickle,omitempty"`
+	BindAddress       AddressBinding         `protobuf:"varint,23,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"`
+	Permanent         bool                   `protobuf:"varint,24,opt,name=permanent,proto3" json:"permanent,omitempty"` // no timer; idle_ms is 0
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2655,6 +2786,41 @@ func (x *SessionState) GetAttributesWrite() AttributesWriter {
 	return AttributesWriter_ATTRIBUTES_WRITER_UNSPECIFIED
 }
 
+func (x *SessionState) GetInactivityMs() int64 {
+	if x != nil {
+		return x.InactivityMs
+	}
+	return 0
+}
+
+func (x *SessionState) GetLastActivityMs() int64 {
+	if x != nil {
+		return x.LastActivityMs
+	}
+	return 0
+}
+
+func (x *SessionState) GetNoTickle() bool {
+	if x != nil {
+		return x.NoTickle
+	}
+	return false
+}
+
+func (x *SessionState) GetBindAddress() AddressBinding {
+	if x != nil {
+		return x.BindAddress
+	}
+	return AddressBinding_ADDRESS_BINDING_UNSPECIFIED
+}
+
+func (x *SessionState) GetPermanent() bool {
+	if x != nil {
+		return x.Permanent
+	}
+	return false
+}
+
 var File_fsm_proto protoreflect.FileDescriptor
 
 const file_fsm_proto_rawDesc = "" +
@@ -2704,7 +2870,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xce\x03\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x96\x04\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -2720,12 +2886,17 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\n" +
 	" \x01(\tR\tuserAgent\x12@\n" +
-	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x124\n" +
-	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"\x7f\n" +
+	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x12\x1c\n" +
+	"\tpermanent\x18\x14 \x01(\bR\tpermanent\x12\x1c\n" +
+	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x124\n" +
+	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattemptB\n" +
+	"\n" +
+	"\b_idle_ms\"\x97\x01\n" +
 	"\fTouchSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
-	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"S\n" +
+	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x16\n" +
+	"\x06tickle\x18\x14 \x01(\bR\x06tickle\"S\n" +
 	"\x0fAttributeChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
@@ -2745,15 +2916,16 @@ const file_fsm_proto_rawDesc = "" +
 	"\aaddress\x18P \x01(\fR\aaddress\"^\n" +
 	"\x0eRevokeSessions\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\x12:\n" +
-	"\tauthority\x18\x02 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\x81\x01\n" +
+	"\tauthority\x18\x02 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\x9f\x01\n" +
 	"\x12RevokeUserSessions\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1b\n" +
 	"\texcept_id\x18\x02 \x01(\fR\bexceptId\x12:\n" +
-	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"9\n" +
+	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x1c\n" +
+	"\tpermanent\x18\x14 \x01(\bR\tpermanent\"9\n" +
 	"\bRoleList\x12-\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05roles\" \n" +
 	"\bNameList\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"\xa0\x04\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\xc5\x04\n" +
 	"\aPutUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1f.hydrastore.fsm.v1.PutUser.ModeR\x04mode\x12(\n" +
@@ -2763,7 +2935,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\bdisabled\x18\x06 \x01(\bH\x01R\bdisabled\x88\x01\x01\x12.\n" +
 	"\x10expected_version\x18\a \x01(\x04H\x02R\x0fexpectedVersion\x88\x01\x01\x12\x1b\n" +
 	"\texcept_id\x18\b \x01(\fR\bexceptId\x12:\n" +
-	"\tauthority\x18\t \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"X\n" +
+	"\tauthority\x18\t \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12#\n" +
+	"\rend_permanent\x18\x14 \x01(\bR\fendPermanent\"X\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\x0f\n" +
@@ -2777,7 +2950,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\x95\x04\n" +
+	"\x11_expected_version\"\x8f\x06\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -2787,7 +2960,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0ftouch_window_ms\x18\x05 \x01(\x03H\x02R\rtouchWindowMs\x88\x01\x01\x12N\n" +
 	"\x10attributes_write\x18\x06 \x01(\x0e2#.hydrastore.fsm.v1.AttributesWriterR\x0fattributesWrite\x12.\n" +
 	"\x10expected_version\x18\a \x01(\x04H\x03R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
-	"\tauthority\x18\b \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"K\n" +
+	"\tauthority\x18\b \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12(\n" +
+	"\rinactivity_ms\x18\x14 \x01(\x03H\x04R\finactivityMs\x88\x01\x01\x12 \n" +
+	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
+	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
+	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -2798,7 +2975,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\b_idle_msB\x0e\n" +
 	"\f_absolute_msB\x12\n" +
 	"\x10_touch_window_msB\x13\n" +
-	"\x11_expected_version\"\xa3\x01\n" +
+	"\x11_expected_versionB\x10\n" +
+	"\x0e_inactivity_msB\f\n" +
+	"\n" +
+	"_no_tickleB\x14\n" +
+	"\x12_permanent_allowed\"\xa3\x01\n" +
 	"\fDeletePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
@@ -2848,7 +3029,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
 	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMsB\t\n" +
-	"\apayload\"\xd7\x04\n" +
+	"\apayload\"\xa7\x06\n" +
 	"\fSessionState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x10\n" +
@@ -2872,7 +3053,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\aaddress\x18\x0f \x01(\fR\aaddress\x12\x1d\n" +
 	"\n" +
 	"user_agent\x18\x10 \x01(\tR\tuserAgent\x12N\n" +
-	"\x10attributes_write\x18\x11 \x01(\x0e2#.hydrastore.fsm.v1.AttributesWriterR\x0fattributesWrite*M\n" +
+	"\x10attributes_write\x18\x11 \x01(\x0e2#.hydrastore.fsm.v1.AttributesWriterR\x0fattributesWrite\x12#\n" +
+	"\rinactivity_ms\x18\x14 \x01(\x03R\finactivityMs\x12(\n" +
+	"\x10last_activity_ms\x18\x15 \x01(\x03R\x0elastActivityMs\x12\x1b\n" +
+	"\tno_tickle\x18\x16 \x01(\bR\bnoTickle\x12D\n" +
+	"\fbind_address\x18\x17 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x12\x1c\n" +
+	"\tpermanent\x18\x18 \x01(\bR\tpermanent*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tROLE_USER\x10\x01\x12\x10\n" +
@@ -2882,7 +3068,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10AttributesWriter\x12!\n" +
 	"\x1dATTRIBUTES_WRITER_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ATTRIBUTES_WRITER_SERVICE\x10\x01\x12\x1c\n" +
-	"\x18ATTRIBUTES_WRITER_BEARER\x10\x02*\xed\x01\n" +
+	"\x18ATTRIBUTES_WRITER_BEARER\x10\x02*\x7f\n" +
+	"\x0eAddressBinding\x12\x1f\n" +
+	"\x1bADDRESS_BINDING_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13ADDRESS_BINDING_OFF\x10\x01\x12\x17\n" +
+	"\x13ADDRESS_BINDING_LOG\x10\x02\x12\x1a\n" +
+	"\x16ADDRESS_BINDING_STRICT\x10\x03*\xed\x01\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x12\n" +
@@ -2908,98 +3099,101 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
-	(Code)(0),                  // 2: hydrastore.fsm.v1.Code
-	(PutUser_Mode)(0),          // 3: hydrastore.fsm.v1.PutUser.Mode
-	(PutPolicy_Mode)(0),        // 4: hydrastore.fsm.v1.PutPolicy.Mode
-	(LoginFailed_Reason)(0),    // 5: hydrastore.fsm.v1.LoginFailed.Reason
-	(*Entry)(nil),              // 6: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 7: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 8: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 9: hydrastore.fsm.v1.Authority
-	(*Attribute)(nil),          // 10: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 11: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 12: hydrastore.fsm.v1.CreateSession
-	(*TouchSession)(nil),       // 13: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 14: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 15: hydrastore.fsm.v1.PatchAttributes
-	(*RevokeSession)(nil),      // 16: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 17: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 18: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 19: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 20: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 21: hydrastore.fsm.v1.PutUser
-	(*DeleteUser)(nil),         // 22: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 23: hydrastore.fsm.v1.PutPolicy
-	(*DeletePolicy)(nil),       // 24: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 25: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 26: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 27: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 28: hydrastore.fsm.v1.GiveBackAttempt
-	(*SetFormatLevel)(nil),     // 29: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 30: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 31: hydrastore.fsm.v1.LoginFailed
-	(*Result)(nil),             // 32: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 33: hydrastore.fsm.v1.SessionState
+	(AddressBinding)(0),        // 2: hydrastore.fsm.v1.AddressBinding
+	(Code)(0),                  // 3: hydrastore.fsm.v1.Code
+	(PutUser_Mode)(0),          // 4: hydrastore.fsm.v1.PutUser.Mode
+	(PutPolicy_Mode)(0),        // 5: hydrastore.fsm.v1.PutPolicy.Mode
+	(LoginFailed_Reason)(0),    // 6: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 7: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 8: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 9: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 10: hydrastore.fsm.v1.Authority
+	(*Attribute)(nil),          // 11: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 12: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 13: hydrastore.fsm.v1.CreateSession
+	(*TouchSession)(nil),       // 14: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 15: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 16: hydrastore.fsm.v1.PatchAttributes
+	(*RevokeSession)(nil),      // 17: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 18: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 19: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 20: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 21: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 22: hydrastore.fsm.v1.PutUser
+	(*DeleteUser)(nil),         // 23: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 24: hydrastore.fsm.v1.PutPolicy
+	(*DeletePolicy)(nil),       // 25: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 26: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 27: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 28: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 29: hydrastore.fsm.v1.GiveBackAttempt
+	(*SetFormatLevel)(nil),     // 30: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 31: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 32: hydrastore.fsm.v1.LoginFailed
+	(*Result)(nil),             // 33: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 34: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	7,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	8,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	12, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	13, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	15, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	16, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	17, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	18, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	21, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	22, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	23, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	24, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	29, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	30, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	26, // 14: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	28, // 15: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	31, // 16: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	8,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	9,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	13, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	14, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	16, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	17, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	18, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	19, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	22, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	23, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	24, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	25, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	30, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	31, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	27, // 14: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	29, // 15: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	32, // 16: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
 	0,  // 17: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	9,  // 18: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 19: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	11, // 20: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	27, // 21: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	9,  // 22: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 23: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	9,  // 24: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 25: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 26: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 27: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 18: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 19: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	12, // 20: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	28, // 21: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	10, // 22: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	15, // 23: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	10, // 24: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 25: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 26: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 27: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
 	0,  // 28: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	3,  // 29: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	19, // 30: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	20, // 31: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	9,  // 32: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 33: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	4,  // 34: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	4,  // 29: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	20, // 30: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	21, // 31: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	10, // 32: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 33: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	5,  // 34: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
 	1,  // 35: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	9,  // 36: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 37: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	25, // 38: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	25, // 39: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	27, // 40: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	5,  // 41: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	2,  // 42: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	33, // 43: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	27, // 44: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	0,  // 45: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	10, // 46: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 47: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	10, // 36: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 37: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	10, // 38: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	26, // 39: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	26, // 40: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	28, // 41: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	6,  // 42: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	3,  // 43: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	34, // 44: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	28, // 45: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	0,  // 46: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	11, // 47: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 48: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 49: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -3024,6 +3218,7 @@ func file_fsm_proto_init() {
 		(*Command_GiveBackAttempt)(nil),
 		(*Command_LoginFailed)(nil),
 	}
+	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[9].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[15].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[16].OneofWrappers = []any{}
@@ -3041,7 +3236,7 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,

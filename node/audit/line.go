@@ -31,6 +31,7 @@ type line struct {
 	Cause     string `json:"cause,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Field     string `json:"field,omitempty"`
+	Permanent bool   `json:"permanent,omitempty"`
 	Count     uint64 `json:"count,omitempty"`
 	Version   uint64 `json:"version,omitempty"`
 
@@ -77,7 +78,7 @@ func lineOf(it item, position int, e fsm.Event) line {
 	l := line{
 		Time: instant(it.clockMS), Event: string(e.Kind), Index: it.index, Position: position,
 		User: e.User, SessionID: id(e.Session), Number: e.Number, Policy: e.Policy, ClientIP: address(e.Address), UserAgent: e.UserAgent,
-		Method: e.Method, Reason: e.Reason, Field: e.Field, Count: e.Count, Version: e.Version, PasswordChanged: e.PasswordChanged,
+		Method: e.Method, Reason: e.Reason, Field: e.Field, Permanent: e.Permanent, Count: e.Count, Version: e.Version, PasswordChanged: e.PasswordChanged,
 		Actor: e.Actor.User, ActorSessionID: id(e.Actor.Session), ActorIP: address(e.Actor.Address), System: e.Actor.System,
 	}
 	if e.Cause != 0 {

@@ -27,6 +27,27 @@ func (e AttributesWrite) Valid() bool {
 	}
 }
 
+// Defines values for BindAddress.
+const (
+	Log    BindAddress = "log"
+	Off    BindAddress = "off"
+	Strict BindAddress = "strict"
+)
+
+// Valid indicates whether the value is a known member of the BindAddress enum.
+func (e BindAddress) Valid() bool {
+	switch e {
+	case Log:
+		return true
+	case Off:
+		return true
+	case Strict:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Consistency.
 const (
 	ConsistencyLinearizable Consistency = "linearizable"
@@ -171,6 +192,10 @@ type Attributes map[string]json.RawMessage
 // AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 type AttributesWrite string
 
+// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+// unknown, and log-ins need an address.
+type BindAddress string
+
 // CheckedSession defines model for CheckedSession.
 type CheckedSession struct {
 	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
@@ -187,7 +212,7 @@ type CheckedSession struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
@@ -195,7 +220,14 @@ type CheckedSession struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool `json:"prompt"`
 
 	// Roles Of the session's user.
 	Roles []Role `json:"roles"`
@@ -255,7 +287,7 @@ type IssuedSession struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// Key The secret. Shown here and never again.
@@ -266,7 +298,14 @@ type IssuedSession struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool   `json:"prompt"`
 	User   string `json:"user"`
 
 	// UserAgent Absent when unknown.
@@ -287,8 +326,14 @@ type LoginRequest struct {
 	// ClientIP The address of the user's client. For services and admins only.
 	ClientIP *string `json:"client_ip,omitempty"`
 
+	// IdleTimeoutS Idle timeout of this session alone; 0 = none. Left out, the policy's. A longer one than that is for services and admins.
+	IdleTimeoutS *float64 `json:"idle_timeout_s,omitempty"`
+
 	// Password Left out by a service or admin that answers for the user.
 	Password *string `json:"password,omitempty"`
+
+	// Permanent No timer ends the session. Its policy must allow that.
+	Permanent *bool `json:"permanent,omitempty"`
 
 	// Policy One of the user's policies (services and admins may name any). Left out, the user's first.
 	Policy *string `json:"policy,omitempty"`
@@ -357,10 +402,17 @@ type Policy struct {
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite AttributesWrite `json:"attributes_write"`
 
+	// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+	// unknown, and log-ins need an address.
+	BindAddress BindAddress `json:"bind_address"`
+
 	// EffectiveTouchWindowS What holds.
 	EffectiveTouchWindowS float64 `json:"effective_touch_window_s"`
 	IdleTimeoutS          float64 `json:"idle_timeout_s"`
+	InactivityTimeoutS    float64 `json:"inactivity_timeout_s"`
 	Name                  string  `json:"name"`
+	NoTickle              bool    `json:"no_tickle"`
+	PermanentAllowed      bool    `json:"permanent_allowed"`
 
 	// TouchWindowS As set; -1 = default.
 	TouchWindowS float64 `json:"touch_window_s"`
@@ -383,11 +435,24 @@ type PolicySettings struct {
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite *AttributesWrite `json:"attributes_write,omitempty"`
 
+	// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+	// unknown, and log-ins need an address.
+	BindAddress *BindAddress `json:"bind_address,omitempty"`
+
 	// IdleTimeoutS 0 = none. Default 1800.
 	IdleTimeoutS *float64 `json:"idle_timeout_s,omitempty"`
 
+	// InactivityTimeoutS After so long without activity (touches are none) a session prompts, and a minute later it ends. 0, the default, = none.
+	InactivityTimeoutS *float64 `json:"inactivity_timeout_s,omitempty"`
+
+	// NoTickle Touches move no timer. Default false.
+	NoTickle *bool `json:"no_tickle,omitempty"`
+
+	// PermanentAllowed Permanent sessions may be made. Default false.
+	PermanentAllowed *bool `json:"permanent_allowed,omitempty"`
+
 	// TouchWindowS A use within this time of the last recorded one needs no write; a session may live so much longer for it. 0 = every
-	// use is written. -1, the default, = idle/32, at most 60.
+	// use is written. -1, the default, = a 32nd of the shorter one of idle and inactivity timeout, at most 60.
 	TouchWindowS *float64 `json:"touch_window_s,omitempty"`
 }
 
@@ -437,7 +502,7 @@ type Session struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
@@ -445,7 +510,14 @@ type Session struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool   `json:"prompt"`
 	User   string `json:"user"`
 
 	// UserAgent Absent when unknown.
@@ -478,10 +550,13 @@ type User struct {
 
 // UserChange defines model for UserChange.
 type UserChange struct {
-	Disabled *bool     `json:"disabled,omitempty"`
-	Password *string   `json:"password,omitempty"`
-	Policies *[]string `json:"policies,omitempty"`
-	Roles    *[]Role   `json:"roles,omitempty"`
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// EndPermanent Let a new password end permanent sessions too.
+	EndPermanent *bool     `json:"end_permanent,omitempty"`
+	Password     *string   `json:"password,omitempty"`
+	Policies     *[]string `json:"policies,omitempty"`
+	Roles        *[]Role   `json:"roles,omitempty"`
 }
 
 // UserPage defines model for UserPage.
@@ -498,6 +573,9 @@ type FilterClientIP = string
 
 // FilterIdleLongerThan defines model for FilterIdleLongerThan.
 type FilterIdleLongerThan = float64
+
+// FilterPermanent defines model for FilterPermanent.
+type FilterPermanent = bool
 
 // FilterPolicy defines model for FilterPolicy.
 type FilterPolicy = string
@@ -712,7 +790,10 @@ type RevokeSessionsParams struct {
 	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
 
-	// All End every session of the cluster.
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
+	// All End every session of the cluster that is not permanent.
 	All *bool `form:"all,omitempty" json:"all,omitempty"`
 }
 
@@ -729,6 +810,9 @@ type ListSessionsParams struct {
 
 	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
+
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
 
 	// Limit At most so many items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -794,6 +878,9 @@ type UpdateUserParams struct {
 
 // RevokeUserSessionsParams defines parameters for RevokeUserSessions.
 type RevokeUserSessionsParams struct {
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
 	// Except `current` spares the called session.
 	Except *RevokeUserSessionsParamsExcept `form:"except,omitempty" json:"except,omitempty"`
 }
@@ -803,6 +890,9 @@ type RevokeUserSessionsParamsExcept string
 
 // ListUserSessionsParams defines parameters for ListUserSessions.
 type ListUserSessionsParams struct {
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
 	// Limit At most so many items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1141,12 +1231,13 @@ func (w *ServerInterfaceWrapper) Touch(ctx echo.Context) error {
 
 // RevokeSessions reads the parameters of DELETE /v1/sessions.
 func (w *ServerInterfaceWrapper) RevokeSessions(ctx echo.Context) error {
-	b := bind(ctx, "user", "client_ip", "policy", "idle_longer_than", "all")
+	b := bind(ctx, "user", "client_ip", "policy", "idle_longer_than", "permanent", "all")
 	var params RevokeSessionsParams
 	params.User = (*FilterUser)(b.queryText("user"))
 	params.ClientIP = (*FilterClientIP)(b.queryText("client_ip"))
 	params.Policy = (*FilterPolicy)(b.queryText("policy"))
 	params.IdleLongerThan = b.querySeconds("idle_longer_than", 0.001, 3.1536e+08)
+	params.Permanent = b.queryBoolean("permanent")
 	params.All = b.queryBoolean("all")
 	if b.err != nil {
 		return b.err
@@ -1156,12 +1247,13 @@ func (w *ServerInterfaceWrapper) RevokeSessions(ctx echo.Context) error {
 
 // ListSessions reads the parameters of GET /v1/sessions.
 func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
-	b := bind(ctx, "user", "client_ip", "policy", "idle_longer_than", "limit", "cursor", "consistency", "min_index")
+	b := bind(ctx, "user", "client_ip", "policy", "idle_longer_than", "permanent", "limit", "cursor", "consistency", "min_index")
 	var params ListSessionsParams
 	params.User = (*FilterUser)(b.queryText("user"))
 	params.ClientIP = (*FilterClientIP)(b.queryText("client_ip"))
 	params.Policy = (*FilterPolicy)(b.queryText("policy"))
 	params.IdleLongerThan = b.querySeconds("idle_longer_than", 0.001, 3.1536e+08)
+	params.Permanent = b.queryBoolean("permanent")
 	params.Limit = b.queryInteger("limit", 1, 1000)
 	params.Cursor = (*Cursor)(b.queryText("cursor"))
 	params.Consistency = (*Consistency)(b.queryText("consistency", "linearizable", "local"))
@@ -1266,9 +1358,10 @@ func (w *ServerInterfaceWrapper) UpdateUser(ctx echo.Context) error {
 
 // RevokeUserSessions reads the parameters of DELETE /v1/users/{user}/sessions.
 func (w *ServerInterfaceWrapper) RevokeUserSessions(ctx echo.Context) error {
-	b := bind(ctx, "except")
+	b := bind(ctx, "permanent", "except")
 	user := b.path("user")
 	var params RevokeUserSessionsParams
+	params.Permanent = b.queryBoolean("permanent")
 	params.Except = (*RevokeUserSessionsParamsExcept)(b.queryText("except", "current"))
 	if b.err != nil {
 		return b.err
@@ -1278,9 +1371,10 @@ func (w *ServerInterfaceWrapper) RevokeUserSessions(ctx echo.Context) error {
 
 // ListUserSessions reads the parameters of GET /v1/users/{user}/sessions.
 func (w *ServerInterfaceWrapper) ListUserSessions(ctx echo.Context) error {
-	b := bind(ctx, "limit", "cursor", "consistency", "min_index")
+	b := bind(ctx, "permanent", "limit", "cursor", "consistency", "min_index")
 	user := b.path("user")
 	var params ListUserSessionsParams
+	params.Permanent = b.queryBoolean("permanent")
 	params.Limit = b.queryInteger("limit", 1, 1000)
 	params.Cursor = (*Cursor)(b.queryText("cursor"))
 	params.Consistency = (*Consistency)(b.queryText("consistency", "linearizable", "local"))

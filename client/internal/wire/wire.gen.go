@@ -26,6 +26,27 @@ func (e AttributesWrite) Valid() bool {
 	}
 }
 
+// Defines values for BindAddress.
+const (
+	Log    BindAddress = "log"
+	Off    BindAddress = "off"
+	Strict BindAddress = "strict"
+)
+
+// Valid indicates whether the value is a known member of the BindAddress enum.
+func (e BindAddress) Valid() bool {
+	switch e {
+	case Log:
+		return true
+	case Off:
+		return true
+	case Strict:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Consistency.
 const (
 	ConsistencyLinearizable Consistency = "linearizable"
@@ -170,6 +191,10 @@ type Attributes map[string]json.RawMessage
 // AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 type AttributesWrite string
 
+// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+// unknown, and log-ins need an address.
+type BindAddress string
+
 // CheckedSession defines model for CheckedSession.
 type CheckedSession struct {
 	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
@@ -186,7 +211,7 @@ type CheckedSession struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
@@ -194,7 +219,14 @@ type CheckedSession struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool `json:"prompt"`
 
 	// Roles Of the session's user.
 	Roles []Role `json:"roles"`
@@ -254,7 +286,7 @@ type IssuedSession struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// Key The secret. Shown here and never again.
@@ -265,7 +297,14 @@ type IssuedSession struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool   `json:"prompt"`
 	User   string `json:"user"`
 
 	// UserAgent Absent when unknown.
@@ -286,8 +325,14 @@ type LoginRequest struct {
 	// ClientIP The address of the user's client. For services and admins only.
 	ClientIP *string `json:"client_ip,omitempty"`
 
+	// IdleTimeoutS Idle timeout of this session alone; 0 = none. Left out, the policy's. A longer one than that is for services and admins.
+	IdleTimeoutS *float64 `json:"idle_timeout_s,omitempty"`
+
 	// Password Left out by a service or admin that answers for the user.
 	Password *string `json:"password,omitempty"`
+
+	// Permanent No timer ends the session. Its policy must allow that.
+	Permanent *bool `json:"permanent,omitempty"`
 
 	// Policy One of the user's policies (services and admins may name any). Left out, the user's first.
 	Policy *string `json:"policy,omitempty"`
@@ -356,10 +401,17 @@ type Policy struct {
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite AttributesWrite `json:"attributes_write"`
 
+	// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+	// unknown, and log-ins need an address.
+	BindAddress BindAddress `json:"bind_address"`
+
 	// EffectiveTouchWindowS What holds.
 	EffectiveTouchWindowS float64 `json:"effective_touch_window_s"`
 	IdleTimeoutS          float64 `json:"idle_timeout_s"`
+	InactivityTimeoutS    float64 `json:"inactivity_timeout_s"`
 	Name                  string  `json:"name"`
+	NoTickle              bool    `json:"no_tickle"`
+	PermanentAllowed      bool    `json:"permanent_allowed"`
 
 	// TouchWindowS As set; -1 = default.
 	TouchWindowS float64 `json:"touch_window_s"`
@@ -382,11 +434,24 @@ type PolicySettings struct {
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite *AttributesWrite `json:"attributes_write,omitempty"`
 
+	// BindAddress What the client's address at log-in means. `log`: uses at another address are counted and logged. `strict`: there the key is
+	// unknown, and log-ins need an address.
+	BindAddress *BindAddress `json:"bind_address,omitempty"`
+
 	// IdleTimeoutS 0 = none. Default 1800.
 	IdleTimeoutS *float64 `json:"idle_timeout_s,omitempty"`
 
+	// InactivityTimeoutS After so long without activity (touches are none) a session prompts, and a minute later it ends. 0, the default, = none.
+	InactivityTimeoutS *float64 `json:"inactivity_timeout_s,omitempty"`
+
+	// NoTickle Touches move no timer. Default false.
+	NoTickle *bool `json:"no_tickle,omitempty"`
+
+	// PermanentAllowed Permanent sessions may be made. Default false.
+	PermanentAllowed *bool `json:"permanent_allowed,omitempty"`
+
 	// TouchWindowS A use within this time of the last recorded one needs no write; a session may live so much longer for it. 0 = every
-	// use is written. -1, the default, = idle/32, at most 60.
+	// use is written. -1, the default, = a 32nd of the shorter one of idle and inactivity timeout, at most 60.
 	TouchWindowS *float64 `json:"touch_window_s,omitempty"`
 }
 
@@ -436,7 +501,7 @@ type Session struct {
 	// ID Public handle. Opens nothing.
 	ID string `json:"id"`
 
-	// IdleTimeoutS 0 = none.
+	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
@@ -444,7 +509,14 @@ type Session struct {
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
-	Policy string `json:"policy"`
+
+	// Permanent No timer ends it.
+	Permanent bool   `json:"permanent"`
+	Policy    string `json:"policy"`
+
+	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
+	// a touch, is the answer.
+	Prompt bool   `json:"prompt"`
 	User   string `json:"user"`
 
 	// UserAgent Absent when unknown.
@@ -477,10 +549,13 @@ type User struct {
 
 // UserChange defines model for UserChange.
 type UserChange struct {
-	Disabled *bool     `json:"disabled,omitempty"`
-	Password *string   `json:"password,omitempty"`
-	Policies *[]string `json:"policies,omitempty"`
-	Roles    *[]Role   `json:"roles,omitempty"`
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// EndPermanent Let a new password end permanent sessions too.
+	EndPermanent *bool     `json:"end_permanent,omitempty"`
+	Password     *string   `json:"password,omitempty"`
+	Policies     *[]string `json:"policies,omitempty"`
+	Roles        *[]Role   `json:"roles,omitempty"`
 }
 
 // UserPage defines model for UserPage.
@@ -497,6 +572,9 @@ type FilterClientIP = string
 
 // FilterIdleLongerThan defines model for FilterIdleLongerThan.
 type FilterIdleLongerThan = float64
+
+// FilterPermanent defines model for FilterPermanent.
+type FilterPermanent = bool
 
 // FilterPolicy defines model for FilterPolicy.
 type FilterPolicy = string
@@ -711,7 +789,10 @@ type RevokeSessionsParams struct {
 	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
 
-	// All End every session of the cluster.
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
+	// All End every session of the cluster that is not permanent.
 	All *bool `form:"all,omitempty" json:"all,omitempty"`
 }
 
@@ -728,6 +809,9 @@ type ListSessionsParams struct {
 
 	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
+
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
 
 	// Limit At most so many items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -793,6 +877,9 @@ type UpdateUserParams struct {
 
 // RevokeUserSessionsParams defines parameters for RevokeUserSessions.
 type RevokeUserSessionsParams struct {
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
 	// Except `current` spares the called session.
 	Except *RevokeUserSessionsParamsExcept `form:"except,omitempty" json:"except,omitempty"`
 }
@@ -802,6 +889,9 @@ type RevokeUserSessionsParamsExcept string
 
 // ListUserSessionsParams defines parameters for ListUserSessions.
 type ListUserSessionsParams struct {
+	// Permanent Permanent sessions, which are listed apart, instead of the others.
+	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
+
 	// Limit At most so many items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 

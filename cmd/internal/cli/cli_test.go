@@ -29,10 +29,10 @@ func TestCommands(t *testing.T) {
 	}{
 		{line: "whoami", out: []string{"user          ada", "roles         admin", "expires       2027-01-15 08:31:00Z", `{"cart":[1]}`}},
 		{line: "whoami -o json", out: []string{`"user": "ada"`, `"idle_timeout_s": 1800`, `"expires_at": "2027-01-15T08:31:00Z"`}},
-		{line: "session list", out: []string{"ID ", id1, "192.0.2.7", "bob\uFFFD[2J"}, asked: "list {User: ClientAddress:invalid IP Policy: IdleLongerThan:0s}"},
+		{line: "session list", out: []string{"ID ", id1, "192.0.2.7", "bob\uFFFD[2J"}, asked: "list {User: ClientAddress:invalid IP Policy: IdleLongerThan:0s Permanent:false}"},
 		{line: "session list --limit 2", out: []string{"only the first 2; --limit 0 shows all"}},
 		{line: "session list -o json --of-user ada --client-ip 192.0.2.7 --policy web --idle-longer-than 10m", out: []string{`"items": [`, `"next_cursor": null`},
-			asked: "list {User:ada ClientAddress:192.0.2.7 Policy:web IdleLongerThan:10m0s}"},
+			asked: "list {User:ada ClientAddress:192.0.2.7 Policy:web IdleLongerThan:10m0s Permanent:false}"},
 		{line: "session show " + id1, out: []string{"user          ada"}},
 		{line: "session revoke " + id1 + " " + id2, out: []string{"2 sessions ended"}, asked: "revoke " + id1 + "; revoke " + id2},
 		{line: "session revoke --of-user bob", out: []string{"3 sessions ended"}, asked: "revoke where user=bob policy="},
@@ -46,7 +46,12 @@ func TestCommands(t *testing.T) {
 		{line: "user disable eve", out: []string{"user eve is disabled"}, asked: "update eve disabled=true"},
 		{line: "user enable eve", out: []string{"user eve is enabled"}, asked: "update eve disabled=false"},
 		{line: "user delete eve bob", out: []string{"2 users removed"}, asked: "delete eve; delete bob"},
-		{line: "policy list", out: []string{"default  30m           12h                56.25s"}},
+		{line: "policy list", out: []string{"default  30m           12h                none                56.25s"}},
+		{line: "session list --permanent", asked: "list {User: ClientAddress:invalid IP Policy: IdleLongerThan:0s Permanent:true}"},
+		{line: "user passwd eve --end-permanent --new-password-file -", stdin: "long-enough", asked: "update eve password=long-enough end_permanent"},
+		{line: "policy get default", out: []string{"idle timeout           30m", "bound to address       off", "permanent sessions     no"}},
+		{line: "policy set default --inactivity-timeout 1h --no-tickle=true --bind-address strict --permanent-allowed=false",
+			asked: "patch default inactivity=1h0m0s,no_tickle=true,bind=strict,permanent=false"},
 		{line: "policy get default -o json", out: []string{`"touch_window_s": -1`, `"effective_touch_window_s": 56.25`}},
 		{line: "policy set default --idle-timeout 15m", out: []string{"changed"}, asked: "patch default idle=15m0s"},
 		{line: "policy set web --touch-window auto", out: []string{"web", "made"}, asked: "put web window=-1ns"},
@@ -91,6 +96,25 @@ func TestCommands(t *testing.T) {
 				t.Errorf("this is no JSON:\n%s", stdout)
 			}
 		})
+	}
+}
+
+// TestLoginAsksForTimers: a session may ask for a life of its own.
+func TestLoginAsksForTimers(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"--permanent --policy app": "login ada app permanent", "--idle-timeout 90s": "login ada  idle=1m30s", "--idle-timeout none": "login ada  idle=0s",
+	} {
+		x := newTerminal(t)
+		x.stdin = password
+		x.must("login ada --password-file - " + line)
+		if got := x.fake.changes(); got != want {
+			t.Errorf("%s: asked %q, want %q", line, got, want)
+		}
+	}
+	x := newTerminal(t)
+	if _, stderr, code := x.run("login ada --idle-timeout soon"); code != cli.ExitUsage || !strings.Contains(stderr, "a duration such as 90s") {
+		t.Errorf("a wrong duration: exit code %d, %s", code, stderr)
 	}
 }
 

@@ -210,7 +210,7 @@ func (f *connection) authenticate(ctx context.Context, r *remote) (temporary boo
 }
 
 func (f *connection) logInForCommand(ctx context.Context, r *remote, user string) (temporary bool, err error) {
-	issued, err := f.logIn(ctx, r, user, "")
+	issued, err := f.logIn(ctx, r, session.Login{User: user})
 	if err != nil {
 		return false, err
 	}
@@ -222,14 +222,15 @@ func (f *connection) logInForCommand(ctx context.Context, r *remote, user string
 }
 
 // logIn asks for the password where it is not given, and for a session.
-func (f *connection) logIn(ctx context.Context, r *remote, user, policy string) (session.Issued, error) {
+func (f *connection) logIn(ctx context.Context, r *remote, asked session.Login) (session.Issued, error) {
 	password, err := f.program.readSecret(secretSource{
-		flag: f.password, file: f.passwordFile, env: "HYDRASTORE_PASSWORD", prompt: "Password of " + user,
+		flag: f.password, file: f.passwordFile, env: "HYDRASTORE_PASSWORD", prompt: "Password of " + asked.User,
 	})
 	if err != nil {
 		return session.Issued{}, err
 	}
-	issued, err := r.Login(ctx, session.Login{User: user, Password: password, Policy: policy})
+	asked.Password = password
+	issued, err := r.Login(ctx, asked)
 	if session.CodeOf(err) == session.CodeUnauthenticated {
 		err = &unhinted{err}
 	}

@@ -71,6 +71,16 @@ func someSession(n uint64, user string) session.Session {
 
 func (f *fake) Ready(bool) error { f.mu.Lock(); defer f.mu.Unlock(); return f.failure }
 
+func timersText(l session.Login) (text string) {
+	if l.Permanent {
+		text = " permanent"
+	}
+	if l.IdleTimeout != nil {
+		text += fmt.Sprintf(" idle=%v", *l.IdleTimeout)
+	}
+	return text
+}
+
 func (f *fake) Login(_ context.Context, _ session.Call, l session.Login) (session.Issued, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,7 +93,7 @@ func (f *fake) Login(_ context.Context, _ session.Call, l session.Login) (sessio
 	key, err := session.NewKey(rand.Reader)
 	s := someSession(uint64(len(f.alive)+1), l.User)
 	f.alive[key.Hash()] = s
-	return session.Issued{Key: key, Session: s, Meta: f.changed("login %s %s", l.User, l.Policy)}, err
+	return session.Issued{Key: key, Session: s, Meta: f.changed("login %s %s", l.User, l.Policy+timersText(l))}, err
 }
 
 func (f *fake) Check(_ context.Context, c session.Call, _ bool) (session.Checked, error) {
@@ -157,6 +167,9 @@ func (f *fake) UpdateUser(_ context.Context, c session.Call, name string, ch ses
 	}
 	if ch.Disabled != nil {
 		what += fmt.Sprintf(" disabled=%v", *ch.Disabled)
+	}
+	if ch.EndPermanent {
+		what += " end_permanent"
 	}
 	return session.UserResult{User: session.User{Name: name}, Meta: f.changed("update %s%s", name, what)}, err
 }
@@ -243,10 +256,22 @@ func firstError(errs ...error) error {
 
 func describe(ch session.PolicyChange) string {
 	var parts []string
-	for name, d := range map[string]*time.Duration{"idle": ch.IdleTimeout, "absolute": ch.AbsoluteLifetime, "window": ch.TouchWindow} {
-		if d != nil {
-			parts = append(parts, fmt.Sprintf("%s=%v", name, *d))
+	for _, field := range []struct {
+		name  string
+		value *time.Duration
+	}{{"idle", ch.IdleTimeout}, {"absolute", ch.AbsoluteLifetime}, {"window", ch.TouchWindow}, {"inactivity", ch.InactivityTimeout}} {
+		if field.value != nil {
+			parts = append(parts, fmt.Sprintf("%s=%v", field.name, *field.value))
 		}
+	}
+	if ch.NoTickle != nil {
+		parts = append(parts, fmt.Sprintf("no_tickle=%v", *ch.NoTickle))
+	}
+	if ch.BindAddress != nil {
+		parts = append(parts, fmt.Sprintf("bind=%v", *ch.BindAddress))
+	}
+	if ch.PermanentAllowed != nil {
+		parts = append(parts, fmt.Sprintf("permanent=%v", *ch.PermanentAllowed))
 	}
 	return strings.Join(parts, ",")
 }

@@ -6,11 +6,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 func (p *Program) loginCommand() *cobra.Command {
 	f := &connection{program: p}
-	var policy string
+	var asked session.Login
+	var idle durationFlag
 	c := &cobra.Command{
 		Use: "login [USER]", Short: "Log in and keep the key for later commands",
 		Long: `Logs in and saves the session key in a file that only you can read (HYDRASTORE_LOGIN_FILE, or hydrastore/login.json in the
@@ -27,19 +30,22 @@ configuration folder). With --issue-key the key is printed alone on standard err
 			if user == "" {
 				user = p.getenv("HYDRASTORE_USER")
 			}
-			return f.keepLogin(c.Context(), user, policy)
+			asked.User, asked.IdleTimeout = user, idle.value
+			return f.keepLogin(c.Context(), asked)
 		},
 	}
 	f.define(c)
-	c.Flags().StringVar(&policy, "policy", "", "policy of the session (default: the user's first)")
+	c.Flags().StringVar(&asked.Policy, "policy", "", "policy of the session (default: the user's first)")
+	c.Flags().BoolVar(&asked.Permanent, "permanent", false, "a session that no timer ends: an API key; its policy must allow it")
+	c.Flags().Var(&idle, "idle-timeout", "idle timeout of this session: 10m, or none (default: the policy's)")
 	return c
 }
 
-func (f *connection) keepLogin(ctx context.Context, user, policy string) error {
+func (f *connection) keepLogin(ctx context.Context, asked session.Login) error {
 	switch {
 	case f.socket != "" || f.key != "":
 		return usagef("log in with a user name and a password, not with --socket or --session-key")
-	case user == "":
+	case asked.User == "":
 		return usagef("who? hydrastore login USER")
 	}
 	r, err := f.connect()
@@ -50,7 +56,7 @@ func (f *connection) keepLogin(ctx context.Context, user, policy string) error {
 		return usagef("nobody logs in over a socket: unset HYDRASTORE_SOCKET or give --address")
 	}
 	defer r.Close()
-	issued, err := f.logIn(ctx, r, user, policy)
+	issued, err := f.logIn(ctx, r, asked)
 	if err != nil {
 		return err
 	}
@@ -64,8 +70,16 @@ func (f *connection) keepLogin(ctx context.Context, user, policy string) error {
 		}
 		kept = "its key is saved in " + path
 	}
-	return r.say(viewOfSession(issued.Session), "logged in as %s at %s: session %s, until %s; %s", issued.User,
-		strings.Join(r.addresses, ", "), issued.ID, instant(issued.ExpiresAt), kept)
+	return r.say(viewOfSession(issued.Session), "logged in as %s at %s: session %s, %s; %s", issued.User,
+		strings.Join(r.addresses, ", "), issued.ID, lifeText(issued.Session), kept)
+}
+
+// lifeText says how long a session lives.
+func lifeText(s session.Session) string {
+	if s.Permanent {
+		return "permanent"
+	}
+	return "until " + instant(s.ExpiresAt)
 }
 
 func (p *Program) whoamiCommand() *cobra.Command {

@@ -37,17 +37,25 @@ func (p *Program) policyGetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return r.print(viewOfPolicy(policy.Policy), func() *table { return policyTable([]session.Policy{policy.Policy}) })
+		return r.print(viewOfPolicy(policy.Policy), func() *table { return policyDetails(policy.Policy) })
 	})
 }
 
 // policyFlags are the fields of a policy; those that are not given stay.
-type policyFlags struct{ idle, absolute, window, attributesWrite string }
+type policyFlags struct {
+	idle, inactivity, absolute, window, bindAddress, attributesWrite string
+
+	noTickle, permanentAllowed switchFlag
+}
 
 func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.idle, "idle-timeout", "", "end sessions not used for so long: 30m, or none")
 	c.Flags().StringVar(&f.absolute, "absolute-lifetime", "", "end sessions so long after log-in: 12h, or none")
 	c.Flags().StringVar(&f.window, "touch-window", "", "do not write uses within this time of the last written one: 20s, 0 to write every use, auto for a 32nd of the idle timeout, at most 1m")
+	c.Flags().StringVar(&f.inactivity, "inactivity-timeout", "", "ask the user to stay after so long with nothing but touches, and end the session a minute later: 1h, or none")
+	c.Flags().Var(&f.noTickle, "no-tickle", "true: touches move no timer; false: they do")
+	c.Flags().StringVar(&f.bindAddress, "bind-address", "", "uses at another address than that of the log-in: off (nothing), log, or strict (the key is unknown there)")
+	c.Flags().Var(&f.permanentAllowed, "permanent-allowed", "true: sessions without timers may be made; false: no")
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
 }
 
@@ -59,6 +67,14 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	}
 	if err == nil {
 		err = setDuration(&change.TouchWindow, "--touch-window", f.window, "auto", session.TouchWindowAuto)
+	}
+	if err == nil {
+		err = setDuration(&change.InactivityTimeout, "--inactivity-timeout", f.inactivity, "none", 0)
+	}
+	change.NoTickle, change.PermanentAllowed = f.noTickle.value, f.permanentAllowed.value
+	if f.bindAddress != "" {
+		binding := session.AddressBinding(f.bindAddress)
+		change.BindAddress = &binding
 	}
 	if f.attributesWrite != "" {
 		writer := session.AttributesWriter(f.attributesWrite)
@@ -107,7 +123,7 @@ defaults for what is not named. Nothing that has ended comes back; absolute ends
 			return err
 		}
 		return r.print(viewOfPolicy(result.Policy), func() *table {
-			t := policyTable([]session.Policy{result.Policy})
+			t := policyDetails(result.Policy)
 			t.foot = verb
 			return t
 		})

@@ -15,6 +15,7 @@ import (
 type filterFlags struct {
 	user, clientIP, policy string
 	idleLongerThan         time.Duration
+	permanent              bool
 }
 
 func (f *filterFlags) define(c *cobra.Command) {
@@ -22,10 +23,11 @@ func (f *filterFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.clientIP, "client-ip", "", "sessions from this address")
 	c.Flags().StringVar(&f.policy, "policy", "", "sessions under this policy")
 	c.Flags().DurationVar(&f.idleLongerThan, "idle-longer-than", 0, "sessions not used for so long, such as 10m")
+	c.Flags().BoolVar(&f.permanent, "permanent", false, "permanent sessions, which are listed apart, instead of the others")
 }
 
 func (f *filterFlags) filter() (session.Filter, error) {
-	filter := session.Filter{User: f.user, Policy: f.policy, IdleLongerThan: f.idleLongerThan}
+	filter := session.Filter{User: f.user, Policy: f.policy, IdleLongerThan: f.idleLongerThan, Permanent: f.permanent}
 	if f.clientIP != "" {
 		address, err := netip.ParseAddr(f.clientIP)
 		if err != nil {
@@ -50,7 +52,7 @@ func (p *Program) sessionListCommand() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: "List live sessions, oldest first", Args: cobra.NoArgs,
-		Long: "Lists live sessions, oldest first. Without role admin only your own: --of-user YOU.",
+		Long: "Lists live sessions, oldest first; permanent ones with --permanent. Without role admin only your own: --of-user YOU.",
 	}
 	flags.define(c)
 	c.Flags().IntVar(&limit, "limit", 1000, "at most so many, 0 for all")
@@ -106,11 +108,11 @@ func (p *Program) sessionRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "revoke [ID…]", Short: "End sessions, by id or all that filters select",
 		Long: `Ends the named sessions, or exactly those that "session list" shows with the same filters, or with --all every session
-of the cluster, your own too.`,
+of the cluster that is not permanent, your own too.`,
 		Args: cobra.ArbitraryArgs,
 	}
 	flags.define(c)
-	c.Flags().BoolVar(&all, "all", false, "every session of the cluster")
+	c.Flags().BoolVar(&all, "all", false, "every session of the cluster that is not permanent")
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
 		filter, err := flags.filter()
 		if err != nil {
@@ -133,7 +135,7 @@ func revoke(ctx context.Context, r *remote, ids []string, filter session.Filter,
 		}
 	}
 	if ways != 1 {
-		return 0, usagef("say which sessions: ids, or filters (--of-user, --client-ip, --policy, --idle-longer-than), or --all")
+		return 0, usagef("say which sessions: ids, or filters (--of-user, --client-ip, --policy, --idle-longer-than, --permanent), or --all")
 	}
 	switch {
 	case all:

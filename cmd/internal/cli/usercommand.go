@@ -68,16 +68,19 @@ func (p *Program) userAddCommand() *cobra.Command {
 
 func (p *Program) userPasswdCommand() *cobra.Command {
 	var password newPassword
+	var endPermanent bool
 	c := &cobra.Command{
 		Use: "passwd NAME", Short: "Set a user's password and end its other sessions", Args: cobra.ExactArgs(1),
+		Long: "Sets a user's password and ends its other sessions; permanent ones only with --end-permanent.",
 	}
 	password.define(c)
+	c.Flags().BoolVar(&endPermanent, "end-permanent", false, "end permanent sessions too")
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
 		text, err := password.read(p, args[0])
 		if err != nil {
 			return err
 		}
-		changed, err := r.UpdateUser(ctx, args[0], session.UserChange{Password: &text})
+		changed, err := r.UpdateUser(ctx, args[0], session.UserChange{Password: &text, EndPermanent: endPermanent})
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@ type sessionView struct {
 	LastUsedAt        time.Time  `json:"last_used_at"`
 	ExpiresAt         *time.Time `json:"expires_at"`
 	IdleTimeout       float64    `json:"idle_timeout_s"`
+	Permanent         bool       `json:"permanent"`
+	Prompt            bool       `json:"prompt"`
 	ClientIP          string     `json:"client_ip,omitempty"`
 	UserAgent         string     `json:"user_agent,omitempty"`
 	AttributesVersion uint64     `json:"attributes_version"`
@@ -48,6 +50,10 @@ type policyView struct {
 	TouchWindow          float64                  `json:"touch_window_s"`
 	EffectiveTouchWindow float64                  `json:"effective_touch_window_s"`
 	AttributesWrite      session.AttributesWriter `json:"attributes_write"`
+	InactivityTimeout    float64                  `json:"inactivity_timeout_s"`
+	NoTickle             bool                     `json:"no_tickle"`
+	BindAddress          session.AddressBinding   `json:"bind_address"`
+	PermanentAllowed     bool                     `json:"permanent_allowed"`
 	Version              uint64                   `json:"version"`
 }
 
@@ -96,7 +102,10 @@ type memberView struct {
 func viewOfSession(s session.Session) sessionView {
 	v := sessionView{
 		ID: s.ID.String(), Number: s.Number, User: s.User, Policy: s.Policy, CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(),
-		IdleTimeout: s.IdleTimeout.Seconds(), UserAgent: s.UserAgent, AttributesVersion: s.AttributesVersion,
+		IdleTimeout: s.IdleTimeout.Seconds(), Permanent: s.Permanent, Prompt: s.Prompt, UserAgent: s.UserAgent, AttributesVersion: s.AttributesVersion,
+	}
+	if s.Permanent {
+		v.IdleTimeout = -1
 	}
 	if !s.ExpiresAt.IsZero() {
 		at := s.ExpiresAt.UTC()
@@ -126,7 +135,8 @@ func viewOfPolicy(p session.Policy) policyView {
 	}
 	return policyView{
 		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
-		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, Version: p.Version,
+		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
+		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, Version: p.Version,
 	}
 }
 
@@ -187,11 +197,19 @@ func checkedTable(c session.Checked) *table {
 	t.add("created", instant(c.CreatedAt))
 	t.add("last used", instant(c.LastUsedAt))
 	t.add("expires", instant(c.ExpiresAt))
-	t.add("idle timeout", span(c.IdleTimeout))
+	t.add("idle timeout", idleText(c.Session))
 	t.add("client", client)
 	t.add("user agent", c.UserAgent)
 	t.add("attributes", attributesText(c.Attributes))
 	return t
+}
+
+// idleText is a session's idle timeout for people.
+func idleText(s session.Session) string {
+	if s.Permanent {
+		return "permanent"
+	}
+	return span(s.IdleTimeout)
 }
 
 func userTable(items []session.User) *table {
@@ -210,15 +228,44 @@ func userTable(items []session.User) *table {
 }
 
 func policyTable(items []session.Policy) *table {
-	t := &table{head: []string{"policy", "idle timeout", "absolute lifetime", "touch window", "attributes written by"}}
+	t := &table{head: []string{"policy", "idle timeout", "absolute lifetime", "inactivity timeout", "touch window", "address", "permanent"}}
 	for _, p := range items {
-		window := "every use"
-		if w := p.EffectiveTouchWindow(); w > 0 {
-			window = span(w)
-		}
-		t.add(p.Name, span(p.IdleTimeout), span(p.AbsoluteLifetime), window, string(p.AttributesWrite))
+		t.add(p.Name, span(p.IdleTimeout), span(p.AbsoluteLifetime), span(p.InactivityTimeout), windowText(p), string(p.BindAddress), allowed(p.PermanentAllowed))
 	}
 	return t
+}
+
+// policyDetails shows one policy whole.
+func policyDetails(p session.Policy) *table {
+	t := &table{}
+	tickles := "keep a session alive"
+	if p.NoTickle {
+		tickles = "move no timer"
+	}
+	t.add("policy", p.Name)
+	t.add("idle timeout", span(p.IdleTimeout))
+	t.add("absolute lifetime", span(p.AbsoluteLifetime))
+	t.add("inactivity timeout", span(p.InactivityTimeout))
+	t.add("touches", tickles)
+	t.add("touch window", windowText(p))
+	t.add("bound to address", string(p.BindAddress))
+	t.add("permanent sessions", allowed(p.PermanentAllowed))
+	t.add("attributes written by", string(p.AttributesWrite))
+	return t
+}
+
+func windowText(p session.Policy) string {
+	if w := p.EffectiveTouchWindow(); w > 0 {
+		return span(w)
+	}
+	return "every use"
+}
+
+func allowed(yes bool) string {
+	if yes {
+		return "allowed"
+	}
+	return "no"
 }
 
 func clusterTable(s session.ClusterStatus) *table {

@@ -97,8 +97,8 @@ log: {level: warn, format: text}
 tokenizer: {type: raft}
 user: {sessionPersistence: true}
 policies:
-  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer}
-  short: {idle_timeout_s: 1.5, touch_window_s: -1}
+  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true}
+  short: {idle_timeout_s: 1.5, touch_window_s: -1, bind_address: off}
 `, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -119,9 +119,13 @@ policies:
 	if strings.Join(names, " ") != "default short web" {
 		t.Fatalf("policies: got %v, want default, short and web", names)
 	}
-	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, AttributesWrite: session.WriteByBearer}
+	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, AttributesWrite: session.WriteByBearer,
+		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true}
 	if c.Policies[2] != web {
 		t.Errorf("policy web: got %+v, want %+v", c.Policies[2], web)
+	}
+	if got := c.Policies[1].BindAddress; got != session.BindOff {
+		t.Errorf("bind_address: off, bare: got %q", got)
 	}
 	if got := c.Policies[1].IdleTimeout; got != 1500*time.Millisecond {
 		t.Errorf("idle_timeout_s 1.5: got %v", got)
@@ -238,6 +242,8 @@ func TestRefusals(t *testing.T) {
 		{name: "policy field", yaml: "policies:\n  default:\n    idle_timeout: 5", want: []string{":3: policies.default.idle_timeout: there is no such setting; did you mean idle_timeout_s?"}},
 		{name: "later policy field", yaml: "policies:\n  default:\n    max_sessions: 5", want: []string{":3: policies.default.max_sessions: has no effect in this version"}},
 		{name: "policy value", yaml: "policies:\n  default:\n    idle_timeout_s: -1", want: []string{":3: policies.default.idle_timeout_s: a number of seconds from 0"}},
+		{name: "policy binding", yaml: "policies:\n  a: {bind_address: sometimes}", want: []string{`:2: policies.a.bind_address: must be "off", "log" or "strict"`}},
+		{name: "policy switch", yaml: "policies:\n  a: {no_tickle: 5}", want: []string{":2: policies.a.no_tickle: true or false is needed here"}},
 		{name: "policy text", yaml: "policies:\n  default: {idle_timeout_s: 5m}", want: []string{`:2: policies.default.idle_timeout_s: a number of seconds is needed here, this is "5m"`}},
 		{name: "policy rule", yaml: "policies:\n  a:\n    idle_timeout_s: 5\n    touch_window_s: 6", want: []string{":4: policies.a.touch_window_s: must not exceed the idle timeout"}},
 		{name: "policy without end", yaml: "policies:\n  a: {idle_timeout_s: 0, absolute_lifetime_s: 0}", want: []string{"would never end"}},

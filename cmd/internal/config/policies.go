@@ -17,7 +17,10 @@ import (
 
 // policyFields are the words of the API, so that a policy reads the same in the file and in an answer.
 func policyFields() []string {
-	return []string{"idle_timeout_s", "absolute_lifetime_s", "touch_window_s", "attributes_write"}
+	return []string{
+		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
+		"permanent_allowed",
+	}
 }
 
 // policies reads the block: policy name → fields. Absent fields take the defaults of a new policy; the policy "default" is
@@ -110,6 +113,14 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 			return ""
 		}
 		return setSeconds(&p.TouchWindow, value)
+	case "inactivity_timeout_s":
+		return setSeconds(&p.InactivityTimeout, value)
+	case "no_tickle":
+		return assignBool(&p.NoTickle, value)
+	case "permanent_allowed":
+		return assignBool(&p.PermanentAllowed, value)
+	case "bind_address":
+		return setBinding(&p.BindAddress, value)
 	case "attributes_write":
 		return assignText((*string)(&p.AttributesWrite), value)
 	}
@@ -117,6 +128,14 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return "has no effect in this version and is refused rather than ignored; remove it"
 	}
 	return unknownText(field, policyFields())
+}
+
+// setBinding reads off, log or strict. YAML takes a bare off for false, and that is what people write.
+func setBinding(field *session.AddressBinding, value any) string {
+	if value == false {
+		value = string(session.BindOff)
+	}
+	return assignText((*string)(field), value)
 }
 
 // setSeconds reads a number of seconds, to the millisecond.

@@ -18,7 +18,7 @@ func refusedText(key string) string {
 // refusedPolicyFields are fields of a policy that the design knows and this version does not.
 func refusedPolicyFields() []string {
 	return []string{
-		"inactivity_timeout_s", "no_tickle", "bind_address", "attributes", "max_sessions_per_user", "max_sessions_per_address",
-		"max_sessions", "on_limit", "single_session", "permanent_allowed", "key_format", "rotate_grace_s",
+		"attributes", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session", "key_format",
+		"rotate_grace_s",
 	}
 }
