@@ -142,12 +142,12 @@ func isHousekeeping(name string) bool {
 	return false
 }
 
-// plain gives a field's value as the API shows it: durations in seconds, null for the default.
+// plain gives a field's value as the API shows it: durations in seconds.
 func plain(v reflect.Value) any {
 	switch value := v.Interface().(type) {
 	case time.Duration:
 		if value < 0 {
-			return nil
+			return -1 // "by default", in every unit
 		}
 		return value.Seconds()
 	default:
