@@ -1,4 +1,5 @@
-// Package auth answers "who are you": today by local passwords, hashed with argon2id.
+// Package auth answers "who are you": by the cluster's own passwords, hashed with argon2id, and by directories that are asked
+// over LDAP.
 package auth
 
 import (
@@ -111,6 +112,18 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (bool, err
 		return false, err
 	}
 	return subtle.ConstantTimeCompare(sum, parsed.sum) == 1 && known, nil
+}
+
+// Outdated tells whether guessing a password from the stored hash costs less than it would from a new one: fewer blocks are
+// computed. Costs that are only put together otherwise are left alone, so that nodes whose settings differ do not
+// rewrite each other's hashes.
+func (h *Hasher) Outdated(stored string) bool {
+	p, err := parsePHC(stored)
+	if err != nil {
+		return false
+	}
+	work := func(p Params) uint64 { return uint64(p.MemoryKiB) * uint64(p.Iterations) }
+	return work(p.params) < work(h.params)
 }
 
 func (h *Hasher) compute(ctx context.Context, password string, salt []byte, p Params) ([]byte, error) {

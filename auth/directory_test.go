@@ -1,0 +1,393 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/auth/slapdtest"
+)
+
+// startSlapd starts a directory, or skips the test where slapd is not installed and need not be.
+func startSlapd(t *testing.T) *slapdtest.Server {
+	t.Helper()
+	if _, err := slapdtest.Path(); err != nil {
+		if os.Getenv("HYDRASTORE_E2E") == "require" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	s, err := slapdtest.Start(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// openLDAP is the configuration for the users of startSlapd, over TLS.
+func openLDAP(t *testing.T, s *slapdtest.Server) auth.DirectoryConfig {
+	t.Helper()
+	c := auth.DefaultDirectoryConfig(auth.OpenLDAP)
+	c.Servers, c.TLS = []string{s.URLTLS()}, trust(t, s)
+	c.UserPattern, c.BaseDN = slapdtest.UserPattern, slapdtest.BaseDN
+	c.Timeout = patience
+	return c
+}
+
+// patience bounds log-ins that a good run answers within milliseconds.
+const patience = 20 * time.Second
+
+func trust(t *testing.T, s *slapdtest.Server) *tls.Config {
+	t.Helper()
+	text, err := os.ReadFile(s.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+}
+
+func newDirectory(t *testing.T, c auth.DirectoryConfig) *auth.Directory {
+	t.Helper()
+	d, err := auth.NewDirectory(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+// outcome names what came of a log-in.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "in"
+	case errors.Is(err, auth.ErrRefused):
+		return "refused"
+	}
+	return "unknown"
+}
+
+func TestOpenLDAPJudgesByBinding(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	plain := openLDAP(t, s)
+	plain.Servers, plain.Insecure = []string{s.URL()}, true
+	starting := openLDAP(t, s)
+	starting.Servers = []string{s.URL()}
+	for name, c := range map[string]auth.DirectoryConfig{"ldaps": openLDAP(t, s), "StartTLS": starting, "in the clear": plain} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDirectory(t, c)
+			for _, l := range []struct{ user, password, want string }{
+				{"ada", "ada" + slapdtest.Password, "in"},
+				{"bob", "bob" + slapdtest.Password, "in"},
+				{"o,neil", "o,neil" + slapdtest.Password, "in"},
+				{"ada", "bob" + slapdtest.Password, "refused"},
+				{"ada", "x", "refused"},
+				{"nobody", "ada" + slapdtest.Password, "refused"},
+				{"eve", "eve" + slapdtest.Password, "refused"}, // not among the people
+				{"ada,ou=people", "ada" + slapdtest.Password, "refused"},
+				{"*", "ada" + slapdtest.Password, "refused"},
+				{"ａｄａ", "ada" + slapdtest.Password, "refused"}, // slapd takes wide letters for the same name
+				{"x\\", "x", "refused"}, {"#", "x", "refused"}, {strings.Repeat("é", 64), "x", "refused"},
+			} {
+				if _, err := d.Authenticate(t.Context(), l.user, l.password); outcome(err) != l.want {
+					t.Errorf("%q with %q: got %s (%v), want %s", l.user, l.password, outcome(err), err, l.want)
+				}
+			}
+		})
+	}
+}
+
+// TestAnUntrustedServerHearsNoPassword: over TLS the server must prove that it is the one that was meant.
+func TestAnUntrustedServerHearsNoPassword(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	for _, url := range []string{s.URLTLS(), s.URL()} {
+		c := openLDAP(t, s)
+		c.Servers, c.TLS = []string{url}, nil // the system does not know the tests' authority
+		_, err := newDirectory(t, c).Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
+		var unknown x509.UnknownAuthorityError
+		if outcome(err) != "unknown" || !errors.As(err, &unknown) && !strings.Contains(err.Error(), "unknown authority") {
+			t.Errorf("%s: got %v, want a refusal of the certificate", url, err)
+		}
+	}
+}
+
+func TestMicrosoftWantsItsDomain(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	c := auth.DefaultDirectoryConfig(auth.Microsoft)
+	c.Servers, c.TLS, c.BaseDN, c.Domain, c.Timeout = []string{s.URLTLS()}, trust(t, s), slapdtest.BaseDN, "CORP", patience
+	c.UserPattern = slapdtest.AccountPattern // slapd binds by distinguished names only
+	c.GroupPolicies = []auth.GroupPolicy{{Group: "Staff", Policy: "office"}, {Group: "ops", Policy: "night"}}
+	d := newDirectory(t, c)
+	for _, l := range []struct{ user, password, want string }{
+		{`corp\eve`, "eve" + slapdtest.Password, "in"},
+		{`corp\eve`, "x", "refused"},
+		{`eve`, "eve" + slapdtest.Password, "refused"},
+		{`other\eve`, "eve" + slapdtest.Password, "refused"},
+		{`corp\`, "eve" + slapdtest.Password, "refused"},
+		{`corp\corp\eve`, "eve" + slapdtest.Password, "refused"},
+		{`corp\` + strings.Repeat("e", 21), "x", "refused"},
+		{`corp\ｅｖｅ`, "eve" + slapdtest.Password, "refused"},
+	} {
+		g, err := d.Authenticate(t.Context(), l.user, l.password)
+		if outcome(err) != l.want {
+			t.Errorf("%q with %q: got %s (%v), want %s", l.user, l.password, outcome(err), err, l.want)
+		}
+		if err == nil && !slices.Equal(g.Policies, []string{"office"}) {
+			t.Errorf("got the policies %q, want the one of staff", g.Policies)
+		}
+	}
+}
+
+func TestGroupsDecide(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	c := openLDAP(t, s)
+	c.AllowedGroups = []string{"ops", "cn=Named,ou=groups," + slapdtest.BaseDN}
+	c.GroupPolicies = []auth.GroupPolicy{{"named", "by-name"}, {"ops", "night"}, {"staff", "office"}, {"staff", "night"}}
+	d := newDirectory(t, c)
+	want := func(user, outcomeWanted string, policies ...string) {
+		t.Helper()
+		g, err := d.Authenticate(t.Context(), user, user+slapdtest.Password)
+		if outcome(err) != outcomeWanted || !slices.Equal(g.Policies, policies) {
+			t.Errorf("%s: got %s (%v) with %q, want %s with %q", user, outcome(err), err, g.Policies, outcomeWanted, policies)
+		}
+	}
+	want("ada", "in", "night", "office")
+	want("bob", "in", "by-name", "office", "night")
+	want("o,neil", "refused")
+	if err := s.RemoveFromGroup("ops", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	want("ada", "refused")
+	if err := s.AddToGroup("ops", "o,neil"); err != nil {
+		t.Fatal(err)
+	}
+	want("o,neil", "in", "night")
+}
+
+// TestADeadDirectoryIsNoWrongPassword, and when it is back it answers at once, though all kept connections are dead.
+func TestADeadDirectoryIsNoWrongPassword(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	d := newDirectory(t, openLDAP(t, s))
+	login := func() string {
+		_, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
+		return outcome(err)
+	}
+	if got := login(); got != "in" {
+		t.Fatalf("got %s, want in", got)
+	}
+	s.Stop()
+	if got := login(); got != "unknown" {
+		t.Errorf("without a server: got %s, want unknown", got)
+	}
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := login(); got != "in" {
+		t.Errorf("with the server back: got %s, want in", got)
+	}
+	s.Stop()
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := login(); got != "in" {
+		t.Errorf("over a connection that died unseen: got %s, want in", got)
+	}
+}
+
+func TestAnotherServerStepsIn(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	silent := silentServer(t)
+	c := openLDAP(t, s)
+	c.Servers = []string{"ldaps://127.0.0.1:1", "ldaps://" + silent, s.URLTLS()}
+	c.Timeout = 3 * time.Second
+	d := newDirectory(t, c)
+	for range 2 {
+		if _, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password); err != nil {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// silentServer takes connections and never says a word.
+func silentServer(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestASlowDirectoryIsBounded: no stage of a log-in waits longer than the timeout, or than the caller.
+func TestASlowDirectoryIsBounded(t *testing.T) {
+	t.Parallel()
+	const timeout, late = 300 * time.Millisecond, 10 * time.Second // a busy machine answers late, a broken bound never
+	stopped := startSlapd(t)
+	warm := openLDAP(t, stopped)
+	warm.Timeout = timeout
+	frozen := newDirectory(t, warm)
+	eventually(t, func() bool {
+		_, err := frozen.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
+		return err == nil
+	})
+	if err := stopped.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	silent := func(c auth.DirectoryConfig, scheme string) *auth.Directory {
+		c.Servers, c.Timeout = []string{scheme + silentServer(t)}, timeout
+		return newDirectory(t, c)
+	}
+	insecure := openLDAP(t, stopped)
+	insecure.Insecure = true
+	for name, d := range map[string]*auth.Directory{
+		"in the TLS handshake": silent(openLDAP(t, stopped), "ldaps://"), "in StartTLS": silent(openLDAP(t, stopped), "ldap://"),
+		"in the bind": silent(insecure, "ldap://"), "on a kept connection": frozen,
+	} {
+		begin := time.Now()
+		_, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
+		if took := time.Since(begin); outcome(err) != "unknown" || took > late {
+			t.Errorf("%s: got %s (%v) after %v", name, outcome(err), err, took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := d.Authenticate(ctx, "ada", "x"); outcome(err) != "unknown" {
+			t.Errorf("%s, caller gone: got %s (%v)", name, outcome(err), err)
+		}
+	}
+}
+
+func eventually(t *testing.T, ask func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ask(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// TestConnectionsAreReusedAndBounded: many log-ins of many users take few connections, and each is judged as itself.
+func TestConnectionsAreReusedAndBounded(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	c := openLDAP(t, s)
+	c.MaxConnections = 2
+	c.GroupPolicies = []auth.GroupPolicy{{"ops", "night"}}
+	var dialled atomic.Int32
+	c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	d := newDirectory(t, c)
+	var logins sync.WaitGroup
+	for range 20 {
+		logins.Go(func() {
+			for _, l := range []struct {
+				user, password, want string
+				policies             int
+			}{
+				{"ada", "ada" + slapdtest.Password, "in", 1}, {"bob", "bob" + slapdtest.Password, "in", 0}, {"ada", "wrong", "refused", 0},
+			} {
+				g, err := d.Authenticate(t.Context(), l.user, l.password)
+				if outcome(err) != l.want || len(g.Policies) != l.policies {
+					t.Errorf("%s: got %s (%v) with %q", l.user, outcome(err), err, g.Policies)
+				}
+			}
+		})
+	}
+	logins.Wait()
+	if n := dialled.Load(); n > 2 {
+		t.Errorf("60 log-ins took %d connections, 2 are allowed and none broke", n)
+	}
+}
+
+// TestMicrosoftHearsDomainAndUser: a domain's servers want DOMAIN\user for a name.
+func TestMicrosoftHearsDomainAndUser(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	heard := make(chan string, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		request := make([]byte, 512)
+		n, _ := c.Read(request)
+		heard <- string(request[:n])
+	}()
+	c := auth.DefaultDirectoryConfig(auth.Microsoft)
+	c.Servers, c.Insecure, c.BaseDN, c.Domain = []string{"ldap://" + l.Addr().String()}, true, slapdtest.BaseDN, "CORP"
+	if _, err := newDirectory(t, c).Authenticate(t.Context(), `corp\ada`, "secret of ada"); outcome(err) != "unknown" {
+		t.Errorf("a server that hangs up: got %s (%v)", outcome(err), err)
+	}
+	if got := <-heard; !strings.Contains(got, `CORP\ada`) || !strings.Contains(got, "secret of ada") {
+		t.Errorf("the server heard %q", got)
+	}
+}
+
+func TestDirectoriesThatCannotWorkAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*auth.DirectoryConfig){
+		"no server":              func(c *auth.DirectoryConfig) { c.Servers = nil },
+		"no scheme":              func(c *auth.DirectoryConfig) { c.Servers = []string{"ldap.example.org"} },
+		"another scheme":         func(c *auth.DirectoryConfig) { c.Servers = []string{"https://ldap.example.org"} },
+		"a path":                 func(c *auth.DirectoryConfig) { c.Servers = []string{"ldaps://ldap.example.org/dc=example"} },
+		"no place for the user":  func(c *auth.DirectoryConfig) { c.UserPattern = "uid=ada,dc=example" },
+		"two places":             func(c *auth.DirectoryConfig) { c.UserPattern = "uid={user},ou={user}" },
+		"user not first":         func(c *auth.DirectoryConfig) { c.UserPattern = "ou=people,uid={user}" },
+		"part of a value":        func(c *auth.DirectoryConfig) { c.UserPattern = "uid=x{user},dc=example" },
+		"no base":                func(c *auth.DirectoryConfig) { c.BaseDN = "" },
+		"a base that is none":    func(c *auth.DirectoryConfig) { c.BaseDN = "example" },
+		"a group without a name": func(c *auth.DirectoryConfig) { c.AllowedGroups = []string{""} },
+		"a group that is no DN":  func(c *auth.DirectoryConfig) { c.GroupPolicies = []auth.GroupPolicy{{"=,", "p"}} },
+		"no domain":              func(c *auth.DirectoryConfig) { c.Kind = auth.Microsoft },
+		"too long a domain":      func(c *auth.DirectoryConfig) { c.Kind, c.Domain = auth.Microsoft, "ABCDEFGHIJKLMNOP" },
+		"an unknown kind":        func(c *auth.DirectoryConfig) { c.Kind = "ad" },
+		"no time":                func(c *auth.DirectoryConfig) { c.Timeout = 0 },
+	} {
+		c := auth.DefaultDirectoryConfig(auth.OpenLDAP)
+		c.Servers, c.UserPattern, c.BaseDN = []string{"ldaps://ldap.example.org"}, "uid=%s,dc=example", "dc=example"
+		if _, err := auth.NewDirectory(c); err != nil {
+			t.Fatalf("the good one: %v", err)
+		}
+		change(&c)
+		if _, err := auth.NewDirectory(c); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

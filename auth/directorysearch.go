@@ -1,0 +1,96 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// maxGroups of one user. A directory that has more to say is taken for misconfigured, not cut: a group that is left out could
+// be the one that matters.
+const maxGroups = 1000
+
+// askOpenLDAP reads the user's entry, and the groups that name it.
+func (d *Directory) askOpenLDAP(c *ldap.Conn, who identity) ([]group, error) {
+	entry, err := d.one(c, &ldap.SearchRequest{
+		BaseDN: who.bind, Scope: ldap.ScopeBaseObject, Filter: "(objectClass=*)", Attributes: []string{d.names.attribute},
+	})
+	if err != nil {
+		return nil, err
+	}
+	login, err := d.names.own(who, entry)
+	if err != nil || !d.rules.needed() {
+		return nil, err
+	}
+	dn := ldap.EscapeFilter(entry.DN)
+	found, err := d.search(c, &ldap.SearchRequest{
+		BaseDN: d.config.BaseDN, Scope: ldap.ScopeWholeSubtree, SizeLimit: maxGroups, Attributes: []string{"1.1"}, // no attributes: RFC 4511 4.5.1.8
+		Filter: fmt.Sprintf("(|(memberUid=%s)(member=%s)(uniqueMember=%s))", ldap.EscapeFilter(login), dn, dn),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search the user's groups: %w", err)
+	}
+	var groups []group
+	for _, e := range found {
+		g, err := parseGroup(e.DN)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+// askMicrosoft finds the user's entry, which names its groups. Groups within groups are not followed, and the primary group is
+// not among them: so Active Directory keeps it.
+func (d *Directory) askMicrosoft(c *ldap.Conn, who identity) ([]group, error) {
+	entry, err := d.one(c, &ldap.SearchRequest{
+		BaseDN: d.config.BaseDN, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
+		Filter:     fmt.Sprintf("(%s=%s)", d.names.attribute, ldap.EscapeFilter(who.login)),
+		Attributes: []string{d.names.attribute, "memberOf"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.names.own(who, entry); err != nil {
+		return nil, err
+	}
+	names := entry.GetEqualFoldAttributeValues("memberOf")
+	if len(names) > maxGroups {
+		return nil, fmt.Errorf("the user is in more than %d groups", maxGroups)
+	}
+	var groups []group
+	for _, name := range names {
+		g, err := parseGroup(name)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+var errNotOneEntry = errors.New("the directory does not show the user exactly one entry of its name under base_dn: check base_dn, and that users may read their own entries")
+
+// one is search for what must be there once.
+func (d *Directory) one(c *ldap.Conn, r *ldap.SearchRequest) (*ldap.Entry, error) {
+	found, err := d.search(c, r)
+	switch {
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultNoSuchObject), err == nil && len(found) != 1:
+		return nil, errNotOneEntry
+	case err != nil:
+		return nil, fmt.Errorf("read the user's entry: %w", err)
+	}
+	return found[0], nil
+}
+
+func (d *Directory) search(c *ldap.Conn, r *ldap.SearchRequest) ([]*ldap.Entry, error) {
+	r.DerefAliases, r.TimeLimit = ldap.NeverDerefAliases, int((d.config.Timeout+time.Second-1)/time.Second)
+	result, err := c.Search(r)
+	if err != nil {
+		return nil, err
+	}
+	return result.Entries, nil
+}

@@ -1,0 +1,110 @@
+package auth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// GroupPolicy lets the members of a group log in under a policy.
+type GroupPolicy struct {
+	Group  string // a common name, or a whole distinguished name
+	Policy string
+}
+
+// group is one that a user belongs to.
+type group struct {
+	name string // common name
+	dn   *ldap.DN
+}
+
+// parseGroup reads a group's distinguished name; its common name is the value of the first part.
+func parseGroup(dn string) (group, error) {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil {
+		return group{}, fmt.Errorf("parse a group's name: %w", err)
+	}
+	if len(parsed.RDNs) == 0 || len(parsed.RDNs[0].Attributes) == 0 {
+		return group{}, fmt.Errorf("parse a group's name: it is empty")
+	}
+	return group{name: parsed.RDNs[0].Attributes[0].Value, dn: parsed}, nil
+}
+
+// groupName is a group as settings write it.
+type groupName struct {
+	name string   // of one written as a common name
+	dn   *ldap.DN // of one written whole
+}
+
+func parseGroupName(text string) (groupName, error) {
+	if text == "" {
+		return groupName{}, fmt.Errorf("a group's name is empty")
+	}
+	if !strings.Contains(text, "=") {
+		return groupName{name: text}, nil
+	}
+	dn, err := ldap.ParseDN(text)
+	if err != nil {
+		return groupName{}, fmt.Errorf("the group %q is no distinguished name: %w", text, err)
+	}
+	return groupName{dn: dn}, nil
+}
+
+func (n groupName) matches(g group) bool {
+	if n.dn != nil {
+		return n.dn.EqualFold(g.dn)
+	}
+	return strings.EqualFold(n.name, g.name)
+}
+
+func (n groupName) in(groups []group) bool { return slices.ContainsFunc(groups, n.matches) }
+
+// groupRules say what a user's groups give.
+type groupRules struct {
+	allowed  []groupName
+	policies []policyRule
+}
+
+type policyRule struct {
+	group  groupName
+	policy string
+}
+
+func newGroupRules(c DirectoryConfig) (groupRules, error) {
+	var rules groupRules
+	for _, text := range c.AllowedGroups {
+		name, err := parseGroupName(text)
+		if err != nil {
+			return rules, err
+		}
+		rules.allowed = append(rules.allowed, name)
+	}
+	for _, p := range c.GroupPolicies {
+		name, err := parseGroupName(p.Group)
+		if err != nil {
+			return rules, err
+		}
+		rules.policies = append(rules.policies, policyRule{name, p.Policy})
+	}
+	return rules, nil
+}
+
+// needed tells whether a user's groups have to be known.
+func (r groupRules) needed() bool { return len(r.allowed)+len(r.policies) > 0 }
+
+// judge gives the members of these groups what is theirs, or ErrRefused.
+func (r groupRules) judge(groups []group) (Grant, error) {
+	in := func(n groupName) bool { return n.in(groups) }
+	if len(r.allowed) > 0 && !slices.ContainsFunc(r.allowed, in) {
+		return Grant{}, ErrRefused
+	}
+	var g Grant
+	for _, rule := range r.policies {
+		if in(rule.group) && !slices.Contains(g.Policies, rule.policy) {
+			g.Policies = append(g.Policies, rule.policy)
+		}
+	}
+	return g, nil
+}
