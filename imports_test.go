@@ -27,7 +27,7 @@ func arrows() map[string][]string {
 		"node":    {"cluster", "fsm", "auth", "session"},
 		"api":     {"session"},
 		"client":  {"session"},
-		"cmd":     {"api", "node", "client", "session"},
+		"cmd":     {"api", "node", "auth", "client", "session"},
 		"e2e":     {"client", "session"},
 	}
 }
@@ -46,6 +46,7 @@ func homes() map[string][]string {
 		"github.com/knadh/koanf":              {"cmd"},
 		"golang.org/x/term":                   {"cmd"},
 		"golang.org/x/crypto":                 {"auth"},
+		"github.com/go-ldap/ldap":             {"auth"},
 		"google.golang.org/protobuf":          {"fsm", "cluster", "node"},
 		"github.com/prometheus/client_golang": {"api", "node", "cluster", "cmd"},
 	}

@@ -65,6 +65,7 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 	var ch session.UserChange
 	err := decodeMembers(body, "",
 		optional(text, "password", &ch.Password),
+		optional(text, "current_password", &ch.CurrentPassword),
 		optional(roles, "roles", &ch.Roles),
 		optional(texts, "policies", &ch.Policies),
 		optional(boolean, "disabled", &ch.Disabled),

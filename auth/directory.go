@@ -3,13 +3,14 @@ package auth
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // Kind of a directory: how a user's name becomes an entry, and where its groups are found.
@@ -77,10 +78,11 @@ type Directory struct {
 
 var _ Authenticator = (*Directory)(nil)
 
-// NewDirectory makes a Directory. It connects when the first user logs in.
+// NewDirectory makes a Directory. It connects when the first user logs in. Errors: session.CodeInvalid, with the field of the
+// configuration in snake case.
 func NewDirectory(c DirectoryConfig) (*Directory, error) {
 	if c.Timeout <= 0 || c.MaxConnections <= 0 {
-		return nil, errors.New("a directory needs a timeout and a number of connections")
+		return nil, session.Invalid("timeout", "a directory needs a timeout and a number of connections")
 	}
 	names, err := newNaming(c)
 	if err != nil {
@@ -100,13 +102,13 @@ func NewDirectory(c DirectoryConfig) (*Directory, error) {
 // parseServers reads the servers' addresses.
 func parseServers(c DirectoryConfig) ([]server, error) {
 	if len(c.Servers) == 0 {
-		return nil, errors.New("a directory needs at least one server")
+		return nil, session.Invalid("servers", "a directory needs at least one server, such as ldaps://ldap.example.org")
 	}
 	var all []server
 	for _, text := range c.Servers {
 		u, err := url.Parse(text)
 		if err != nil || u.Hostname() == "" || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.User != nil || u.RawQuery != "" || u.Path != "" && u.Path != "/" {
-			return nil, fmt.Errorf("%q is no server of a directory: write ldaps://HOST or ldap://HOST, with a port if it is not 636 or 389", text)
+			return nil, session.Invalid("servers", "%q is no server of a directory: write ldaps://HOST or ldap://HOST, with a port if it is not 636 or 389", text)
 		}
 		s := server{host: u.Hostname(), port: u.Port(), tls: u.Scheme == "ldaps", startTLS: u.Scheme == "ldap" && !c.Insecure}
 		if s.port == "" {

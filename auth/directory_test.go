@@ -17,6 +17,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/auth/slapdtest"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // startSlapd starts a directory, or skips the test where slapd is not installed and need not be.
@@ -378,6 +379,7 @@ func TestDirectoriesThatCannotWorkAreRefused(t *testing.T) {
 		"no domain":              func(c *auth.DirectoryConfig) { c.Kind = auth.Microsoft },
 		"too long a domain":      func(c *auth.DirectoryConfig) { c.Kind, c.Domain = auth.Microsoft, "ABCDEFGHIJKLMNOP" },
 		"an unknown kind":        func(c *auth.DirectoryConfig) { c.Kind = "ad" },
+		"no policy's name":       func(c *auth.DirectoryConfig) { c.GroupPolicies = []auth.GroupPolicy{{"ops", "no name"}} },
 		"no time":                func(c *auth.DirectoryConfig) { c.Timeout = 0 },
 	} {
 		c := auth.DefaultDirectoryConfig(auth.OpenLDAP)
@@ -386,8 +388,9 @@ func TestDirectoriesThatCannotWorkAreRefused(t *testing.T) {
 			t.Fatalf("the good one: %v", err)
 		}
 		change(&c)
-		if _, err := auth.NewDirectory(c); err == nil {
-			t.Errorf("%s: accepted", name)
+		var e *session.Error
+		if _, err := auth.NewDirectory(c); !errors.As(err, &e) || e.Code != session.CodeInvalid || e.Field == "" {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

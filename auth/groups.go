@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // GroupPolicy lets the members of a group log in under a policy.
@@ -38,16 +40,16 @@ type groupName struct {
 	dn   *ldap.DN // of one written whole
 }
 
-func parseGroupName(text string) (groupName, error) {
+func parseGroupName(field, text string) (groupName, error) {
 	if text == "" {
-		return groupName{}, fmt.Errorf("a group's name is empty")
+		return groupName{}, session.Invalid(field, "a group's name is empty")
 	}
 	if !strings.Contains(text, "=") {
 		return groupName{name: text}, nil
 	}
 	dn, err := ldap.ParseDN(text)
 	if err != nil {
-		return groupName{}, fmt.Errorf("the group %q is no distinguished name: %w", text, err)
+		return groupName{}, session.Invalid(field, "the group %q is no distinguished name: %v", text, err)
 	}
 	return groupName{dn: dn}, nil
 }
@@ -75,16 +77,19 @@ type policyRule struct {
 func newGroupRules(c DirectoryConfig) (groupRules, error) {
 	var rules groupRules
 	for _, text := range c.AllowedGroups {
-		name, err := parseGroupName(text)
+		name, err := parseGroupName("allowed_groups", text)
 		if err != nil {
 			return rules, err
 		}
 		rules.allowed = append(rules.allowed, name)
 	}
 	for _, p := range c.GroupPolicies {
-		name, err := parseGroupName(p.Group)
+		name, err := parseGroupName("group_policies", p.Group)
 		if err != nil {
 			return rules, err
+		}
+		if err := session.ValidatePolicyName(p.Policy); err != nil {
+			return rules, session.Invalid("group_policies", "%q is no policy's name", p.Policy)
 		}
 		rules.policies = append(rules.policies, policyRule{name, p.Policy})
 	}

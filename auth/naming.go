@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -39,36 +38,36 @@ var firstOfDN = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*)=\{user\},`)
 func newNaming(c DirectoryConfig) (naming, error) {
 	n := naming{kind: c.Kind, pattern: strings.ReplaceAll(c.UserPattern, "%s", "{user}")}
 	if strings.Count(n.pattern, "{user}") != 1 {
-		return n, fmt.Errorf("user_pattern needs {user} once, where the user's name goes, this is %q", c.UserPattern)
+		return n, session.Invalid("user_pattern", "needs {user} once, where the user's name goes, this is %q", c.UserPattern)
 	}
 	if c.BaseDN == "" {
-		return n, errors.New("base_dn is needed")
+		return n, session.Invalid("base_dn", "a distinguished name is needed, under which is searched")
 	}
 	if _, err := ldap.ParseDN(c.BaseDN); err != nil {
-		return n, fmt.Errorf("base_dn %q is no distinguished name: %w", c.BaseDN, err)
+		return n, session.Invalid("base_dn", "%q is no distinguished name: %v", c.BaseDN, err)
 	}
 	n.isDN = strings.Contains(n.pattern, "=")
 	if n.isDN {
 		if _, err := ldap.ParseDN(strings.ReplaceAll(n.pattern, "{user}", "x")); err != nil {
-			return n, fmt.Errorf("user_pattern %q is no distinguished name: %w", c.UserPattern, err)
+			return n, session.Invalid("user_pattern", "%q is no distinguished name: %v", c.UserPattern, err)
 		}
 	}
 	switch c.Kind {
 	case OpenLDAP:
 		first := firstOfDN.FindStringSubmatch(n.pattern)
 		if first == nil {
-			return n, fmt.Errorf("user_pattern must begin with an attribute that is the user's name, such as uid={user},ou=people,dc=example,dc=org; this is %q", c.UserPattern)
+			return n, session.Invalid("user_pattern", "must begin with an attribute that is the user's name, such as uid={user},ou=people,dc=example,dc=org; this is %q", c.UserPattern)
 		}
 		n.attribute = first[1]
 	case Microsoft:
 		domain, err := session.FoldUserName(c.Domain)
 		if err != nil || len([]rune(domain)) > maxDomainRunes || strings.ContainsAny(domain, forbiddenInAccounts) {
-			return n, fmt.Errorf("domain needs the name that stands before the backslash when users log in, of at most %d characters", maxDomainRunes)
+			return n, session.Invalid("domain", "the name is needed that stands before the backslash when users log in, of at most %d characters", maxDomainRunes)
 		}
 		n.attribute, n.domain = "sAMAccountName", domain
 		n.pattern = strings.ReplaceAll(n.pattern, "{domain}", c.Domain)
 	default:
-		return n, fmt.Errorf("%q is no kind of directory: use %s or %s", c.Kind, OpenLDAP, Microsoft)
+		return n, session.Invalid("kind", "%q is no kind of directory: use %s or %s", c.Kind, OpenLDAP, Microsoft)
 	}
 	return n, nil
 }

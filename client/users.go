@@ -36,7 +36,7 @@ func (c *Client) GetUser(ctx context.Context, name string, options ...Option) (s
 
 // UpdateUser changes a user; nil fields stay. ch.IfMatch does the same as the option IfMatch.
 func (c *Client) UpdateUser(ctx context.Context, name string, ch session.UserChange, options ...Option) (session.UserResult, error) {
-	body := wire.UserChange{Password: ch.Password, Policies: ch.Policies, Disabled: ch.Disabled}
+	body := wire.UserChange{Password: ch.Password, CurrentPassword: ch.CurrentPassword, Policies: ch.Policies, Disabled: ch.Disabled}
 	if ch.EndPermanent {
 		body.EndPermanent = &ch.EndPermanent
 	}

@@ -49,6 +49,7 @@ type body struct {
 	ID         string
 	Number     uint64
 	User       string
+	Policy     string
 	ClientIP   string    `json:"client_ip"`
 	CreatedAt  time.Time `json:"created_at"`
 	ExpiresAt  time.Time `json:"expires_at"`

@@ -133,6 +133,8 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.revokeUserSessions(k.RevokeUserSessions, r)
 	case *fsmpb.Command_PutUser:
 		s.putUser(k.PutUser, r)
+	case *fsmpb.Command_UpgradePassword:
+		s.upgradePassword(k.UpgradePassword, r)
 	case *fsmpb.Command_DeleteUser:
 		s.deleteUser(k.DeleteUser, r)
 	case *fsmpb.Command_PutPolicy:

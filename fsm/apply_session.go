@@ -72,7 +72,10 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 	if !key || !id || !validUserName(c.User) || !validAddress(c.Address) || len(c.Policy) > session.MaxPolicyNameBytes {
 		return false
 	}
-	if c.Vouched != (c.Authority != nil) || c.Vouched && c.UserVersion != 0 {
+	if c.Vouched != (c.Authority != nil) || c.Vouched && (c.UserVersion != 0 || c.Outside != nil) {
+		return false
+	}
+	if c.Outside.GetGrantsPolicy() && c.Policy == "" {
 		return false
 	}
 	if c.Idempotency == nil {
@@ -87,14 +90,7 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, string) {
 	l.user = s.findUser(c.User)
 	if !c.Vouched {
-		if l.user == 0 {
-			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
-		}
-		u := s.users.recs.at(l.user)
-		if !u.stored() || u.disabled() || u.version != c.UserVersion {
-			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
-		}
-		return caller{user: l.user, roles: u.roles}, fsmpb.Code_CODE_OK, ""
+		return s.admitVerified(c, l.user)
 	}
 	by, code := s.judge(c.Authority, 0)
 	switch {
@@ -107,6 +103,24 @@ func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, str
 	}
 	if u := s.users.recs.at(l.user); u.disabled() || u.roles&(roleService|roleAdmin) != 0 {
 		return by, fsmpb.Code_CODE_FORBIDDEN, "user"
+	}
+	return by, fsmpb.Code_CODE_OK, ""
+}
+
+// admitVerified judges a user whose password was verified: its account must be the one that was verified against, or as absent as
+// then. The password of an account that has one is nobody else's to verify.
+func (s *state) admitVerified(c *fsmpb.CreateSession, slot uint32) (caller, fsmpb.Code, string) {
+	by := caller{user: slot, roles: roleUser}
+	version := uint64(0)
+	if slot != 0 && s.users.recs.at(slot).stored() {
+		u := s.users.recs.at(slot)
+		if u.disabled() || c.Outside != nil && u.password != 0 {
+			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
+		}
+		by.roles, version = u.roles, u.version
+	}
+	if version != c.UserVersion || version == 0 && c.Outside == nil {
+		return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
 	}
 	return by, fsmpb.Code_CODE_OK, ""
 }
@@ -130,7 +144,7 @@ func (s *state) choosePolicy(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 		return fsmpb.Code_CODE_NOT_FOUND, "policy"
 	}
 	l.policy = index
-	allowed := by.mayActForOthers() || len(own) == 0 && name == session.DefaultPolicyName
+	allowed := by.mayActForOthers() || c.Outside.GetGrantsPolicy() || len(own) == 0 && name == session.DefaultPolicyName
 	for _, i := range own {
 		allowed = allowed || i == index
 	}

@@ -28,11 +28,15 @@ func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 		fail(r, code, field)
 		return
 	}
-	if _, code := s.judge(c.Authority, 0); code != fsmpb.Code_CODE_OK {
+	slot := s.findUser(c.Name)
+	by, code := s.judge(c.Authority, slot)
+	if code == fsmpb.Code_CODE_OK && !by.mayChange(slot, c) {
+		code = fsmpb.Code_CODE_FORBIDDEN
+	}
+	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "authority")
 		return
 	}
-	slot := s.findUser(c.Name)
 	stored := slot != 0 && s.users.recs.at(slot).stored()
 	switch {
 	case c.Mode == fsmpb.PutUser_MODE_UPDATE && !stored:
@@ -45,6 +49,9 @@ func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != s.users.recs.at(slot).version):
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
 		return
+	case stored && s.isLastAdmin(slot) && change.endsAdmin():
+		fail(r, fsmpb.Code_CODE_CONFLICT, lastAdmin)
+		return
 	}
 	if slot == 0 {
 		slot = s.addUser(c.Name)
@@ -54,6 +61,43 @@ func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	version := s.users.recs.at(slot).version
 	setVersion(r, version)
 	s.reportUser(before, s.account(slot), version)
+}
+
+// lastAdmin is the field of refusals that keep the cluster from having nobody who may change it.
+const lastAdmin = "last_admin"
+
+func (u *userChange) endsAdmin() bool {
+	return u.disabled != nil && *u.disabled || u.roles != nil && *u.roles&roleAdmin == 0
+}
+
+// mayChange tells whether the caller may make the change to the user of this slot: admins any, users their own password.
+func (c caller) mayChange(slot uint32, put *fsmpb.PutUser) bool {
+	if c.system || c.roles&roleAdmin != 0 {
+		return true
+	}
+	return c.user == slot && put.Mode == fsmpb.PutUser_MODE_UPDATE && put.GetPasswordHash() != "" &&
+		put.Roles == nil && put.Policies == nil && put.Disabled == nil
+}
+
+// upgradePassword replaces a hash by another one of the same password.
+func (s *state) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
+	switch {
+	case !validUserName(c.User) || c.PasswordHash == "":
+		fail(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	case len(c.PasswordHash) > MaxPasswordHashBytes:
+		fail(r, fsmpb.Code_CODE_TOO_LARGE, "password_hash")
+		return
+	}
+	slot := s.findUser(c.User)
+	if slot == 0 || !s.users.recs.at(slot).stored() || s.users.recs.at(slot).version != c.ExpectedVersion || s.users.recs.at(slot).password == 0 {
+		fail(r, fsmpb.Code_CODE_CONFLICT, "user")
+		return
+	}
+	u := s.mutUser(slot)
+	s.arena.drop(u.password, s.shared)
+	u.password = s.arena.put([]byte(c.PasswordHash))
+	setVersion(r, u.version)
 }
 
 // parseUser judges the parts of a PutUser. The list of policies depends on the state, nothing else.
@@ -170,6 +214,10 @@ func (s *state) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 	}
 	if c.ExpectedVersion != nil && *c.ExpectedVersion != s.users.recs.at(slot).version {
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	if s.isLastAdmin(slot) {
+		fail(r, fsmpb.Code_CODE_CONFLICT, lastAdmin)
 		return
 	}
 	before := s.account(slot)

@@ -93,7 +93,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	switch k := c.Kind.(type) {
 	case *fsmpb.Command_CreateSession:
 		m := k.CreateSession
-		if hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Idempotency != nil && hasUnknown(m.Idempotency) || m.Attempt != nil && hasUnknown(m.Attempt) {
+		if hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Idempotency != nil && hasUnknown(m.Idempotency) ||
+			m.Attempt != nil && hasUnknown(m.Attempt) || m.Outside != nil && hasUnknown(m.Outside) {
 			return true
 		}
 		for _, a := range m.Attributes {
@@ -121,6 +122,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		m := k.PutUser
 		return hasUnknown(m) || authorityHasUnknown(m.Authority) ||
 			m.Roles != nil && hasUnknown(m.Roles) || m.Policies != nil && hasUnknown(m.Policies)
+	case *fsmpb.Command_UpgradePassword:
+		return hasUnknown(k.UpgradePassword)
 	case *fsmpb.Command_DeleteUser:
 		return hasUnknown(k.DeleteUser) || authorityHasUnknown(k.DeleteUser.Authority)
 	case *fsmpb.Command_PutPolicy:

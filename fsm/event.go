@@ -39,7 +39,7 @@ type Event struct {
 	UserAgent string
 	Version   uint64 // of the user or policy after the change; the format level
 
-	Method    string // how a log-in was proved: "password" or "vouched"
+	Method    string // how a log-in was proved: "password", "directory" or "vouched"
 	Cause     Cause  // why a session ended
 	Reason    string // why a log-in was refused
 	Field     string // what Reason speaks of
@@ -133,8 +133,11 @@ func (s *state) reportLogin(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if validUserName(c.User) && len(c.Policy) <= session.MaxPolicyNameBytes {
 		e.User, e.Policy = c.User, c.Policy
 	}
-	if c.Vouched {
+	switch {
+	case c.Vouched:
 		e.Method = "vouched"
+	case c.Outside != nil:
+		e.Method = "directory"
 	}
 	made := r.GetSession()
 	if made == nil {
@@ -168,6 +171,7 @@ func (s *state) loginFailed(c *fsmpb.LoginFailed, r *fsmpb.Result) {
 var loginFailures = map[fsmpb.LoginFailed_Reason]string{
 	fsmpb.LoginFailed_REASON_UNKNOWN_USER: "unknown_user",
 	fsmpb.LoginFailed_REASON_NO_PASSWORD:  "no_password",
+	fsmpb.LoginFailed_REASON_DIRECTORY:    "directory",
 	fsmpb.LoginFailed_REASON_PASSWORD:     "wrong_password",
 	fsmpb.LoginFailed_REASON_DISABLED:     "user_disabled",
 	fsmpb.LoginFailed_REASON_UNREPORTED:   "unreported",

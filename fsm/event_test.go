@@ -23,6 +23,7 @@ var commandEvents = map[string][]fsm.EventKind{
 	"revoke_sessions":      {fsm.EventSessionEnded},
 	"revoke_user_sessions": {fsm.EventUserSessionsRevoked},
 	"put_user":             {fsm.EventUserCreated, fsm.EventUserChanged},
+	"upgrade_password":     nil, // the user and its password stay what they are
 	"delete_user":          {fsm.EventUserDeleted},
 	"put_policy":           {fsm.EventPolicyCreated, fsm.EventPolicyChanged},
 	"delete_policy":        {fsm.EventPolicyDeleted},
@@ -254,6 +255,9 @@ func TestWhatEventsTell(t *testing.T) {
 		{&fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}}, "session_ended session=2 user=svc number=1 policy=default cause=user"},
 		{revokeUser(&fsmpb.RevokeUserSessions{User: "ann", ExceptId: bytesOf(idOf(1)), Authority: byAnn}),
 			"user_sessions_revoked session=1 by=1 user=ann actor=ann actor-from=192.0.2.9"},
+		{create(&fsmpb.CreateSession{KeyHash: bytesOf(keyOf(8)), Id: bytesOf(idOf(8)), User: "cid", Outside: &fsmpb.OutsideLogin{}}),
+			"login session=8 by=8 user=cid number=3 policy=default method=directory actor=cid"},
+		{putUser(account("root", "$hash", admin)), "user_created user=root password=true system=true"},
 		{update("ann", func(c *fsmpb.PutUser) { c.Disabled = ptr(true) }), "user_changed by=1 user=ann actor=ann actor-from=192.0.2.9"},
 		{update("svc", func(c *fsmpb.PutUser) { c.Disabled = ptr(true) }),
 			"session_ended session=1 user=ann number=1 policy=default cause=user from=192.0.2.1"},

@@ -84,6 +84,10 @@ func goldenSteps() []struct {
 		{"no_op", &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}, Ignorable: true}},
 		{"login_failed", loginFailed(&fsmpb.LoginFailed{User: "ann", Address: goldenAddress(3), Reason: fsmpb.LoginFailed_REASON_PASSWORD})},
 		{"login_failed_unreported", loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: 12})},
+		{"create_session_outside", create(&fsmpb.CreateSession{
+			KeyHash: bytesOf(keyOf(50)), Id: bytesOf(idOf(50)), User: "xan", Policy: "web", Address: goldenAddress(5),
+			Outside: &fsmpb.OutsideLogin{GrantsPolicy: true}})},
+		{"upgrade_password", upgradePassword(&fsmpb.UpgradePassword{User: "ann", ExpectedVersion: 11, PasswordHash: "$argon2id$dearer"})},
 		{"revoke_session_key", revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(77)), Address: goldenAddress(3)})},
 		{"take_attempt", takeAttempt(attempt)},
 		{"create_session_attempt", create(byPassword)},

@@ -144,6 +144,10 @@ func putUser(c *fsmpb.PutUser) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: c}}
 }
 
+func upgradePassword(c *fsmpb.UpgradePassword) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_UpgradePassword{UpgradePassword: c}}
+}
+
 func deleteUser(c *fsmpb.DeleteUser) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: c}}
 }

@@ -124,8 +124,10 @@ func (h *history) command() *fsmpb.Command {
 			c.ExceptId = bytesOf(idOf(h.known()))
 		}
 		return revokeUser(c)
-	case n < 90:
+	case n < 88:
 		return putUser(h.putUser())
+	case n < 90:
+		return h.upgradePassword()
 	case n < 93:
 		return deleteUser(&fsmpb.DeleteUser{Name: pick(h, historyUsers), Authority: h.authority(), ExpectedVersion: h.version()})
 	case n < 97:
@@ -209,6 +211,7 @@ func (h *history) create() *fsmpb.CreateSession {
 	}
 	if h.chance(25) {
 		c.Vouched, c.Authority, c.UserVersion = false, nil, h.last
+		h.goOutside(c)
 	}
 	if h.chance(40) {
 		c.Policy = pick(h, append(historyPolicies, "missing"))
@@ -230,6 +233,25 @@ func (h *history) create() *fsmpb.CreateSession {
 		c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(-1 - h.IntN(6))), BodyHash: bytesOf(keyOf(-100 - h.IntN(2)))}
 	}
 	return c
+}
+
+// goOutside makes some of the log-ins such that no password of the cluster was verified for.
+func (h *history) goOutside(c *fsmpb.CreateSession) {
+	if h.chance(50) {
+		return
+	}
+	c.Outside = &fsmpb.OutsideLogin{GrantsPolicy: h.chance(40)}
+	if h.chance(60) {
+		c.UserVersion = 0
+	}
+}
+
+func (h *history) upgradePassword() *fsmpb.Command {
+	c := &fsmpb.UpgradePassword{User: pick(h, historyUsers), ExpectedVersion: h.last}
+	if h.chance(90) {
+		c.PasswordHash = fmt.Sprintf("hash-%d", h.IntN(3))
+	}
+	return upgradePassword(c)
 }
 
 func (h *history) value() []byte { return []byte(fmt.Sprintf("%d", h.IntN(1<<h.IntN(40)))) }

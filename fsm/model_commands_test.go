@@ -40,6 +40,8 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.revokeUser(k.RevokeUserSessions, r)
 	case *fsmpb.Command_PutUser:
 		m.putUser(k.PutUser, r)
+	case *fsmpb.Command_UpgradePassword:
+		m.upgradePassword(k.UpgradePassword, r)
 	case *fsmpb.Command_DeleteUser:
 		m.deleteUser(k.DeleteUser, r)
 	case *fsmpb.Command_PutPolicy:
@@ -111,7 +113,8 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
-	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) {
+	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) || c.Vouched && c.Outside != nil ||
+		c.Outside.GetGrantsPolicy() && c.Policy == "" {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -140,11 +143,17 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 			return
 		}
 	} else {
-		if u == nil || !u.stored || u.disabled || u.version != c.UserVersion {
+		if by = u; by == nil {
+			by = &modelUser{roles: []fsmpb.Role{plain}}
+		}
+		refused := !by.stored || by.disabled || by.version != c.UserVersion
+		if c.Outside != nil {
+			refused = by.stored && (refused || by.password != "") || !by.stored && c.UserVersion != 0
+		}
+		if refused {
 			set(r, fsmpb.Code_CODE_CONFLICT, "user")
 			return
 		}
-		by = u
 	}
 	allowed := []string{"default"}
 	if u != nil && len(u.policies) > 0 {
@@ -159,7 +168,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	case p == nil:
 		set(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
 		return
-	case c.Policy != "" && !powerful(by) && !slices.Contains(allowed, name):
+	case c.Policy != "" && !powerful(by) && !c.Outside.GetGrantsPolicy() && !slices.Contains(allowed, name):
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "policy")
 		return
 	case m.refusesTimers(c, p, by, r):
@@ -425,11 +434,18 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 			return
 		}
 	}
-	if _, code := m.judge(c.Authority, nil); code != 0 {
+	u := m.users[c.Name]
+	by, code := m.judge(c.Authority, u)
+	if code == 0 && by != nil && !slices.Contains(by.roles, admin) {
+		ownPassword := by == u && c.Mode == fsmpb.PutUser_MODE_UPDATE && c.GetPasswordHash() != ""
+		if !ownPassword || c.Roles != nil || c.Policies != nil || c.Disabled != nil {
+			code = fsmpb.Code_CODE_FORBIDDEN
+		}
+	}
+	if code != 0 {
 		set(r, code, "authority")
 		return
 	}
-	u := m.users[c.Name]
 	stored, anyAdmin := u != nil && u.stored, false
 	for _, o := range m.users {
 		anyAdmin = anyAdmin || o.stored && slices.Contains(o.roles, admin)
@@ -444,6 +460,9 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != u.version):
 		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
 		return
+	case m.lastAdmin(u) && (c.GetDisabled() || len(roles) > 0 && !slices.Contains(roles, admin) && c.Mode != fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN || c.Roles != nil && len(roles) == 0):
+		set(r, fsmpb.Code_CODE_CONFLICT, "last_admin")
+		return
 	}
 	if u == nil {
 		u = &modelUser{name: c.Name, roles: []fsmpb.Role{plain}, lastNumber: m.floor}
@@ -454,6 +473,30 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	}
 	m.changeUser(u, c, roles)
 	r.Payload = &fsmpb.Result_Version{Version: u.version}
+}
+
+// lastAdmin tells whether u is an enabled admin and nobody else is.
+func (m *model) lastAdmin(u *modelUser) bool {
+	enabled := func(o *modelUser) bool { return o != nil && o.stored && !o.disabled && slices.Contains(o.roles, admin) }
+	for _, o := range m.users {
+		if o != u && enabled(o) {
+			return false
+		}
+	}
+	return enabled(u)
+}
+
+func (m *model) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
+	u := m.users[c.User]
+	switch {
+	case c.PasswordHash == "":
+		set(r, fsmpb.Code_CODE_INVALID, "")
+	case u == nil || !u.stored || u.password == "" || u.version != c.ExpectedVersion:
+		set(r, fsmpb.Code_CODE_CONFLICT, "user")
+	default:
+		u.password = c.PasswordHash
+		r.Payload = &fsmpb.Result_Version{Version: u.version}
+	}
 }
 
 func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
@@ -498,6 +541,10 @@ func (m *model) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 	}
 	if c.ExpectedVersion != nil && *c.ExpectedVersion != u.version {
 		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	}
+	if m.lastAdmin(u) {
+		set(r, fsmpb.Code_CODE_CONFLICT, "last_admin")
 		return
 	}
 	*u = modelUser{name: u.name, roles: []fsmpb.Role{plain}, lastNumber: u.lastNumber}

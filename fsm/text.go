@@ -30,6 +30,8 @@ func textIsValid(c *fsmpb.Command) bool {
 		return valid(k.RevokeUserSessions.GetUser())
 	case *fsmpb.Command_PutUser:
 		return valid(k.PutUser.GetName(), k.PutUser.GetPasswordHash()) && valid(k.PutUser.GetPolicies().GetNames()...)
+	case *fsmpb.Command_UpgradePassword:
+		return valid(k.UpgradePassword.GetUser(), k.UpgradePassword.GetPasswordHash())
 	case *fsmpb.Command_DeleteUser:
 		return valid(k.DeleteUser.GetName())
 	case *fsmpb.Command_PutPolicy:

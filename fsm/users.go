@@ -63,6 +63,7 @@ type users struct {
 	byName   table
 	accounts *btree.BTreeG[accountKey] // in the order of names
 	admins   int
+	enabled  int // of them
 	shells   int
 	serial   uint64
 
@@ -135,6 +136,9 @@ func (s *state) countUser(slot uint32, n int) {
 	}
 	if rec.roles&roleAdmin != 0 {
 		s.users.admins += n
+		if !rec.disabled() {
+			s.users.enabled += n
+		}
 	}
 	if n > 0 {
 		s.users.accounts.ReplaceOrInsert(accountKey{slot: slot})
@@ -144,6 +148,12 @@ func (s *state) countUser(slot uint32, n int) {
 	for _, index := range s.arena.get(rec.policies) {
 		s.policies.byIndex[index].users += n
 	}
+}
+
+// isLastAdmin tells whether nobody else could change users and policies.
+func (s *state) isLastAdmin(slot uint32) bool {
+	u := s.users.recs.at(slot)
+	return u.stored() && !u.disabled() && u.roles&roleAdmin != 0 && s.users.enabled == 1
 }
 
 // dropIfForgotten removes a shell that has no session left. Its numbers are never given out again.

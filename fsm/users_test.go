@@ -1,8 +1,10 @@
 package fsm_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -68,6 +70,7 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 func TestMoreRightsNeedANewLogin(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, fsm.Options{})
+	l.must(putUser(account("root", "hash", admin)))
 	l.must(create(vouched(1, "ann"))) // a service vouched for a plain user
 	l.must(putUser(account("ann", "hash", fsmpb.Role_ROLE_ADMIN)))
 	l.wantLive(1, false)
@@ -131,11 +134,129 @@ func TestTheFirstAdminIsMadeOnce(t *testing.T) {
 	other := account("other", "hash")
 	other.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
 	l.wantCode(putUser(other), codeExists)
-	l.must(deleteUser(&fsmpb.DeleteUser{Name: "admin", Authority: system()}))
-	if l.m.HasAdmin() {
-		t.Fatal("the deleted admin counts")
+}
+
+// The last enabled admin stays one, whoever asks for its end, and in whichever way.
+func TestTheLastAdminStays(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(putUser(account("ann", "hash", admin)))
+	l.must(putUser(account("off", "hash", admin)))
+	l.must(update(&fsmpb.PutUser{Name: "off", Disabled: ptr(true)}))
+	ends := []*fsmpb.Command{
+		deleteUser(&fsmpb.DeleteUser{Name: "ann", Authority: system()}),
+		update(&fsmpb.PutUser{Name: "ann", Disabled: ptr(true)}),
+		update(&fsmpb.PutUser{Name: "ann", Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{service}}}),
+		update(&fsmpb.PutUser{Name: "ann", Roles: &fsmpb.RoleList{}}),
 	}
-	l.must(putUser(other))
+	for _, end := range ends {
+		if r := l.do(end); r.Code != codeConflict || r.Field != "last_admin" {
+			t.Fatalf("%v: got %v", end, r)
+		}
+	}
+	l.must(update(&fsmpb.PutUser{Name: "ann", Disabled: ptr(false), Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{plain, admin}}}))
+	l.must(deleteUser(&fsmpb.DeleteUser{Name: "off", Authority: system()})) // a disabled one is not missed
+	// Two that end each other in one entry: one of them stays.
+	l.must(putUser(account("bob", "hash", admin)))
+	results := l.apply(deleteUser(&fsmpb.DeleteUser{Name: "ann", Authority: system()}),
+		update(&fsmpb.PutUser{Name: "bob", Disabled: ptr(true)})).Batches[0].Results
+	if results[0].Code != codeOK || results[1].Code != codeConflict {
+		t.Fatalf("got %v", results)
+	}
+	// After a restore it is still the last one.
+	m := restored(t, snapshotOf(t, l.m), fsm.Options{})
+	l.m = m
+	l.wantCode(update(&fsmpb.PutUser{Name: "bob", Disabled: ptr(true)}), codeConflict)
+}
+
+// A log-in that was verified elsewhere is let in only where the cluster has no password and no word against it.
+func TestOutsideLogins(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(putPolicy(timers("night", 1000, 0, 0)))
+	outside := func(n int, user string, version uint64, policy string, grants bool) *fsmpb.Command {
+		return create(&fsmpb.CreateSession{KeyHash: bytesOf(keyOf(n)), Id: bytesOf(idOf(n)), User: user, UserVersion: version, Policy: policy,
+			Outside: &fsmpb.OutsideLogin{GrantsPolicy: grants}})
+	}
+	withPassword := l.must(putUser(account("own", "hash"))).GetVersion()
+	without := l.must(putUser(account("ann", ""))).GetVersion()
+	l.must(outside(1, "xan", 0, "", false)) // a shell
+	l.must(outside(2, "xan", 0, "night", true))
+	l.must(outside(3, "ann", without, "", false))
+	for name, c := range map[string]*fsmpb.Command{
+		"the cluster's own password is bypassed": outside(9, "own", withPassword, "", false),
+		"the account was not looked at":          outside(9, "ann", 0, "", false),
+		"the account was another":                outside(9, "ann", without-1, "", false),
+		"a shell has no version":                 outside(9, "xan", 5, "", false),
+		"there was an account":                   outside(9, "yan", 5, "", false),
+	} {
+		if r := l.do(c); r.Code != codeConflict {
+			t.Errorf("%s: got %v", name, r)
+		}
+	}
+	l.wantCode(outside(9, "xan", 0, "night", false), codeForbidden)
+	l.wantCode(outside(9, "xan", 0, "", true), codeInvalid)
+	v := l.must(update(&fsmpb.PutUser{Name: "ann", Disabled: ptr(true)})).GetVersion()
+	l.wantLive(3, false)
+	l.wantCode(outside(9, "ann", v, "", false), codeConflict)
+	l.must(putUser(&fsmpb.PutUser{Name: "xan", Mode: fsmpb.PutUser_MODE_CREATE, Disabled: ptr(true), Authority: system()}))
+	l.wantLive(1, false)
+	l.wantCode(outside(9, "xan", 0, "", false), codeConflict)
+}
+
+// Users may change their password, and nothing else.
+func TestUsersChangeTheirOwnPassword(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	v := l.must(putUser(account("ann", "hash"))).GetVersion()
+	l.must(putUser(account("bob", "hash")))
+	l.must(login(1, "ann", v))
+	l.must(login(2, "ann", v))
+	own := &fsmpb.Authority{KeyHash: bytesOf(keyOf(1)), AnyOf: []fsmpb.Role{admin}, OrOwner: true}
+	by := func(c *fsmpb.PutUser) *fsmpb.Command {
+		c.Mode, c.Authority = cmp.Or(c.Mode, fsmpb.PutUser_MODE_UPDATE), own
+		return putUser(c)
+	}
+	for _, c := range []*fsmpb.PutUser{
+		{Name: "bob", PasswordHash: ptr("mine")}, {Name: "ann", Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{admin}}}, {Name: "ann"},
+		{Name: "ann", PasswordHash: ptr("x"), Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{admin}}}, {Name: "ann", PasswordHash: ptr("")},
+		{Name: "ann", PasswordHash: ptr("x"), Disabled: ptr(false)}, {Name: "ann", PasswordHash: ptr("x"), Policies: &fsmpb.NameList{}},
+		{Name: "ann", PasswordHash: ptr("x"), Mode: fsmpb.PutUser_MODE_CREATE}, {Name: "new", PasswordHash: ptr("x"), Mode: fsmpb.PutUser_MODE_CREATE},
+	} {
+		l.wantCode(by(c), codeForbidden)
+	}
+	anyKey := &fsmpb.PutUser{Name: "bob", PasswordHash: ptr("mine"), Mode: fsmpb.PutUser_MODE_UPDATE, Authority: authority(1)}
+	l.wantCode(putUser(anyKey), codeForbidden) // an authority of any role is no admin's
+	l.must(by(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("new"), ExceptId: bytesOf(idOf(1))}))
+	l.wantLive(1, true)
+	l.wantLive(2, false)
+}
+
+// Another hash of the same password changes nothing else, and comes too late for a changed user.
+func TestUpgradedPasswordsEndNothing(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	v := l.must(putUser(account("ann", "cheap"))).GetVersion()
+	l.must(login(1, "ann", v))
+	upgrade := func(user string, version uint64, hash string) *fsmpb.Command {
+		return upgradePassword(&fsmpb.UpgradePassword{User: user, ExpectedVersion: version, PasswordHash: hash})
+	}
+	l.must(upgrade("ann", v, "dear"))
+	l.must(login(2, "ann", v)) // verified before it
+	l.wantLive(1, true)
+	if u, _ := l.m.User("ann"); u.PasswordHash != "dear" || u.Version != v {
+		t.Fatalf("got %q at %d", u.PasswordHash, u.Version)
+	}
+	l.must(update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("changed")}))
+	l.wantCode(upgrade("ann", v, "dear"), codeConflict)
+	none := l.must(putUser(account("none", ""))).GetVersion()
+	l.wantCode(upgrade("none", none, "dear"), codeConflict)
+	l.wantCode(upgrade("nobody", 0, "dear"), codeConflict)
+	l.wantCode(upgrade("ann", v, ""), codeInvalid)
+	l.wantCode(upgrade("ann", v, strings.Repeat("x", fsm.MaxPasswordHashBytes+1)), codeTooLarge)
+	if u, _ := l.m.User("ann"); u.PasswordHash != "changed" {
+		t.Fatalf("got %q", u.PasswordHash)
+	}
 }
 
 // Two changes in one entry have two versions, so that a reader of the first cannot overwrite the second unseen.

@@ -46,6 +46,9 @@ type Config struct {
 	// Hashing are the costs of new password hashes and how many are computed at once.
 	Hashing auth.Config
 
+	// Authenticators outside of the cluster judge users that have no password here, in this order. Shutdown closes them. Default: none.
+	Authenticators []auth.Authenticator
+
 	// Clock and Random are the machine's by default; tests replace them.
 	Clock  Clock
 	Random io.Reader

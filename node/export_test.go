@@ -129,6 +129,12 @@ func (n *Node) WritesWaiting() int {
 	return n.outbox.active
 }
 
+// PasswordHash is what is stored of a user's password.
+func (n *Node) PasswordHash(user string) string {
+	record, _ := n.fsm.User(user)
+	return record.PasswordHash
+}
+
 // Linger exposes the wait of a batch for company.
 type Linger = linger
 

@@ -26,13 +26,17 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	if l.IdleTimeout != nil {
 		create.IdleMs = ptr(l.IdleTimeout.Milliseconds())
 	}
-	subject, err := n.vouchOrVerify(ctx, c, &l, create)
+	proof, err := n.vouchOrVerify(ctx, c, &l, create)
 	if err != nil {
 		return session.Issued{}, err
 	}
 	create.Address = addressBytes(l.ClientAddress)
-	create.Idempotency = idempotency(subject, asked)
-	return n.create(ctx, create)
+	create.Idempotency = idempotency(proof.subject, asked)
+	issued, err := n.create(ctx, create)
+	if err == nil && proof.outdated {
+		n.upgradePassword(ctx, l, create)
+	}
+	return issued, err
 }
 
 // normalLogin validates l and brings it to its canonical form.
@@ -76,34 +80,29 @@ func validTimers(l *session.Login) error {
 	return session.ValidateOwnIdleTimeout(*l.IdleTimeout)
 }
 
-// vouchOrVerify makes sure that the user may log in, fills in what the command needs of it, and returns the subject that asks.
-func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Login, create *fsmpb.CreateSession) (subject string, err error) {
+// vouchOrVerify makes sure that the user may log in, fills in what the command needs of it, and returns what proves that.
+func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Login, create *fsmpb.CreateSession) (proof, error) {
 	if l.Vouched {
 		return n.vouch(ctx, c, create)
 	}
 	if l.ClientAddress.IsValid() || l.UserAgent != "" {
 		if err := n.mayNameClient(ctx, c); err != nil {
-			return "", err
+			return proof{}, err
 		}
 	} else {
 		l.ClientAddress, create.UserAgent = c.Address, agent(c.UserAgent)
 	}
-	user, attempt, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: l.ClientAddress})
-	if err != nil {
-		return "", err
-	}
-	create.UserVersion, create.Attempt = user.Version, attempt
-	return "user " + l.User, nil
+	return n.verify(ctx, *l, create)
 }
 
 // vouch lets a service answer for the user.
-func (n *Node) vouch(ctx context.Context, c session.Call, create *fsmpb.CreateSession) (subject string, err error) {
+func (n *Node) vouch(ctx context.Context, c session.Call, create *fsmpb.CreateSession) (proof, error) {
 	p, err := n.writer(ctx, c, session.RoleAdmin, session.RoleService)
 	if err != nil {
-		return "", err
+		return proof{}, err
 	}
 	create.Vouched, create.Authority = true, p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
-	return "service " + p.record.User, nil
+	return proof{subject: "service " + p.record.User}, nil
 }
 
 // mayNameClient tells whether the caller may say on whose behalf it logs in: services and admins.

@@ -87,14 +87,16 @@ func loginFailed(c *fsmpb.LoginFailed) *fsmpb.Command {
 }
 
 // whyRefused tells the audit trail what the caller is never told.
-func whyRefused(user fsm.UserRecord, right bool) fsmpb.LoginFailed_Reason {
+func (n *Node) whyRefused(user fsm.UserRecord, wrong bool) fsmpb.LoginFailed_Reason {
 	switch {
+	case wrong && user.PasswordHash == "" && len(n.config.Authenticators) > 0:
+		return fsmpb.LoginFailed_REASON_DIRECTORY
+	case !wrong:
+		return fsmpb.LoginFailed_REASON_DISABLED
 	case user.Name == "":
 		return fsmpb.LoginFailed_REASON_UNKNOWN_USER
 	case user.PasswordHash == "":
 		return fsmpb.LoginFailed_REASON_NO_PASSWORD
-	case !right:
-		return fsmpb.LoginFailed_REASON_PASSWORD
 	}
-	return fsmpb.LoginFailed_REASON_DISABLED
+	return fsmpb.LoginFailed_REASON_PASSWORD
 }

@@ -24,6 +24,7 @@ type metrics struct {
 	passwords     *prometheus.CounterVec
 	elsewhere     *prometheus.CounterVec
 	clockSpread   prometheus.Gauge
+	authenticated *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -52,6 +53,8 @@ func newMetrics() *metrics {
 			Help: "Passwords tried at this node by outcome: right, wrong, throttled (not looked at), failed (overload or no majority)."}, []string{"outcome"}),
 		elsewhere: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "address_mismatches_total",
 			Help: "Session keys presented at another address than that of their log-in, by what their policy says of that: log, strict (refused)."}, []string{"bind_address"}),
+		authenticated: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "authentications_total",
+			Help: "Passwords judged by each authenticator, by outcome: accepted, refused, unavailable."}, []string{"authenticator", "outcome"}),
 		clockSpread: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "hydrastore", Name: "clock_spread_seconds",
 			Help: "Difference between the voters' wall clocks as the leader last saw it."}),
 	}
@@ -77,7 +80,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	m := n.metrics
 	all := []prometheus.Collector{
 		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
-		m.touches, m.expired, m.passwords, m.elsewhere, m.clockSpread, newClusterCollector(n.cluster),
+		m.touches, m.expired, m.passwords, m.elsewhere, m.clockSpread, m.authenticated, newClusterCollector(n.cluster),
 	}
 	if n.audit != nil {
 		all = append(all, newAuditCollector(n.audit))
@@ -89,7 +92,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	gauge("users", "User accounts.", func() float64 { return float64(n.fsm.Stats().Users) })
 	gauge("idempotency_records", "Remembered Idempotency-Keys.", func() float64 { return float64(n.fsm.Stats().IdempotencyRecords) })
 	gauge("password_attempt_counters", "Counters of the login throttle; at most 100,000.", func() float64 { return float64(n.fsm.Stats().AttemptCounters) })
-	gauge("password_attempts_waiting", "Password checks that wait for their turn at this node.", func() float64 { return float64(n.turns.Waiting()) })
+	gauge("password_attempts_waiting", "Password checks that wait for their turn at this node.", func() float64 { return float64(n.turns.Waiting() + n.remote.Waiting()) })
 	gauge("attribute_bytes", "Memory of names, user agents, password hashes and attributes.", func() float64 { return float64(n.fsm.Stats().BlobBytes) })
 	gauge("replicated_clock_seconds", "The replicated clock, seconds since the Unix epoch.", func() float64 { return float64(n.fsm.ClockMS()) / 1000 })
 	gauge("data_age_seconds", "Greatest possible age of this node's data; -1 when unknown.", n.ageSeconds)

@@ -25,7 +25,9 @@ type Node struct {
 	log     *slog.Logger
 	metrics *metrics
 	hasher  *auth.Hasher
+	chain   *auth.Chain
 	turns   *auth.Turns // of password checks
+	remote  *auth.Turns // of those that directories make
 
 	fsm        *fsm.Machine
 	cluster    *cluster.Cluster
@@ -68,12 +70,14 @@ func New(c Config) (*Node, error) {
 		return nil, fmt.Errorf("prepare password hashing: %w", err)
 	}
 	n := &Node{
-		config: c, log: c.Logger, hasher: hasher, turns: newTurns(c.Throttle, hasher), stopped: make(chan struct{}),
+		config: c, log: c.Logger, hasher: hasher, stopped: make(chan struct{}),
 		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != ""}),
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
 	}
+	n.turns, n.remote = newTurns(c.Throttle, hasher)
 	n.metrics = newMetrics()
+	n.chain = auth.NewChain(hasher, c.Authenticators, n.authenticated)
 	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver)
 	n.reads = newReadGate(n)
 	n.touches = newTouches(n, c.Limits.AsyncTouches)
@@ -167,5 +171,6 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		n.cancel()
 	}
 	n.work.Wait()
+	n.chain.Close()
 	return errors.Join(err, n.closeAudit(ctx))
 }

@@ -69,8 +69,21 @@ func (t Throttle) perAddress() fsm.AttemptLimit {
 // while the processors are busy with these.
 const turnsPerHash = 4
 
-func newTurns(t Throttle, h *auth.Hasher) *auth.Turns {
-	return auth.NewTurns(turnsPerHash*h.Concurrent(), t.PerNode)
+// directoryTurns is how many log-ins are under way at directories. They wait and do not compute, so they have turns of their own: a
+// slow directory keeps nobody else waiting.
+const directoryTurns = 64
+
+func newTurns(t Throttle, h *auth.Hasher) (local, remote *auth.Turns) {
+	return auth.NewTurns(turnsPerHash*h.Concurrent(), t.PerNode), auth.NewTurns(directoryTurns, t.PerNode)
+}
+
+// turnsFor guesses, by what this node knows, who will judge the user's password.
+func (n *Node) turnsFor(user string) *auth.Turns {
+	account, _ := n.account(user)
+	if account.HasPassword || len(n.config.Authenticators) == 0 {
+		return n.turns
+	}
+	return n.remote
 }
 
 // passwordCheck is one try of a password.
@@ -80,45 +93,53 @@ type passwordCheck struct {
 	address  netip.Addr // invalid = unknown
 }
 
-// checkPassword counts the attempt in the log, then reads the user and compares. A right password's attempt is returned: it
+// checkedPassword is a password that was right.
+type checkedPassword struct {
+	auth.Verdict
+	account fsm.UserRecord // that it was checked against; zero = none
+	attempt *fsmpb.Attempt // to be given back; nil = none was taken
+}
+
+// checkPassword counts the attempt in the log, then reads the user and compares, or has it judged outside. A right password's attempt is returned: it
 // is given back with the command that the password is good for, or by giveBack. Unknown and disabled users cost what
 // others cost. Errors: CodeThrottled and CodeOverloaded, for which nothing was compared, CodeUnauthenticated.
-func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord, *fsmpb.Attempt, error) {
-	user, attempt, err := n.tryPassword(ctx, c)
+func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	checked, err := n.tryPassword(ctx, c)
 	n.metrics.passwordTried(err)
 	if session.CodeOf(err) == session.CodeThrottled {
 		known, _ := n.account(c.user)
 		n.failures.report(known.Name, c.address, fsmpb.LoginFailed_REASON_THROTTLED)
 	}
-	return user, attempt, err
+	return checked, err
 }
 
-func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (fsm.UserRecord, *fsmpb.Attempt, error) {
+func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
 	if err := n.foreseeThrottle(c); err != nil {
-		return fsm.UserRecord{}, nil, err
+		return checkedPassword{}, err
 	}
-	done, err := n.turns.Wait(ctx, c.address, c.user)
+	done, err := n.turnsFor(c.user).Wait(ctx, c.address, c.user)
 	if err != nil {
-		return fsm.UserRecord{}, nil, asError("wait for a turn", err)
+		return checkedPassword{}, asError("wait for a turn", err)
 	}
 	defer done()
 	attempt, err := n.takeAttempt(ctx, c)
 	if err != nil {
-		return fsm.UserRecord{}, nil, err
+		return checkedPassword{}, err
 	}
-	user, known := n.account(c.user)
-	if !known {
-		user = fsm.UserRecord{}
+	user, _ := n.account(c.user)
+	verdict, err := n.chain.Authenticate(ctx, c.user, user.PasswordHash, c.password)
+	wrong := session.CodeOf(err) == session.CodeUnauthenticated
+	switch {
+	case wrong, err == nil && user.Disabled:
+		n.failures.report(user.Name, c.address, n.whyRefused(user, wrong))
+		return checkedPassword{}, session.ErrWrongCredentials()
+	case session.CodeOf(err) == session.CodeUnavailable:
+		n.giveBack(ctx, attempt) // nobody has looked at the password
 	}
-	right, err := n.hasher.Verify(ctx, user.PasswordHash, c.password)
 	if err != nil {
-		return fsm.UserRecord{}, nil, asError("verify password", err)
+		return checkedPassword{}, asError("verify password", err)
 	}
-	if !right || user.Disabled {
-		n.failures.report(user.Name, c.address, whyRefused(user, right))
-		return fsm.UserRecord{}, nil, session.ErrWrongCredentials()
-	}
-	return user, attempt, nil
+	return checkedPassword{Verdict: verdict, account: user, attempt: attempt}, nil
 }
 
 // foreseeThrottle refuses what the log would refuse, as far as this node knows, so that a flood writes nothing.

@@ -40,11 +40,11 @@ func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch sess
 	if err := fillUser(ch, put); err != nil {
 		return session.UserResult{}, err
 	}
-	p, err := n.authenticateAs(ctx, c, session.RoleAdmin)
+	p, err := n.mayChangeUser(ctx, c, ch, put)
 	if err != nil {
 		return session.UserResult{}, err
 	}
-	put.Authority = p.authority(false, fsmpb.Role_ROLE_ADMIN)
+	put.Authority = p.authority(true, fsmpb.Role_ROLE_ADMIN)
 	if ch.Password != nil {
 		hash, err := n.hasher.Hash(ctx, *ch.Password)
 		if err != nil {
@@ -55,7 +55,10 @@ func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch sess
 			put.ExceptId = slices.Clone(p.record.ID[:])
 		}
 	}
-	index, err := n.writeAt(ctx, "change this user", &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
+	index, err := n.writeUser(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
+	if ch.IfMatch == nil && session.CodeOf(err) == session.CodeVersionMismatch {
+		err = &session.Error{Code: session.CodeConflict, Field: "user", Message: "the user was changed meanwhile; ask again"}
+	}
 	if err != nil {
 		return session.UserResult{}, err
 	}
@@ -109,9 +112,13 @@ func (n *Node) userAfter(ctx context.Context, name string, index uint64) (sessio
 	return session.UserResult{User: record.User, Meta: n.writeMeta(index)}, nil
 }
 
+// account finds a stored user; the zero record when there is none.
 func (n *Node) account(name string) (fsm.UserRecord, bool) {
 	record, ok := n.fsm.User(name)
-	return record, ok && !record.Shell
+	if !ok || record.Shell {
+		return fsm.UserRecord{}, false
+	}
+	return record, true
 }
 
 func noUser() *session.Error {
@@ -177,7 +184,23 @@ func (n *Node) DeleteUser(ctx context.Context, c session.Call, name string) (ses
 	if err != nil {
 		return session.Meta{}, err
 	}
-	return n.write(ctx, "delete this user", &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: &fsmpb.DeleteUser{
+	index, err := n.writeUser(ctx, &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: &fsmpb.DeleteUser{
 		Name: folded, Authority: p.authority(false, fsmpb.Role_ROLE_ADMIN),
 	}}})
+	if err != nil {
+		return session.Meta{}, err
+	}
+	return n.writeMeta(index), nil
+}
+
+// writeUser writes a change of a user.
+func (n *Node) writeUser(ctx context.Context, command *fsmpb.Command) (index uint64, err error) {
+	result, index, err := n.outbox.submit(ctx, command)
+	switch {
+	case err != nil:
+		return 0, err
+	case result.Code == fsmpb.Code_CODE_CONFLICT && result.Field == "last_admin":
+		return 0, &session.Error{Code: session.CodeConflict, Field: "user", Message: "this is the last enabled admin; make another one first"}
+	}
+	return index, resultError(result, "change this user")
 }

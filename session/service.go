@@ -127,10 +127,12 @@ type NewUser struct {
 // UserChange is a merge patch of a user; nil fields stay. A new password ends the user's sessions other than the caller's.
 type UserChange struct {
 	Password *string
-	Roles    *[]Role
-	Policies *[]string
-	Disabled *bool
-	IfMatch  *uint64 // version that must be current
+	// CurrentPassword goes with the caller's own new password and with no other.
+	CurrentPassword *string
+	Roles           *[]Role
+	Policies        *[]string
+	Disabled        *bool
+	IfMatch         *uint64 // version that must be current
 	// EndPermanent lets a new password end the user's permanent sessions too.
 	EndPermanent bool
 }
@@ -208,7 +210,7 @@ type Sessions interface {
 	RevokeUserSessions(ctx context.Context, c Call, user string, which UserSessions) (Revoked, error)
 }
 
-// Users is for admins.
+// Users is for admins. UpdateUser is also for users who change their own password; CodeForbidden when the current one is wrong.
 type Users interface {
 	CreateUser(ctx context.Context, c Call, u NewUser) (UserResult, error)
 	GetUser(ctx context.Context, c Call, name string) (UserResult, error)

@@ -112,6 +112,9 @@ func (s *Service) UpdateUser(ctx context.Context, c session.Call, name string, c
 	if err != nil {
 		return session.UserResult{}, err
 	}
+	if ch.CurrentPassword != nil && *ch.CurrentPassword != u.password {
+		return session.UserResult{}, &session.Error{Code: session.CodeForbidden, Field: "current_password", Message: "the present password is not right"}
+	}
 	if ch.IfMatch != nil && *ch.IfMatch != u.Version {
 		return session.UserResult{}, session.Errorf(session.CodeVersionMismatch, "another version")
 	}

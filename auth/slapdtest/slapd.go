@@ -79,8 +79,10 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	return nil, err
 }
 
-// URL of the server without TLS; StartTLS works. URLTLS of the one with.
-func (s *Server) URL() string    { return "ldap://" + s.plain }
+// URL of the server without TLS; StartTLS works.
+func (s *Server) URL() string { return "ldap://" + s.plain }
+
+// URLTLS of the server with TLS.
 func (s *Server) URLTLS() string { return "ldaps://" + s.tls }
 
 // CAFile has the PEM certificate of the authority that signed the server's.
@@ -104,7 +106,7 @@ func (s *Server) Resume(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.process = exec.Command(path, "-f", s.path("slapd.conf"), "-h", s.URL()+" "+s.URLTLS(), "-d", "0")
+	s.process = exec.CommandContext(context.WithoutCancel(ctx), path, "-f", s.path("slapd.conf"), "-h", s.URL()+" "+s.URLTLS(), "-d", "0")
 	s.process.Stderr = &s.output
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("start slapd: %w", err)

@@ -303,7 +303,7 @@ func (x PutUser_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutUser_Mode.Descriptor instead.
 func (PutUser_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{15, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type PutPolicy_Mode int32
@@ -355,7 +355,7 @@ func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutPolicy_Mode.Descriptor instead.
 func (PutPolicy_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{17, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type LoginFailed_Reason int32
@@ -363,23 +363,25 @@ type LoginFailed_Reason int32
 const (
 	LoginFailed_REASON_UNSPECIFIED  LoginFailed_Reason = 0
 	LoginFailed_REASON_UNKNOWN_USER LoginFailed_Reason = 1
-	LoginFailed_REASON_NO_PASSWORD  LoginFailed_Reason = 2 // the user has none
-	LoginFailed_REASON_PASSWORD     LoginFailed_Reason = 3 // a wrong one
-	LoginFailed_REASON_DISABLED     LoginFailed_Reason = 4 // the right one, but the user is disabled
-	LoginFailed_REASON_UNREPORTED   LoginFailed_Reason = 5 // for several reasons: see count
-	LoginFailed_REASON_THROTTLED    LoginFailed_Reason = 6 // too many tries before: the password was not looked at
+	LoginFailed_REASON_NO_PASSWORD  LoginFailed_Reason = 2  // the user has none
+	LoginFailed_REASON_PASSWORD     LoginFailed_Reason = 3  // a wrong one
+	LoginFailed_REASON_DISABLED     LoginFailed_Reason = 4  // the right one, but the user is disabled
+	LoginFailed_REASON_UNREPORTED   LoginFailed_Reason = 5  // for several reasons: see count
+	LoginFailed_REASON_DIRECTORY    LoginFailed_Reason = 50 // refused by the directories, which were asked because the user has no password here
+	LoginFailed_REASON_THROTTLED    LoginFailed_Reason = 6  // too many tries before: the password was not looked at
 )
 
 // Enum value maps for LoginFailed_Reason.
 var (
 	LoginFailed_Reason_name = map[int32]string{
-		0: "REASON_UNSPECIFIED",
-		1: "REASON_UNKNOWN_USER",
-		2: "REASON_NO_PASSWORD",
-		3: "REASON_PASSWORD",
-		4: "REASON_DISABLED",
-		5: "REASON_UNREPORTED",
-		6: "REASON_THROTTLED",
+		0:  "REASON_UNSPECIFIED",
+		1:  "REASON_UNKNOWN_USER",
+		2:  "REASON_NO_PASSWORD",
+		3:  "REASON_PASSWORD",
+		4:  "REASON_DISABLED",
+		5:  "REASON_UNREPORTED",
+		50: "REASON_DIRECTORY",
+		6:  "REASON_THROTTLED",
 	}
 	LoginFailed_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":  0,
@@ -388,6 +390,7 @@ var (
 		"REASON_PASSWORD":     3,
 		"REASON_DISABLED":     4,
 		"REASON_UNREPORTED":   5,
+		"REASON_DIRECTORY":    50,
 		"REASON_THROTTLED":    6,
 	}
 )
@@ -416,7 +419,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -573,6 +576,7 @@ type Command struct {
 	//	*Command_DeletePolicy
 	//	*Command_SetFormatLevel
 	//	*Command_NoOp
+	//	*Command_UpgradePassword
 	//	*Command_TakeAttempt
 	//	*Command_GiveBackAttempt
 	//	*Command_LoginFailed
@@ -728,6 +732,15 @@ func (x *Command) GetNoOp() *NoOp {
 	return nil
 }
 
+func (x *Command) GetUpgradePassword() *UpgradePassword {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_UpgradePassword); ok {
+			return x.UpgradePassword
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetTakeAttempt() *TakeAttempt {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_TakeAttempt); ok {
@@ -814,6 +827,10 @@ type Command_NoOp struct {
 	NoOp *NoOp `protobuf:"bytes,12,opt,name=no_op,json=noOp,proto3,oneof"`
 }
 
+type Command_UpgradePassword struct {
+	UpgradePassword *UpgradePassword `protobuf:"bytes,50,opt,name=upgrade_password,json=upgradePassword,proto3,oneof"`
+}
+
 type Command_TakeAttempt struct {
 	TakeAttempt *TakeAttempt `protobuf:"bytes,60,opt,name=take_attempt,json=takeAttempt,proto3,oneof"`
 }
@@ -849,6 +866,8 @@ func (*Command_DeletePolicy) isCommand_Kind() {}
 func (*Command_SetFormatLevel) isCommand_Kind() {}
 
 func (*Command_NoOp) isCommand_Kind() {}
+
+func (*Command_UpgradePassword) isCommand_Kind() {}
 
 func (*Command_TakeAttempt) isCommand_Kind() {}
 
@@ -1057,8 +1076,9 @@ type CreateSession struct {
 	Idempotency *Idempotency           `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"` // absent = none
 	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
 	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins.
-	IdleMs        *int64   `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
-	Attempt       *Attempt `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the password's check; given back when the session is made. Absent = none was taken
+	IdleMs        *int64        `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
+	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"` // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
+	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the password's check; given back when the session is made. Absent = none was taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1184,11 +1204,64 @@ func (x *CreateSession) GetIdleMs() int64 {
 	return 0
 }
 
+func (x *CreateSession) GetOutside() *OutsideLogin {
+	if x != nil {
+		return x.Outside
+	}
+	return nil
+}
+
 func (x *CreateSession) GetAttempt() *Attempt {
 	if x != nil {
 		return x.Attempt
 	}
 	return nil
+}
+
+// OutsideLogin is a log-in that the cluster has no password for. The user needs no account; if there is one it has no password, is
+// enabled, and user_version is its version, otherwise user_version is 0 (else CODE_CONFLICT).
+type OutsideLogin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GrantsPolicy  bool                   `protobuf:"varint,1,opt,name=grants_policy,json=grantsPolicy,proto3" json:"grants_policy,omitempty"` // the user may have the policy whatever its account says; a policy is named
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutsideLogin) Reset() {
+	*x = OutsideLogin{}
+	mi := &file_fsm_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutsideLogin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutsideLogin) ProtoMessage() {}
+
+func (x *OutsideLogin) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutsideLogin.ProtoReflect.Descriptor instead.
+func (*OutsideLogin) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *OutsideLogin) GetGrantsPolicy() bool {
+	if x != nil {
+		return x.GrantsPolicy
+	}
+	return false
 }
 
 // TouchSession records a use. A dead session stays dead: CODE_UNAUTHENTICATED, as is the answer at a wrong address.
@@ -1204,7 +1277,7 @@ type TouchSession struct {
 
 func (x *TouchSession) Reset() {
 	*x = TouchSession{}
-	mi := &file_fsm_proto_msgTypes[7]
+	mi := &file_fsm_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1289,7 @@ func (x *TouchSession) String() string {
 func (*TouchSession) ProtoMessage() {}
 
 func (x *TouchSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[7]
+	mi := &file_fsm_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1302,7 @@ func (x *TouchSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TouchSession.ProtoReflect.Descriptor instead.
 func (*TouchSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{7}
+	return file_fsm_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TouchSession) GetKeyHash() []byte {
@@ -1271,7 +1344,7 @@ type AttributeChange struct {
 
 func (x *AttributeChange) Reset() {
 	*x = AttributeChange{}
-	mi := &file_fsm_proto_msgTypes[8]
+	mi := &file_fsm_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1356,7 @@ func (x *AttributeChange) String() string {
 func (*AttributeChange) ProtoMessage() {}
 
 func (x *AttributeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[8]
+	mi := &file_fsm_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1369,7 @@ func (x *AttributeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeChange.ProtoReflect.Descriptor instead.
 func (*AttributeChange) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{8}
+	return file_fsm_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AttributeChange) GetName() string {
@@ -1335,7 +1408,7 @@ type PatchAttributes struct {
 
 func (x *PatchAttributes) Reset() {
 	*x = PatchAttributes{}
-	mi := &file_fsm_proto_msgTypes[9]
+	mi := &file_fsm_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1420,7 @@ func (x *PatchAttributes) String() string {
 func (*PatchAttributes) ProtoMessage() {}
 
 func (x *PatchAttributes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[9]
+	mi := &file_fsm_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1433,7 @@ func (x *PatchAttributes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchAttributes.ProtoReflect.Descriptor instead.
 func (*PatchAttributes) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{9}
+	return file_fsm_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PatchAttributes) GetKeyHash() []byte {
@@ -1412,7 +1485,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_fsm_proto_msgTypes[10]
+	mi := &file_fsm_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1497,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[10]
+	mi := &file_fsm_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1510,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{10}
+	return file_fsm_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeSession) GetKeyHash() []byte {
@@ -1479,7 +1552,7 @@ type RevokeSessions struct {
 
 func (x *RevokeSessions) Reset() {
 	*x = RevokeSessions{}
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1564,7 @@ func (x *RevokeSessions) String() string {
 func (*RevokeSessions) ProtoMessage() {}
 
 func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1577,7 @@ func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessions.ProtoReflect.Descriptor instead.
 func (*RevokeSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{11}
+	return file_fsm_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeSessions) GetIds() [][]byte {
@@ -1534,7 +1607,7 @@ type RevokeUserSessions struct {
 
 func (x *RevokeUserSessions) Reset() {
 	*x = RevokeUserSessions{}
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1619,7 @@ func (x *RevokeUserSessions) String() string {
 func (*RevokeUserSessions) ProtoMessage() {}
 
 func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1632,7 @@ func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserSessions.ProtoReflect.Descriptor instead.
 func (*RevokeUserSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{12}
+	return file_fsm_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RevokeUserSessions) GetUser() string {
@@ -1599,7 +1672,7 @@ type RoleList struct {
 
 func (x *RoleList) Reset() {
 	*x = RoleList{}
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1684,7 @@ func (x *RoleList) String() string {
 func (*RoleList) ProtoMessage() {}
 
 func (x *RoleList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1697,7 @@ func (x *RoleList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleList.ProtoReflect.Descriptor instead.
 func (*RoleList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{13}
+	return file_fsm_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RoleList) GetRoles() []Role {
@@ -1643,7 +1716,7 @@ type NameList struct {
 
 func (x *NameList) Reset() {
 	*x = NameList{}
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1728,7 @@ func (x *NameList) String() string {
 func (*NameList) ProtoMessage() {}
 
 func (x *NameList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1741,7 @@ func (x *NameList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameList.ProtoReflect.Descriptor instead.
 func (*NameList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{14}
+	return file_fsm_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NameList) GetNames() []string {
@@ -1678,7 +1751,8 @@ func (x *NameList) GetNames() []string {
 	return nil
 }
 
-// PutUser creates or changes a user. Absent fields keep their value, or their default (no password, role user, policy
+// PutUser creates or changes a user. Users themselves may change their password and nothing else (else CODE_FORBIDDEN). The last
+// enabled admin stays one: CODE_CONFLICT. Absent fields keep their value, or their default (no password, role user, policy
 // "default", enabled) in a new record.
 type PutUser struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1698,7 +1772,7 @@ type PutUser struct {
 
 func (x *PutUser) Reset() {
 	*x = PutUser{}
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1784,7 @@ func (x *PutUser) String() string {
 func (*PutUser) ProtoMessage() {}
 
 func (x *PutUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1797,7 @@ func (x *PutUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
 func (*PutUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{15}
+	return file_fsm_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PutUser) GetName() string {
@@ -1796,7 +1870,69 @@ func (x *PutUser) GetEndPermanent() bool {
 	return false
 }
 
-// DeleteUser removes a user and ends all its sessions.
+// UpgradePassword stores another hash of the password that a user has, made at a log-in because costs were raised. The user stays as
+// it is: its version and its sessions, too. CODE_CONFLICT when it has changed since the log-in.
+type UpgradePassword struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	User            string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // folded
+	ExpectedVersion uint64                 `protobuf:"varint,2,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	PasswordHash    string                 `protobuf:"bytes,3,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UpgradePassword) Reset() {
+	*x = UpgradePassword{}
+	mi := &file_fsm_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradePassword) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradePassword) ProtoMessage() {}
+
+func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradePassword.ProtoReflect.Descriptor instead.
+func (*UpgradePassword) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpgradePassword) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UpgradePassword) GetExpectedVersion() uint64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+func (x *UpgradePassword) GetPasswordHash() string {
+	if x != nil {
+		return x.PasswordHash
+	}
+	return ""
+}
+
+// DeleteUser removes a user and ends all its sessions, unless it is the last enabled admin: CODE_CONFLICT.
 type DeleteUser struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1808,7 +1944,7 @@ type DeleteUser struct {
 
 func (x *DeleteUser) Reset() {
 	*x = DeleteUser{}
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1956,7 @@ func (x *DeleteUser) String() string {
 func (*DeleteUser) ProtoMessage() {}
 
 func (x *DeleteUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1969,7 @@ func (x *DeleteUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUser.ProtoReflect.Descriptor instead.
 func (*DeleteUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{16}
+	return file_fsm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteUser) GetName() string {
@@ -1878,7 +2014,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2026,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2039,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{17}
+	return file_fsm_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutPolicy) GetName() string {
@@ -2002,7 +2138,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2150,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2163,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{18}
+	return file_fsm_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeletePolicy) GetName() string {
@@ -2062,7 +2198,7 @@ type AttemptLimit struct {
 
 func (x *AttemptLimit) Reset() {
 	*x = AttemptLimit{}
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2210,7 @@ func (x *AttemptLimit) String() string {
 func (*AttemptLimit) ProtoMessage() {}
 
 func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2223,7 @@ func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
 func (*AttemptLimit) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19}
+	return file_fsm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AttemptLimit) GetAttempts() uint32 {
@@ -2117,7 +2253,7 @@ type TakeAttempt struct {
 
 func (x *TakeAttempt) Reset() {
 	*x = TakeAttempt{}
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2265,7 @@ func (x *TakeAttempt) String() string {
 func (*TakeAttempt) ProtoMessage() {}
 
 func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2278,7 @@ func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
 func (*TakeAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{20}
+	return file_fsm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TakeAttempt) GetAddress() []byte {
@@ -2188,7 +2324,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2336,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2349,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Attempt) GetAddress() []byte {
@@ -2268,7 +2404,7 @@ type GiveBackAttempt struct {
 
 func (x *GiveBackAttempt) Reset() {
 	*x = GiveBackAttempt{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2416,7 @@ func (x *GiveBackAttempt) String() string {
 func (*GiveBackAttempt) ProtoMessage() {}
 
 func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2429,7 @@ func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
 func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GiveBackAttempt) GetAttempt() *Attempt {
@@ -2313,7 +2449,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2461,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2474,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -2356,7 +2492,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2504,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2517,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{24}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -2397,7 +2533,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2545,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2558,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -2473,7 +2609,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2621,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2634,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{26}
+	return file_fsm_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Result) GetCode() Code {
@@ -2639,7 +2775,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2787,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2800,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -2836,7 +2972,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xe4\b\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xb5\t\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -2852,7 +2988,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\rdelete_policy\x18\n" +
 	" \x01(\v2\x1f.hydrastore.fsm.v1.DeletePolicyH\x00R\fdeletePolicy\x12M\n" +
 	"\x10set_format_level\x18\v \x01(\v2!.hydrastore.fsm.v1.SetFormatLevelH\x00R\x0esetFormatLevel\x12.\n" +
-	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12C\n" +
+	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12O\n" +
+	"\x10upgrade_password\x182 \x01(\v2\".hydrastore.fsm.v1.UpgradePasswordH\x00R\x0fupgradePassword\x12C\n" +
 	"\ftake_attempt\x18< \x01(\v2\x1e.hydrastore.fsm.v1.TakeAttemptH\x00R\vtakeAttempt\x12P\n" +
 	"\x11give_back_attempt\x18= \x01(\v2\".hydrastore.fsm.v1.GiveBackAttemptH\x00R\x0fgiveBackAttempt\x12C\n" +
 	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12\x1c\n" +
@@ -2870,7 +3007,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x96\x04\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xd1\x04\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -2888,10 +3025,13 @@ const file_fsm_proto_rawDesc = "" +
 	" \x01(\tR\tuserAgent\x12@\n" +
 	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x12\x1c\n" +
 	"\tpermanent\x18\x14 \x01(\bR\tpermanent\x12\x1c\n" +
-	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x124\n" +
+	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x129\n" +
+	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattemptB\n" +
 	"\n" +
-	"\b_idle_ms\"\x97\x01\n" +
+	"\b_idle_ms\"3\n" +
+	"\fOutsideLogin\x12#\n" +
+	"\rgrants_policy\x18\x01 \x01(\bR\fgrantsPolicy\"\x97\x01\n" +
 	"\fTouchSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
@@ -2944,7 +3084,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\x14MODE_BOOTSTRAP_ADMIN\x10\x03B\x10\n" +
 	"\x0e_password_hashB\v\n" +
 	"\t_disabledB\x13\n" +
-	"\x11_expected_version\"\xa1\x01\n" +
+	"\x11_expected_version\"u\n" +
+	"\x0fUpgradePassword\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12)\n" +
+	"\x10expected_version\x18\x02 \x01(\x04R\x0fexpectedVersion\x12#\n" +
+	"\rpassword_hash\x18\x03 \x01(\tR\fpasswordHash\"\xa1\x01\n" +
 	"\n" +
 	"DeleteUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
@@ -3006,12 +3150,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\aattempt\x18\x01 \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
-	"\x04NoOp\"\xbb\x02\n" +
+	"\x04NoOp\"\xd1\x02\n" +
 	"\vLoginFailed\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12=\n" +
 	"\x06reason\x18\x03 \x01(\x0e2%.hydrastore.fsm.v1.LoginFailed.ReasonR\x06reason\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x04R\x05count\"\xa8\x01\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"\xbe\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REASON_UNKNOWN_USER\x10\x01\x12\x16\n" +
@@ -3019,6 +3163,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0fREASON_PASSWORD\x10\x03\x12\x13\n" +
 	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
 	"\x11REASON_UNREPORTED\x10\x05\x12\x14\n" +
+	"\x10REASON_DIRECTORY\x102\x12\x14\n" +
 	"\x10REASON_THROTTLED\x10\x06\"\xc3\x02\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
@@ -3100,7 +3245,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -3116,84 +3261,88 @@ var file_fsm_proto_goTypes = []any{
 	(*Attribute)(nil),          // 11: hydrastore.fsm.v1.Attribute
 	(*Idempotency)(nil),        // 12: hydrastore.fsm.v1.Idempotency
 	(*CreateSession)(nil),      // 13: hydrastore.fsm.v1.CreateSession
-	(*TouchSession)(nil),       // 14: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 15: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 16: hydrastore.fsm.v1.PatchAttributes
-	(*RevokeSession)(nil),      // 17: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 18: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 19: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 20: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 21: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 22: hydrastore.fsm.v1.PutUser
-	(*DeleteUser)(nil),         // 23: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 24: hydrastore.fsm.v1.PutPolicy
-	(*DeletePolicy)(nil),       // 25: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 26: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 27: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 28: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 29: hydrastore.fsm.v1.GiveBackAttempt
-	(*SetFormatLevel)(nil),     // 30: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 31: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 32: hydrastore.fsm.v1.LoginFailed
-	(*Result)(nil),             // 33: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 34: hydrastore.fsm.v1.SessionState
+	(*OutsideLogin)(nil),       // 14: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 15: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 16: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 17: hydrastore.fsm.v1.PatchAttributes
+	(*RevokeSession)(nil),      // 18: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 19: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 20: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 21: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 22: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 23: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 24: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 25: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 26: hydrastore.fsm.v1.PutPolicy
+	(*DeletePolicy)(nil),       // 27: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 28: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 29: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 30: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 31: hydrastore.fsm.v1.GiveBackAttempt
+	(*SetFormatLevel)(nil),     // 32: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 33: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 34: hydrastore.fsm.v1.LoginFailed
+	(*Result)(nil),             // 35: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 36: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	8,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
 	9,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
 	13, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	14, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	16, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	17, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	18, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	19, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	22, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	23, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	24, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	25, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	30, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	31, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	27, // 14: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	29, // 15: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	32, // 16: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	0,  // 17: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	10, // 18: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 19: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	12, // 20: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	28, // 21: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	10, // 22: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	15, // 23: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	10, // 24: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 25: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 26: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 27: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 28: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	4,  // 29: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	20, // 30: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	21, // 31: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	10, // 32: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 33: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	5,  // 34: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 35: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	10, // 36: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 37: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	10, // 38: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	26, // 39: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	26, // 40: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	28, // 41: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	6,  // 42: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	3,  // 43: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	34, // 44: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	28, // 45: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	0,  // 46: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	11, // 47: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 48: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 49: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	15, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	17, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	18, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	19, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	20, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	23, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	25, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	26, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	27, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	32, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	33, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	24, // 14: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	29, // 15: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	31, // 16: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	34, // 17: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	0,  // 18: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	10, // 19: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 20: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	12, // 21: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	14, // 22: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	30, // 23: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	10, // 24: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	16, // 25: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	10, // 26: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 27: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 28: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 29: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 30: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	4,  // 31: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	21, // 32: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	22, // 33: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	10, // 34: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	10, // 35: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	5,  // 36: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 37: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	10, // 38: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 39: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	10, // 40: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	28, // 41: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	28, // 42: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	30, // 43: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	6,  // 44: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	3,  // 45: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	36, // 46: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	30, // 47: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	0,  // 48: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	11, // 49: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 50: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 51: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -3214,17 +3363,18 @@ func file_fsm_proto_init() {
 		(*Command_DeletePolicy)(nil),
 		(*Command_SetFormatLevel)(nil),
 		(*Command_NoOp)(nil),
+		(*Command_UpgradePassword)(nil),
 		(*Command_TakeAttempt)(nil),
 		(*Command_GiveBackAttempt)(nil),
 		(*Command_LoginFailed)(nil),
 	}
 	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[9].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[15].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[10].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[16].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[17].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[18].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[26].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[19].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[20].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[28].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -3237,7 +3387,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -550,7 +550,9 @@ type User struct {
 
 // UserChange defines model for UserChange.
 type UserChange struct {
-	Disabled *bool `json:"disabled,omitempty"`
+	// CurrentPassword Needed with a new password for the session's own user, be it an admin, and refused in any other change.
+	CurrentPassword *string `json:"current_password,omitempty"`
+	Disabled        *bool   `json:"disabled,omitempty"`
 
 	// EndPermanent Let a new password end permanent sessions too.
 	EndPermanent *bool     `json:"end_permanent,omitempty"`

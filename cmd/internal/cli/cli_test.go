@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,6 +22,10 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	if got := (session.ID{15: 1}).String(); got != id1 {
 		t.Fatalf("the id in these tests is %s, should be %s", id1, got)
+	}
+	current := filepath.Join(t.TempDir(), "current")
+	if err := os.WriteFile(current, []byte("the-first-one\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	cases := []struct {
 		line, stdin string
@@ -41,6 +46,8 @@ func TestCommands(t *testing.T) {
 			asked: `add eve [service user] [web] password="long-enough"`},
 		{line: "user add eve --no-password", out: []string{"user eve made"}, asked: `add eve [user] [] password=""`},
 		{line: "user passwd eve --new-password-file -", stdin: "long-enough", out: []string{"the password of eve is set"}, asked: "update eve password=long-enough"},
+		{line: "user passwd --current-password-file " + current + " --new-password-file -", stdin: "long-enough", out: []string{"your password is set"},
+			asked: "update ada password=long-enough in place of the-first-one"},
 		{line: "user list", out: []string{"USER", "ada   user   default   enabled  set"}},
 		{line: "user show eve", out: []string{"disabled"}},
 		{line: "user disable eve", out: []string{"user eve is disabled"}, asked: "update eve disabled=true"},

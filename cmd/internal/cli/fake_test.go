@@ -165,6 +165,9 @@ func (f *fake) UpdateUser(_ context.Context, c session.Call, name string, ch ses
 	if ch.Password != nil {
 		what += " password=" + *ch.Password
 	}
+	if ch.CurrentPassword != nil {
+		what += " in place of " + *ch.CurrentPassword
+	}
 	if ch.Disabled != nil {
 		what += fmt.Sprintf(" disabled=%v", *ch.Disabled)
 	}

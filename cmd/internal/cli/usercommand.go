@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hydrastore/hydrastore/client"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -68,24 +70,68 @@ func (p *Program) userAddCommand() *cobra.Command {
 
 func (p *Program) userPasswdCommand() *cobra.Command {
 	var password newPassword
+	var currentFile string
 	var endPermanent bool
 	c := &cobra.Command{
-		Use: "passwd NAME", Short: "Set a user's password and end its other sessions", Args: cobra.ExactArgs(1),
-		Long: "Sets a user's password and ends its other sessions; permanent ones only with --end-permanent.",
+		Use: "passwd [NAME]", Short: "Set a user's password, or your own, and end its other sessions", Args: cobra.MaximumNArgs(1),
+		Long: "Sets the password of a user, as an admin. Without NAME it sets your own, for which the present one is needed.\n" +
+			"The user's other sessions end, permanent ones only with --end-permanent.",
 	}
 	password.define(c)
+	c.Flags().StringVar(&currentFile, "current-password-file", "", "file with your present password in its first line, - for standard input (HYDRASTORE_PASSWORD; default: ask)")
 	c.Flags().BoolVar(&endPermanent, "end-permanent", false, "end permanent sessions too")
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		if len(args) == 0 {
+			return p.changeOwnPassword(ctx, r, ownPassword{currentFile, &password, endPermanent})
+		}
+		if currentFile != "" {
+			return usagef("--current-password-file is for your own password: leave out the name")
+		}
 		text, err := password.read(p, args[0])
 		if err != nil {
 			return err
 		}
 		changed, err := r.UpdateUser(ctx, args[0], session.UserChange{Password: &text, EndPermanent: endPermanent})
+		var refused *session.Error
+		if errors.As(err, &refused) && refused.Field == "current_password" {
+			return fmt.Errorf("%w (to change your own password leave out the name)", err)
+		}
 		if err != nil {
 			return err
 		}
 		return r.say(viewOfUser(changed.User), "the password of %s is set; its other sessions have ended", changed.Name)
 	})
+}
+
+// ownPassword is what the one who asks says of a change of its own password.
+type ownPassword struct {
+	currentFile  string
+	next         *newPassword
+	endPermanent bool
+}
+
+// changeOwnPassword sets the password of the one who asks.
+func (p *Program) changeOwnPassword(ctx context.Context, r *remote, o ownPassword) error {
+	if r.key.IsZero() {
+		return usagef("over --socket there is no password of your own: name the user")
+	}
+	own, err := r.Check(ctx, client.Look())
+	if err != nil {
+		return err
+	}
+	current, err := p.readSecret(secretSource{file: o.currentFile, env: "HYDRASTORE_PASSWORD", prompt: "Present password of " + own.User})
+	if err != nil {
+		return err
+	}
+	text, err := o.next.read(p, own.User)
+	if err != nil {
+		return err
+	}
+	changed, err := r.UpdateUser(ctx, own.User, session.UserChange{Password: &text, CurrentPassword: &current, EndPermanent: o.endPermanent})
+	if err != nil {
+		return err
+	}
+	return r.say(viewOfUser(changed.User), "your password is set; your other sessions have ended")
 }
 
 func (p *Program) userListCommand() *cobra.Command {

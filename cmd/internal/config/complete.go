@@ -38,6 +38,7 @@ func (l *loader) complete() {
 	l.files()
 	l.proxies()
 	l.logging()
+	l.authenticators()
 	l.seeds()
 	l.config.Policies = withDefaultPolicy(l.config.Policies)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -21,6 +22,8 @@ type Config struct {
 	Log      Log
 	Audit    Audit
 	Policies []session.Policy // first values, in the order of their names
+
+	Authenticator Authenticator
 
 	// The seeds' words that are accepted because they say what is so anyway.
 	tokenizerType      string
@@ -46,6 +49,26 @@ type API struct {
 	CookieName     string // "" = keys are not taken from cookies
 
 	trustedProxies []string
+}
+
+// Authenticator is who judges passwords.
+type Authenticator struct {
+	Hashing     auth.Params            // of new hashes of the cluster's own passwords
+	Directories []auth.DirectoryConfig // asked in this order about users that have no password here
+
+	order               []string
+	memoryKiB           int
+	iterations          int
+	openldap, microsoft directory
+}
+
+// directory is the settings of one kind of directory, as they were written.
+type directory struct {
+	servers, allowedGroups, groupPolicies []string
+	caFile, userPattern, baseDN, domain   string
+	insecure                              bool
+	timeout                               time.Duration
+	maxConnections                        int
 }
 
 // Peer is the port of Raft and peer calls.

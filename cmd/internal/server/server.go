@@ -66,7 +66,11 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if s.node, err = node.New(s.nodeConfig(o, registry)); err != nil {
+	settings, err := s.nodeConfig(o, registry)
+	if err != nil {
+		return nil, err
+	}
+	if s.node, err = node.New(settings); err != nil {
 		return nil, explainStart(o.Config, err)
 	}
 	defer func() {
@@ -96,14 +100,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
-func (s *Server) nodeConfig(o Options, registry *prometheus.Registry) node.Config {
-	c := nodeConfig(o.Config)
+func (s *Server) nodeConfig(o Options, registry *prometheus.Registry) (node.Config, error) {
+	c, err := nodeConfig(o.Config)
 	c.AdminPassword = o.AdminPassword
 	c.Version = o.Version
 	c.Logger = o.Logger
 	c.Registerer = registry
 	c.Fatal = s.fail
-	return c
+	return c, err
 }
 
 func (s *Server) apiConfig(o Options, registry *prometheus.Registry) api.Config {

@@ -1,15 +1,17 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 
+	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/node"
 )
 
 // nodeConfig translates the settings for the node.
-func nodeConfig(c config.Config) node.Config {
+func nodeConfig(c config.Config) (node.Config, error) {
 	n := node.DefaultConfig()
 	n.Cluster.Dir = c.Node.DataDir
 	n.Cluster.Name = c.Node.Name
@@ -33,7 +35,15 @@ func nodeConfig(c config.Config) node.Config {
 	n.Throttle = node.Throttle{Window: c.Throttle.Window, PerUser: c.Throttle.PerUser, PerAddress: c.Throttle.PerAddress, PerNode: c.Throttle.PerNode}
 	n.Policies = c.Policies
 	n.Audit.File, n.Audit.Nodes = c.Audit.File, c.Audit.Nodes
-	return n
+	n.Hashing.Params = c.Authenticator.Hashing
+	for _, d := range c.Authenticator.Directories {
+		directory, err := auth.NewDirectory(d)
+		if err != nil {
+			return n, fmt.Errorf("prepare the directory %s: %w", d.Kind, err)
+		}
+		n.Authenticators = append(n.Authenticators, directory)
+	}
+	return n, nil
 }
 
 // fresh puts a new value behind the pointer: the type belongs to a room that this one does not import.
