@@ -6,6 +6,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -71,12 +72,16 @@ type Trail struct {
 	config Config
 	queue  *queue
 	sink   sink
-	mark   mark   // of what is written; the writing goroutine's, as the next two
+	mark   mark   // of what is written; the writing goroutine's, as all up to admission
 	stored uint64 // the index of the mark on disk
 	dirty  bool   // something was written since
-	asked  chan request
-	cancel context.CancelFunc
-	done   chan struct{}
+
+	clockMS   int64        // of the last line
+	doubted   uint64       // a flush failed when lines up to here had been written; 0 = none did
+	admission bytes.Buffer // the rest of the line that says so
+	asked     chan request
+	cancel    context.CancelFunc
+	done      chan struct{}
 
 	leading bool // this node leads the present epoch; the applying goroutine's
 	figures figures

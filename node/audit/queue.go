@@ -25,6 +25,7 @@ type gap struct {
 const (
 	gapSnapshot = "snapshot"   // the node was given a state instead of the entries
 	gapFull     = "queue_full" // lines came faster than they could be written
+	gapDisk     = "disk"       // a flush failed: nobody knows which of the lines are on disk
 )
 
 // place is how far a trail has come: all of entry index is written, or its events up to position.

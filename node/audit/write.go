@@ -102,12 +102,36 @@ func (t *Trail) answer(ctx context.Context, r request) error {
 // settle flushes what was written and stores the mark.
 func (t *Trail) settle() error {
 	if err := t.sink.flush(&t.mark); err != nil {
+		if t.mark.Index > t.stored {
+			t.doubted = t.mark.Index
+		}
 		return err
+	}
+	if t.doubted != 0 {
+		if err := t.admit(); err != nil {
+			return err
+		}
 	}
 	if err := t.mark.store(t.config.Mark, true); err != nil {
 		return err
 	}
 	t.stored, t.dirty = t.mark.Index, false
+	return nil
+}
+
+// admit writes a gap line over what was written before a failed flush: the system may have dropped it, and answers the next flush
+// with success.
+func (t *Trail) admit() error {
+	if t.admission.Len() == 0 {
+		t.lines(&t.admission, item{clockMS: t.clockMS, gap: &gap{from: t.stored + 1, to: t.doubted, reason: gapDisk}})
+	}
+	if err := t.write(&t.admission); err != nil {
+		return err
+	}
+	if err := t.sink.flush(&t.mark); err != nil {
+		return err
+	}
+	t.doubted = 0
 	return nil
 }
 
@@ -126,7 +150,7 @@ func (t *Trail) drain(ctx context.Context) {
 		if !t.persist(ctx, func() error { return t.write(&text) }) {
 			return
 		}
-		t.mark.Index = it.index
+		t.mark.Index, t.clockMS = it.index, it.clockMS
 		t.figures.written.Add(lines)
 		text.Reset()
 		lines = 0

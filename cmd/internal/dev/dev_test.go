@@ -40,8 +40,15 @@ func shortDir(t *testing.T) string {
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := dev.Run(t.Context(), options(t, &out)); err != nil {
+	o := options(t, &out)
+	o.Base.Audit.File = filepath.Join(t.TempDir(), "audit.log")
+	if err := dev.Run(t.Context(), o); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, node := range []string{"node1", "node2", "node3"} { // each has a file of its own
+		if text, err := os.ReadFile(o.Base.Audit.File + "." + node); err != nil || !strings.Contains(string(text), `"event":"login"`) {
+			t.Errorf("the audit trail of %s: %v; got %s", node, err, text)
+		}
 	}
 	for _, want := range []string{"node3", "the leader is node", "user admin", "log in at node1", "check at node3", "refused, as it should be", "all checks passed"} {
 		if !strings.Contains(out.String(), want) {
