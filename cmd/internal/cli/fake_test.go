@@ -189,9 +189,12 @@ func (f *fake) ListPolicies(_ context.Context, c session.Call) (session.PolicyLi
 	return session.PolicyList{Items: []session.Policy{session.DefaultPolicy()}}, err
 }
 
-func (f *fake) GetPolicy(_ context.Context, c session.Call, _ string) (session.PolicyResult, error) {
+func (f *fake) GetPolicy(_ context.Context, c session.Call, name string) (session.PolicyResult, error) {
 	_, err := f.enter(c)
 	defer f.mu.Unlock()
+	if name != session.DefaultPolicyName {
+		return session.PolicyResult{}, firstError(err, session.Errorf(session.CodeNotFound, "no such policy"))
+	}
 	return session.PolicyResult{Policy: session.DefaultPolicy()}, err
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ import (
 
 func (p *Program) policyCommand() *cobra.Command {
 	c := group(&cobra.Command{Use: "policy", Short: "Look at and change the timers and rules of sessions"})
-	c.AddCommand(p.policyListCommand(), p.policyGetCommand(), p.policySetCommand(), p.policyDeleteCommand())
+	c.AddCommand(p.policyListCommand(), p.policyGetCommand(), p.policyPresetsCommand(), p.policySetCommand(), p.policyApplyCommand(), p.policyDeleteCommand())
 	return c
 }
 
@@ -43,12 +44,13 @@ func (p *Program) policyGetCommand() *cobra.Command {
 
 // policyFlags are the fields of a policy; those that are not given stay.
 type policyFlags struct {
-	idle, inactivity, absolute, window, bindAddress, attributesWrite string
+	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite string
 
 	noTickle, permanentAllowed switchFlag
 }
 
 func (f *policyFlags) define(c *cobra.Command) {
+	c.Flags().StringVar(&f.preset, "preset", "", "begin with all rules of a preset: "+strings.Join(session.PresetNames(), ", "))
 	c.Flags().StringVar(&f.idle, "idle-timeout", "", "end sessions not used for so long: 30m, or none")
 	c.Flags().StringVar(&f.absolute, "absolute-lifetime", "", "end sessions so long after log-in: 12h, or none")
 	c.Flags().StringVar(&f.window, "touch-window", "", "do not write uses within this time of the last written one: 20s, 0 to write every use, auto for a 32nd of the idle timeout, at most 1m")
@@ -61,6 +63,13 @@ func (f *policyFlags) define(c *cobra.Command) {
 
 func (f *policyFlags) change() (session.PolicyChange, error) {
 	var change session.PolicyChange
+	if f.preset != "" {
+		preset, found := session.Preset(f.preset)
+		if !found {
+			return change, usagef("--preset: use one of %s; this is %q", strings.Join(session.PresetNames(), ", "), f.preset)
+		}
+		change = preset.AsChange()
+	}
 	err := setDuration(&change.IdleTimeout, "--idle-timeout", f.idle, "none", 0)
 	if err == nil {
 		err = setDuration(&change.AbsoluteLifetime, "--absolute-lifetime", f.absolute, "none", 0)
@@ -71,7 +80,8 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	if err == nil {
 		err = setDuration(&change.InactivityTimeout, "--inactivity-timeout", f.inactivity, "none", 0)
 	}
-	change.NoTickle, change.PermanentAllowed = f.noTickle.value, f.permanentAllowed.value
+	f.noTickle.set(&change.NoTickle)
+	f.permanentAllowed.set(&change.PermanentAllowed)
 	if f.bindAddress != "" {
 		binding := session.AddressBinding(f.bindAddress)
 		change.BindAddress = &binding
@@ -98,6 +108,23 @@ func setDuration(field **time.Duration, flag, text, word string, special time.Du
 	}
 	*field = &d
 	return nil
+}
+
+func (p *Program) policyPresetsCommand() *cobra.Command {
+	var output outputFlag
+	c := &cobra.Command{
+		Use: "presets", Short: "List the rules that a policy can begin with", Args: cobra.NoArgs,
+		Long: "Lists what `policy set NAME --preset PRESET`, and `preset:` in the configuration file, give a policy. No cluster is asked.",
+		RunE: func(*cobra.Command, []string) error {
+			view := listView[policyView]{Items: []policyView{}}
+			for _, one := range session.Presets() {
+				view.Items = append(view.Items, viewOfPolicy(one))
+			}
+			return output.print(p.Stdout, view, func() *table { return policyTable(session.Presets()) })
+		},
+	}
+	output.define(c)
+	return c
 }
 
 func (p *Program) policySetCommand() *cobra.Command {

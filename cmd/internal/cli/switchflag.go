@@ -8,6 +8,13 @@ import (
 // switchFlag is true, false or not given: pflag's own booleans do not tell the last two apart.
 type switchFlag struct{ value *bool }
 
+// set puts a value that was given into a field.
+func (f *switchFlag) set(field **bool) {
+	if f.value != nil {
+		*field = f.value
+	}
+}
+
 // String implements pflag.Value.
 func (f *switchFlag) String() string {
 	if f.value == nil {

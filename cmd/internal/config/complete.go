@@ -40,7 +40,10 @@ func (l *loader) complete() {
 	l.logging()
 	l.authenticators()
 	l.seeds()
-	l.config.Policies = withDefaultPolicy(l.config.Policies)
+	l.seedPolicies()
+	c := &l.config
+	c.defaultGiven = slices.ContainsFunc(c.Policies, func(p session.Policy) bool { return p.Name == session.DefaultPolicyName })
+	c.Policies = withDefaultPolicy(c.Policies)
 }
 
 func (l *loader) names() {

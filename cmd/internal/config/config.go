@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hydrastore/hydrastore/auth"
@@ -28,6 +29,28 @@ type Config struct {
 	// The seeds' words that are accepted because they say what is so anyway.
 	tokenizerType      string
 	sessionPersistence bool
+	seed               seedTimers
+
+	defaultGiven bool // the policy "default" is one that the operator wrote
+}
+
+// seedTimers are first values of policies in the words that people know from elsewhere.
+type seedTimers struct {
+	sessionDuration          int // minutes
+	sessionInactivityTimeout int // minutes
+	sessionNoTickle          bool
+	maxSessionKeyAge         int // seconds
+	idleConnectionTimeout    int // seconds
+	enablePermanent          bool
+	tokenizerTimeout         int // minutes
+	short, long              time.Duration
+}
+
+// GivenPolicies are those policies that the operator has written, in the order of their names.
+func (c Config) GivenPolicies() []session.Policy {
+	return slices.DeleteFunc(slices.Clone(c.Policies), func(p session.Policy) bool {
+		return p.Name == session.DefaultPolicyName && !c.defaultGiven
+	})
 }
 
 // Node is this server itself.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,56 @@ policies:
 	}
 }
 
+// TestWordsOfOthersGiveFirstValues: each block of another system's words makes the policy of its preset, with what is given changed.
+func TestWordsOfOthersGiveFirstValues(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, `
+tokenizer: {timeout: 7}
+user: {sessionDuration: 15, sessionInactivityTimeout: 0, sessionNoTickle: true}
+userdata: {maxsessionkeyage: 120}
+jsonActionApiDefaults: {idleConnectionTimeoutSeconds: 90, enablePermanentJsonApiSessions: true}
+livejournal: {short: 36h, long: 1440h}
+policies:
+  shop: {preset: high-value, idle_timeout_s: 240}
+`, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preset := func(name string, change func(*session.Policy)) session.Policy {
+		p, _ := session.Preset(name)
+		change(&p)
+		return p
+	}
+	want := []session.Policy{
+		preset("faircom", func(p *session.Policy) { p.IdleTimeout, p.PermanentAllowed = 90*time.Second, true }),
+		preset("flowtraq", func(p *session.Policy) { p.IdleTimeout = 2 * time.Minute }),
+		preset("livejournal-long", func(p *session.Policy) { p.IdleTimeout = 60 * 24 * time.Hour }),
+		preset("livejournal-short", func(p *session.Policy) { p.IdleTimeout = 36 * time.Hour }),
+		preset("netx", func(p *session.Policy) { p.IdleTimeout, p.InactivityTimeout, p.NoTickle = 15*time.Minute, 0, true }),
+		preset("high-value", func(p *session.Policy) { p.Name, p.IdleTimeout = "shop", 4*time.Minute }),
+		preset("tokenizer", func(p *session.Policy) { p.IdleTimeout = 7 * time.Minute }),
+	}
+	if got := c.GivenPolicies(); !slices.Equal(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+	if len(c.Policies) != len(want)+1 {
+		t.Errorf("%d policies in all, want those and the default one", len(c.Policies))
+	}
+}
+
+// TestAWordLeftOutKeepsThePreset: what a block does not say stays as the preset has it, and keys that are not issued need no policy.
+func TestAWordLeftOutKeepsThePreset(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "user: {sessionNoTickle: false}\nuserdata: {maxsessionkeyage: 0}\npolicies: {default: {}}", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	netx, _ := session.Preset("netx")
+	if want := []session.Policy{session.DefaultPolicy(), netx}; !slices.Equal(c.GivenPolicies(), want) {
+		t.Errorf("got %+v, want %+v", c.GivenPolicies(), want)
+	}
+}
+
 func TestLaterSourcesWin(t *testing.T) {
 	t.Parallel()
 	file := "cluster: {heartbeat_timeout: 1s, dead_after: 1h, name: file}"
@@ -236,9 +287,16 @@ func TestRefusals(t *testing.T) {
 		{name: "proxy", yaml: "api: {trusted_proxies: [lb]}", want: []string{`an address or a network is needed here, such as 10.0.0.5 or 10.0.0.0/8; this is "lb"`}},
 		{name: "tokenizer type", yaml: "tokenizer: {type: redis}", want: []string{"tokenizer.type: redis is not in this version"}},
 		{name: "tokenizer nonsense", yaml: "tokenizer: {type: paper}", want: []string{`tokenizer.type: use raft, this is "paper"`}},
-		{name: "tokenizer timeout", yaml: "tokenizer: {timeout: 20}", want: []string{":1: tokenizer.timeout: has no effect in this version"}},
+		{name: "tokenizer path", yaml: "tokenizer: {path: /tmp}", want: []string{":1: tokenizer.path: has no effect in this version"}},
+		{name: "tokenizer timeout", yaml: "tokenizer: {timeout: 0}", want: []string{":1: tokenizer.timeout: a number above 0"}},
 		{name: "no persistence", yaml: "user: {sessionPersistence: false}", want: []string{"user.sessionPersistence: false is not in this version"}},
-		{name: "seed timers", yaml: "user: {sessionDuration: 30}\nuserdata: {maxsessionkeyage: 0}", want: []string{":1: user.sessionDuration: has no effect", ":2: userdata: has no effect"}},
+		{name: "seed timers", yaml: "user: {sessionDuration: 99999999999}\nuserdata: {maxsessionkeyage: -1}", want: []string{
+			":1: user.sessionDuration: gives the policy netx a timer that cannot be: must be between", ":2: userdata.maxsessionkeyage: gives the policy flowtraq"}},
+		{name: "seed word misspelt", yaml: "user: {sesionDuration: 30}", want: []string{"did you mean user.sessionDuration?"}},
+		{name: "seed word unknown", yaml: "jsonActionApiDefaults: {defaultApi: hub}", want: []string{"jsonActionApiDefaults.defaultApi: has no effect"}},
+		{name: "seed minutes", yaml: "user: {sessionDuration: 30m}", want: []string{":1: user.sessionDuration: a whole number is needed here"}},
+		{name: "block and policy", yaml: "user: {sessionDuration: 5}\npolicies: {netx: {}}", want: []string{":1: user.sessionDuration: policies.netx is set too"}},
+		{name: "policy preset", yaml: "policies:\n  a: {preset: best}", want: []string{":2: policies.a.preset: use one of faircom, flowtraq, high-value,", `this is "best"`}},
 		{name: "policy field", yaml: "policies:\n  default:\n    idle_timeout: 5", want: []string{":3: policies.default.idle_timeout: there is no such setting; did you mean idle_timeout_s?"}},
 		{name: "later policy field", yaml: "policies:\n  default:\n    max_sessions: 5", want: []string{":3: policies.default.max_sessions: has no effect in this version"}},
 		{name: "policy value", yaml: "policies:\n  default:\n    idle_timeout_s: -1", want: []string{":3: policies.default.idle_timeout_s: a number of seconds from 0"}},

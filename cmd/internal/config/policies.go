@@ -54,8 +54,12 @@ func withDefaultPolicy(list []session.Policy) []session.Policy {
 		return list
 	}
 	list = append(list, session.DefaultPolicy())
-	slices.SortFunc(list, func(a, b session.Policy) int { return cmp.Compare(a.Name, b.Name) })
+	sortPolicies(list)
 	return list
+}
+
+func sortPolicies(list []session.Policy) {
+	slices.SortFunc(list, func(a, b session.Policy) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 func (l *loader) policy(block, name string, value any) (session.Policy, bool) {
@@ -66,9 +70,15 @@ func (l *loader) policy(block, name string, value any) (session.Policy, bool) {
 		return session.Policy{}, false
 	}
 	p := session.DefaultPolicy()
-	p.Name = name
 	before := len(l.problems)
+	if preset, given := fields["preset"]; given {
+		p = l.preset(key+".preset", block, preset)
+	}
+	p.Name = name
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if field == "preset" {
+			continue
+		}
 		if text := setPolicyField(&p, field, fields[field]); text != "" {
 			l.policyProblem(key+"."+field, block, "%s", text)
 		}
@@ -86,6 +96,16 @@ func (l *loader) policy(block, name string, value any) (session.Policy, bool) {
 		return p, false
 	}
 	return p, true
+}
+
+// preset finds the rules that a policy begins with.
+func (l *loader) preset(key, block string, value any) session.Policy {
+	name, _ := value.(string)
+	p, found := session.Preset(name)
+	if !found {
+		l.policyProblem(key, block, "use one of %s; this is %s", strings.Join(session.PresetNames(), ", "), describe(value))
+	}
+	return p
 }
 
 // policyProblem blames the nearest place that is known: the field, its policy, or the block.
@@ -127,7 +147,7 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 	if slices.Contains(refusedPolicyFields(), field) {
 		return "has no effect in this version and is refused rather than ignored; remove it"
 	}
-	return unknownText(field, policyFields())
+	return unknownText(field, append(policyFields(), "preset"))
 }
 
 // setBinding reads off, log or strict. YAML takes a bare off for false, and that is what people write.

@@ -7,10 +7,8 @@ import "strings"
 func refusedText(key string) string {
 	section, _, _ := strings.Cut(key, ".")
 	switch section {
-	case "tokenizer":
+	case "tokenizer", "jsonActionApiDefaults":
 		return "has no effect in this version and is refused rather than ignored; remove it"
-	case "user", "userdata", "jsonActionApiDefaults", "livejournal":
-		return "has no effect in this version and is refused rather than ignored; remove it and set the timers of sessions in policies, such as policies.default.idle_timeout_s"
 	}
 	return ""
 }

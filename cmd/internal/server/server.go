@@ -40,6 +40,7 @@ type Server struct {
 	serving  sync.WaitGroup
 	shutdown sync.Once
 	stopped  error
+	unwatch  context.CancelFunc // ends the comparison of policies
 }
 
 // Start opens the API's listener, the operator socket and the node, and answers when requests are taken. The node may
@@ -95,6 +96,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.serving.Go(func() { s.fail(s.api.Serve(public)) })
 	s.serving.Go(func() { s.fail(s.api.ServeOperator(operator)) })
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.unwatch = cancel
+	s.serving.Go(func() { s.comparePolicies(watching, o.Config.GivenPolicies()) })
 	s.log.Info("node started", "node", s.node.NodeID(), "version", o.Version, "api", s.address,
 		"peers", s.node.PeerAddress(), "data", o.Config.Node.DataDir)
 	return s, nil
@@ -148,6 +152,7 @@ func (s *Server) PeerAddress() string { return s.node.PeerAddress() }
 // closed. ctx bounds waiting; what does not end by then is cut off. Later calls answer as the first one.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.shutdown.Do(func() {
+		s.unwatch()
 		s.node.Drain()
 		s.stopped = errors.Join(s.api.Shutdown(ctx), s.node.Shutdown(ctx))
 		s.serving.Wait()

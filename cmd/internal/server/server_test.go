@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -26,15 +27,28 @@ const adminPassword = "correct-horse"
 // settings are those of a cluster of one node on free ports.
 func settings(t *testing.T) config.Config {
 	t.Helper()
+	return settingsIn(t, folder(t), nil)
+}
+
+// folder is a new data folder.
+func folder(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "hs") // a Unix socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	c, err := config.Load(config.Input{Flags: map[string]string{
+	return dir
+}
+
+func settingsIn(t *testing.T, dir string, more map[string]string) config.Config {
+	t.Helper()
+	flags := map[string]string{
 		"node.data_dir": dir, "node.name": "alone", "api.listen": "127.0.0.1:0", "peer.listen": "127.0.0.1:0", "gossip.listen": "127.0.0.1:0",
 		"api.drain_delay": "100ms",
-	}})
+	}
+	maps.Copy(flags, more)
+	c, err := config.Load(config.Input{Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
