@@ -42,6 +42,7 @@ func homes() map[string][]string {
 		"github.com/hashicorp/memberlist":     {"cluster"},
 		"go.etcd.io/bbolt":                    {"cluster"},
 		"github.com/labstack/echo":            {"api"},
+		"github.com/pires/go-proxyproto":      {"api"},
 		"github.com/spf13":                    {"cmd"},
 		"github.com/knadh/koanf":              {"cmd"},
 		"golang.org/x/term":                   {"cmd"},

@@ -50,6 +50,21 @@ func TestUsers(t *testing.T) {
 	wantProblem(t, h.do(request{method: "GET", target: "/v1/users", key: h.trusted}), 403, session.CodeForbidden)
 }
 
+// TestCurrentPasswordIsPassedOn, and a wrong one is no wrong session key.
+func TestCurrentPasswordIsPassedOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	change := func(current string) request {
+		return request{method: "PATCH", target: "/v1/users/root", key: h.admin, body: `{"password":"` + password + `!","current_password":"` + current + `"}`}
+	}
+	if p := wantProblem(t, h.do(change("wrong")), 403, session.CodeForbidden); p.Field != "current_password" {
+		t.Errorf("got field %q", p.Field)
+	}
+	if r := h.do(change(password)); r.StatusCode != 200 {
+		t.Errorf("got %d", r.StatusCode)
+	}
+}
+
 type policyAnswer struct {
 	Name             string
 	IdleTimeoutS     float64 `json:"idle_timeout_s"`

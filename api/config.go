@@ -22,6 +22,9 @@ type Config struct {
 	// TrustedProxies may say in X-Forwarded-For for whom they speak. Addresses of anybody else in that header are ignored.
 	// Default: none. Trusting a network in which clients live lets them choose their address.
 	TrustedProxies []netip.Prefix
+	// ProxyProtocol makes TrustedProxies begin every connection to the public listener with a PROXY protocol header, version 2, which
+	// names the client; X-Forwarded-For is still read, of that client. It needs TrustedProxies. Default false.
+	ProxyProtocol bool
 	// CookieName turns session cookies on: "x" and "__Host-x" both name the cookie "__Host-x". "" = off, the default.
 	CookieName string
 
@@ -103,6 +106,9 @@ func (c Config) validateProxies() error {
 		if !p.IsValid() {
 			return errors.New("api: a trusted proxy is not a valid network: write it as 10.0.0.0/8 or 2001:db8::/32")
 		}
+	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		return errors.New("api: the PROXY protocol needs trusted proxies: nobody else may send it")
 	}
 	return nil
 }

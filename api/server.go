@@ -78,6 +78,9 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 // Serve answers the public API on l until Shutdown, then returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	l = netutil.LimitListener(l, s.config.MaxConnections)
+	if s.config.ProxyProtocol {
+		l = s.addresses.proxied(l, s.config.ReadHeaderTimeout)
+	}
 	if s.tls != nil {
 		l = tls.NewListener(l, s.tls)
 	}

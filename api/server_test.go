@@ -322,6 +322,7 @@ func TestConfigIsValidated(t *testing.T) {
 		"cookie's prefix":    func(c *api.Config) { c.CookieName = "__Host-" },
 		"negative delay":     func(c *api.Config) { c.DrainDelay = -1 },
 		"body":               func(c *api.Config) { c.MaxBodyBytes = 10 },
+		"PROXY from nobody":  func(c *api.Config) { c.ProxyProtocol = true },
 		"proxy":              func(c *api.Config) { c.TrustedProxies = []netip.Prefix{{}} },
 		"half of metrics":    func(c *api.Config) { c.Registerer = prometheus.NewRegistry() },
 	} {

@@ -300,6 +300,9 @@ func isLoopback(host string) bool {
 }
 
 func (l *loader) proxies() {
+	if l.config.API.ProxyProtocol && len(l.config.API.trustedProxies) == 0 {
+		l.problem("api.proxy_protocol", "true needs api.trusted_proxies: headers of nobody else are taken")
+	}
 	for _, text := range l.config.API.trustedProxies {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

@@ -67,6 +67,7 @@ type API struct {
 	Socket         string // the operator's Unix socket
 	TLS            CertFiles
 	TrustedProxies []netip.Prefix
+	ProxyProtocol  bool // trusted proxies send PROXY protocol headers
 	DrainDelay     time.Duration
 	MaxConnections int
 	CookieName     string // "" = keys are not taken from cookies

@@ -284,6 +284,7 @@ func TestRefusals(t *testing.T) {
 		{name: "node name", yaml: "node: {name: 'a b'}", want: []string{"node.name: a name has 1 to 63"}},
 		{name: "long socket", yaml: "api: {socket: /" + strings.Repeat("x", 120) + "}", want: []string{"api.socket: the path of a Unix socket"}},
 		{name: "cookie name", yaml: "api: {cookie: {name: 'a b'}}", want: []string{`a cookie's name has 1 to 64 letters, digits, '-' and '_', this is "a b"`}},
+		{name: "PROXY from nobody", yaml: "api: {proxy_protocol: true}", want: []string{"api.proxy_protocol: true needs api.trusted_proxies"}},
 		{name: "proxy", yaml: "api: {trusted_proxies: [lb]}", want: []string{`an address or a network is needed here, such as 10.0.0.5 or 10.0.0.0/8; this is "lb"`}},
 		{name: "tokenizer type", yaml: "tokenizer: {type: redis}", want: []string{"tokenizer.type: redis is not in this version"}},
 		{name: "tokenizer nonsense", yaml: "tokenizer: {type: paper}", want: []string{`tokenizer.type: use raft, this is "paper"`}},

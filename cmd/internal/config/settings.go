@@ -85,6 +85,8 @@ func apiSettings() []Setting {
 			field: func(c *Config) any { return &c.API.TLS.KeyFile }},
 		{Key: "api.trusted_proxies", Help: "Addresses or networks whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`. Default: none.",
 			field: func(c *Config) any { return &c.API.trustedProxies }},
+		{Key: "api.proxy_protocol", Default: "false", Help: "Connections from `api.trusted_proxies` must begin with a PROXY protocol header, version 2 (HAProxy: `send-proxy-v2`), which names the client. Others may not.",
+			field: func(c *Config) any { return &c.API.ProxyProtocol }},
 		{Key: "api.drain_delay", Default: "2s", Help: "How long after SIGTERM `/readyz` says no before connections are closed. At least the load balancer's check interval times its `fall`.",
 			field: func(c *Config) any { return &c.API.DrainDelay }},
 		{Key: "api.max_connections", Default: "16384", Help: "Open HTTP connections. More wait in the kernel's queue.",

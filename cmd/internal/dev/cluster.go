@@ -80,7 +80,8 @@ func (c *cluster) settings(base config.Config, i int) config.Config {
 	base.API.Listen, base.API.Advertise = p.api, p.api
 	base.API.Socket = filepath.Join(p.dir, "operator.sock")
 	base.API.TLS = config.CertFiles{}
-	base.API.DrainDelay = 0 // no load balancer looks
+	base.API.ProxyProtocol = false // this program asks the nodes directly
+	base.API.DrainDelay = 0        // no load balancer looks
 	base.Peer = config.Peer{Listen: p.peer, Advertise: p.peer}
 	base.Gossip.Listen, base.Gossip.Advertise = p.gossip, p.gossip
 	switch {

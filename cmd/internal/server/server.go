@@ -119,6 +119,7 @@ func (s *Server) apiConfig(o Options, registry *prometheus.Registry) api.Config 
 	c.Node = s.node.NodeID()
 	c.Term = s.node.Term
 	c.TrustedProxies = o.Config.API.TrustedProxies
+	c.ProxyProtocol = o.Config.API.ProxyProtocol
 	c.CookieName = o.Config.API.CookieName
 	c.TLSCertFile, c.TLSKeyFile = o.Config.API.TLS.CertFile, o.Config.API.TLS.KeyFile
 	c.MaxConnections = o.Config.API.MaxConnections
