@@ -53,7 +53,10 @@ type body struct {
 	ClientIP   string    `json:"client_ip"`
 	CreatedAt  time.Time `json:"created_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
-	Version    uint64    `json:"attributes_version"`
+	Idle       float64   `json:"idle_timeout_s"`
+	Permanent  bool
+	Prompt     bool
+	Version    uint64 `json:"attributes_version"`
 	Attributes map[string]any
 	Items      []body
 	NextCursor string `json:"next_cursor"`
