@@ -19,8 +19,8 @@ const (
 
 // loginFailures brings failed log-ins into the log, for the audit trail, without letting anybody wait.
 type loginFailures struct {
-	submit func(*fsmpb.Command)
-	now    func() time.Duration // monotonic
+	send func(context.Context, *fsmpb.Command) // waits for the outcome
+	now  func() time.Duration                  // monotonic
 
 	mu         sync.Mutex
 	left       float64 // reports that may be sent at once
@@ -32,14 +32,12 @@ type loginFailures struct {
 func newLoginFailures(n *Node) *loginFailures {
 	f := &loginFailures{now: n.config.Clock.Monotonic, left: LoginFailuresAtOnce}
 	f.filled = f.now()
-	f.submit = func(c *fsmpb.Command) {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), n.config.RequestTimeout)
-			defer cancel()
-			if _, _, err := n.outbox.submit(ctx, c); err != nil {
-				n.log.Warn("a failed log-in is missing in the audit trail", "error", err)
-			}
-		}()
+	f.send = func(ctx context.Context, c *fsmpb.Command) {
+		ctx, cancel := context.WithTimeout(ctx, n.config.RequestTimeout)
+		defer cancel()
+		if _, _, err := n.outbox.submit(ctx, c); err != nil {
+			n.log.Warn("failed log-ins are missing in the audit trail", "count", max(1, c.GetLoginFailed().Count), "error", err)
+		}
 	}
 	return f
 }
@@ -52,12 +50,12 @@ func (f *loginFailures) report(user string, from netip.Addr, reason fsmpb.LoginF
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.allowLocked() {
-		f.submit(loginFailed(&fsmpb.LoginFailed{User: user, Address: addressBytes(from), Reason: reason}))
+		go f.send(context.Background(), loginFailed(&fsmpb.LoginFailed{User: user, Address: addressBytes(from), Reason: reason}))
 		return
 	}
 	f.unreported++
 	if f.timer == nil {
-		f.timer = time.AfterFunc(time.Second, f.reportRest)
+		f.timer = time.AfterFunc(time.Second, func() { f.reportRest(context.Background()) })
 	}
 }
 
@@ -73,13 +71,22 @@ func (f *loginFailures) allowLocked() bool {
 	return true
 }
 
-// reportRest reports those that were only counted: one entry a second, however many they are.
-func (f *loginFailures) reportRest() {
+// reportRest reports those that were only counted: one entry a second, however many they are. It waits for the outcome. The end of the node
+// calls it as well.
+func (f *loginFailures) reportRest(ctx context.Context) {
+	if f == nil {
+		return
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	count := f.unreported
+	if f.timer != nil {
+		f.timer.Stop()
+	}
 	f.unreported, f.timer = 0, nil
-	f.submit(loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: count}))
+	f.mu.Unlock()
+	if count > 0 {
+		f.send(ctx, loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: count}))
+	}
 }
 
 func loginFailed(c *fsmpb.LoginFailed) *fsmpb.Command {

@@ -161,6 +161,7 @@ func (n *Node) Drain() { n.draining.Store(true) }
 // closes everything. ctx bounds the graceful part; the rest always happens.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.Drain()
+	n.failures.reportRest(ctx)
 	if !n.outbox.close(ctx) {
 		n.log.Warn("stopping with writes under way: their outcome stays unknown to their callers")
 	}
