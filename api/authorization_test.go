@@ -70,7 +70,7 @@ func TestServiceAsksForItsUser(t *testing.T) {
 	headers := map[string]string{"Hydrastore-Session": h.user.Reveal(), "Hydrastore-Client-IP": "::ffff:198.51.100.9",
 		"Hydrastore-User-Agent": strings.Repeat("ä", 300), "User-Agent": "shop/1"}
 	for _, r := range []request{
-		{method: "GET", target: "/v1/session"}, {method: "POST", target: "/v1/session/touch"},
+		{method: "GET", target: "/v1/session"}, {method: "POST", target: "/v1/session/touch"}, {method: "POST", target: "/v1/session/rotate"},
 		{method: "PATCH", target: "/v1/session/attributes", body: `{"a":1}`}, {method: "DELETE", target: "/v1/session"},
 	} {
 		r.key, r.headers = h.trusted, headers

@@ -27,11 +27,19 @@ var subjectHeaders = [...]string{"Hydrastore-Session", "Hydrastore-Client-Ip", "
 // call says who asks and from where, on the routes where a caller speaks for itself alone.
 func (h *handlers) call(c echo.Context) (session.Call, error) {
 	for _, name := range subjectHeaders {
-		if _, given := c.Request().Header[name]; given {
-			return session.Call{}, session.Invalid(strings.Replace(name, "-Ip", "-IP", 1), "is taken on the /v1/session routes only")
+		if err := refuseHeader(c, name); err != nil {
+			return session.Call{}, err
 		}
 	}
 	return h.ownCall(c)
+}
+
+// refuseHeader holds a subject header to the routes where it means something.
+func refuseHeader(c echo.Context, name string) error {
+	if _, given := c.Request().Header[name]; given {
+		return session.Invalid(strings.Replace(name, "-Ip", "-IP", 1), "is taken on the /v1/session routes only")
+	}
+	return nil
 }
 
 // readCall is call for reads.

@@ -25,6 +25,9 @@ func (h *handlers) Check(c echo.Context, p rest.CheckParams) error {
 		}
 		call.Consistency = session.Linearizable // a use needs the leader: a local read that counts is no local read
 	}
+	if p.MaxAuthAge != nil {
+		call.MaxAuthAge = secondsOf(*p.MaxAuthAge)
+	}
 	checked, err := h.service.Check(c.Request().Context(), call, p.Touch != nil && !*p.Touch)
 	if err != nil {
 		return err
@@ -43,6 +46,46 @@ func (h *handlers) Touch(c echo.Context, p rest.TouchParams) error {
 		return err
 	}
 	return h.answerChecked(c, &call, &checked)
+}
+
+// Rotate answers POST /v1/session/rotate.
+func (h *handlers) Rotate(c echo.Context, p rest.RotateParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	issued, err := h.service.Rotate(c.Request().Context(), call)
+	if err != nil {
+		return err
+	}
+	return h.answerReissued(c, &call, &issued)
+}
+
+// Reauthenticate answers POST /v1/session/reauthenticate.
+func (h *handlers) Reauthenticate(c echo.Context, p rest.ReauthenticateParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	var proof session.Proof
+	if err := h.readBody(c, func(body []byte) (err error) { proof, err = decodeProof(body); return err }); err != nil {
+		return err
+	}
+	issued, err := h.service.Reauthenticate(c.Request().Context(), call, proof)
+	if err != nil {
+		return err
+	}
+	return h.answerReissued(c, &call, &issued)
+}
+
+// answerReissued answers with a session's new key. Who brought the old one as a cookie gets the new one as a cookie too.
+func (h *handlers) answerReissued(c echo.Context, call *session.Call, issued *session.Issued) error {
+	setMeta(c, issued.Meta)
+	setETag(c, issued.AttributesVersion)
+	if _, asHeader := c.Request().Header[echo.HeaderAuthorization]; !asHeader && call.Subject == nil {
+		h.server.cookies.issue(c.Response().Header(), c.Request(), issued.Key)
+	}
+	return writeAppended(h, c, http.StatusOK, appendIssued, issued)
 }
 
 // PatchAttributes answers PATCH /v1/session/attributes.

@@ -55,7 +55,17 @@ func appendSession(b []byte, s *session.Session) []byte {
 		b = appendText(b, s.UserAgent)
 	}
 	b = append(b, `,"attributes_version":`...)
-	return strconv.AppendUint(b, s.AttributesVersion, 10)
+	b = strconv.AppendUint(b, s.AttributesVersion, 10)
+	b = append(b, `,"auth_time":`...)
+	b = rest.AppendTimestamp(b, s.AuthTime)
+	b = append(b, `,"methods":[`...)
+	for i, method := range s.Methods {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(b, string(method))
+	}
+	return append(b, ']')
 }
 
 func appendChecked(b []byte, s *session.Checked) []byte {
@@ -68,7 +78,9 @@ func appendChecked(b []byte, s *session.Checked) []byte {
 		}
 		b = appendText(b, string(role))
 	}
-	b = append(b, `],"attributes":`...)
+	b = append(b, `],"rotate":`...)
+	b = strconv.AppendBool(b, s.Rotate)
+	b = append(b, `,"attributes":`...)
 	b = appendAttributes(b, s.Attributes)
 	return append(b, '}')
 }

@@ -29,16 +29,17 @@ func TestHandWrittenJSONIsThatOfTheModels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		model := sessionModel(s)
-		same(t, seed, appendChecked(nil, &session.Checked{Session: s, Roles: session.Roles(), Attributes: attributes}), rest.CheckedSession{
+		model, rotate := sessionModel(s), random.IntN(2) == 0
+		same(t, seed, appendChecked(nil, &session.Checked{Session: s, Roles: session.Roles(), Rotate: rotate, Attributes: attributes}), rest.CheckedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
 			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
-			AttributesVersion: model.AttributesVersion, Roles: []rest.Role{"user", "service", "admin"}, Attributes: rest.Attributes(attributes),
+			AttributesVersion: model.AttributesVersion, AuthTime: model.AuthTime, Methods: model.Methods, Rotate: rotate,
+			Roles: []rest.Role{"user", "service", "admin"}, Attributes: rest.Attributes(attributes),
 		})
 		same(t, seed, appendIssued(nil, &session.Issued{Key: key, Session: s, Attributes: attributes}), rest.IssuedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
 			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
-			AttributesVersion: model.AttributesVersion, Key: key.Reveal(), Attributes: rest.Attributes(attributes),
+			AttributesVersion: model.AttributesVersion, AuthTime: model.AuthTime, Methods: model.Methods, Key: key.Reveal(), Attributes: rest.Attributes(attributes),
 		})
 		list := session.SessionList{Items: []session.Session{s, s}[:random.IntN(3)], NextCursor: []string{"", "c\"x"}[random.IntN(2)]}
 		page := rest.SessionPage{Items: []rest.Session{model, model}[:len(list.Items)], NextCursor: unlessZero(list.NextCursor)}
@@ -67,7 +68,11 @@ func same(t *testing.T, seed uint64, byHand []byte, model any) {
 func sessionModel(s session.Session) rest.Session {
 	m := rest.Session{ID: s.ID.String(), Number: s.Number, User: s.User, Policy: s.Policy, CreatedAt: rest.Timestamp{Time: s.CreatedAt},
 		LastUsedAt: rest.Timestamp{Time: s.LastUsedAt}, IdleTimeoutS: inSeconds(s.IdleTimeout), UserAgent: unlessZero(s.UserAgent),
-		Permanent: s.Permanent, Prompt: s.Prompt, AttributesVersion: s.AttributesVersion}
+		Permanent: s.Permanent, Prompt: s.Prompt, AttributesVersion: s.AttributesVersion, AuthTime: rest.Timestamp{Time: s.AuthTime},
+		Methods: make([]rest.Method, len(s.Methods))}
+	for i, method := range s.Methods {
+		m.Methods[i] = rest.Method(method)
+	}
 	if s.Permanent {
 		m.IdleTimeoutS = -1
 	}
@@ -82,7 +87,8 @@ func sessionModel(s session.Session) rest.Session {
 
 func randomSession(random *rand.Rand) session.Session {
 	s := session.Session{Number: random.Uint64() >> 12, User: randomText(random), Policy: "p", CreatedAt: time.UnixMilli(random.Int64N(1 << 42)).In(time.FixedZone("x", 3600)),
-		LastUsedAt: time.UnixMilli(random.Int64N(1 << 42)), IdleTimeout: time.Duration(random.Int64N(1<<40)) * time.Millisecond, UserAgent: randomText(random), Permanent: random.IntN(2) == 0, Prompt: random.IntN(2) == 0}
+		LastUsedAt: time.UnixMilli(random.Int64N(1 << 42)), IdleTimeout: time.Duration(random.Int64N(1<<40)) * time.Millisecond, UserAgent: randomText(random), Permanent: random.IntN(2) == 0, Prompt: random.IntN(2) == 0,
+		AuthTime: time.UnixMilli(random.Int64N(1 << 42)), Methods: []session.Method{session.MethodPassword, session.MethodService}[:random.IntN(3)]}
 	if random.IntN(2) == 0 {
 		s.ExpiresAt = time.UnixMilli(random.Int64N(1 << 42))
 	}
@@ -110,7 +116,7 @@ func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{
 		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"client_ip":"::1","user_agent":"x"}`,
 		`{"user":"bob","password":"12345678","roles":["admin"],"policies":["default"],"disabled":true}`,
-		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true}`,
+		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"rotate_grace_s":0}`,
 		`{"peer_address":"a:1"}`, `{"id":"n1"}`, `{"a":null}`, "{\"\xff\":1}", `[]`, ``,
 	} {
 		f.Add([]byte(seed))
@@ -128,6 +134,9 @@ func FuzzDecoders(f *testing.F) {
 		}
 		if ch, err := decodePolicyChange(body); err == nil && ch.IdleTimeout != nil && *ch.IdleTimeout%time.Millisecond != 0 {
 			t.Errorf("got %v", *ch.IdleTimeout)
+		}
+		if p, err := decodeProof(body); err == nil && p.Vouched && p.Password != "" {
+			t.Error("a vouched proof has a password")
 		}
 		_, _ = decodeNewUser(body)
 		_, _ = decodeUserChange(body)

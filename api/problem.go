@@ -22,6 +22,7 @@ var kinds = map[session.Code]struct {
 	session.CodeInvalid:             {http.StatusBadRequest, "The request is not valid"},
 	session.CodeTooLarge:            {http.StatusBadRequest, "A limit is exceeded"}, // of the body as a whole: 413, see statusOf
 	session.CodeUnauthenticated:     {http.StatusUnauthorized, "Not authenticated"},
+	session.CodeReauthenticate:      {http.StatusUnauthorized, "Proof of identity too old"},
 	session.CodeForbidden:           {http.StatusForbidden, "Not allowed"},
 	session.CodeNotFound:            {http.StatusNotFound, "Not found"},
 	session.CodeExists:              {http.StatusConflict, "It exists already"},
@@ -108,13 +109,21 @@ func writeProblem(c echo.Context, requestID string, status int, shown *session.E
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(wholeSeconds(shown.RetryAfter)))
 	}
 	if status == http.StatusUnauthorized {
-		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="hydrastore"`)
+		header.Set(echo.HeaderWWWAuthenticate, challenge(shown.Code))
 	}
 	body, err := json.Marshal(problem)
 	if err != nil {
 		return err
 	}
 	return writeBlob(c, status, problemType, body)
+}
+
+// challenge is how a 401 tells programs what is missing; RFC 9470 has the word for a proof that is too old.
+func challenge(code session.Code) string {
+	if code == session.CodeReauthenticate {
+		return `Bearer realm="hydrastore", error="insufficient_user_authentication"`
+	}
+	return `Bearer realm="hydrastore"`
 }
 
 // wholeSeconds rounds up: asking a little later is right, a little earlier is not.

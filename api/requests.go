@@ -33,6 +33,14 @@ func decodeLogin(body []byte) (session.Login, error) {
 	return l, err
 }
 
+func decodeProof(body []byte) (session.Proof, error) {
+	var password *string
+	if err := decodeMembers(body, "", optional(text, "password", &password)); err != nil || password == nil {
+		return session.Proof{Vouched: true}, err
+	}
+	return session.Proof{Password: *password}, nil
+}
+
 func optionalAddress(field string, text *string) (netip.Addr, error) {
 	if text == nil {
 		return netip.Addr{}, nil
@@ -86,6 +94,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		optional(boolean, "no_tickle", &ch.NoTickle),
 		optional(text, "bind_address", &bind),
 		optional(boolean, "permanent_allowed", &ch.PermanentAllowed),
+		optional(seconds, "rotate_grace_s", &ch.RotateGrace),
 	)
 	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
 		*ch.TouchWindow = session.TouchWindowAuto

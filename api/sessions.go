@@ -15,7 +15,7 @@ import (
 // Login answers POST /v1/sessions. A password needs no key beside it: one that is garbled is as good as one that has ended,
 // or a browser with such a cookie, which no page can remove, could never log in again.
 func (h *handlers) Login(c echo.Context, p rest.LoginParams) error {
-	call, err := h.call(c)
+	call, err := h.loginCall(c, p)
 	var bad *garbledKey
 	if err != nil && !errors.As(err, &bad) {
 		return err
@@ -24,7 +24,7 @@ func (h *handlers) Login(c echo.Context, p rest.LoginParams) error {
 	if err := h.readBody(c, func(body []byte) (err error) { login, err = decodeLogin(body); return err }); err != nil {
 		return err
 	}
-	if bad != nil && login.Vouched {
+	if bad != nil && (login.Vouched || p.HydrastoreSession != nil) {
 		return bad
 	}
 	if login.IdempotencyKey, err = parseIdempotencyKey(p.IdempotencyKey); err != nil {
@@ -42,6 +42,22 @@ func (h *handlers) Login(c echo.Context, p rest.LoginParams) error {
 		h.server.cookies.issue(header, c.Request(), issued.Key)
 	}
 	return writeAppended(h, c, http.StatusCreated, appendIssued, &issued)
+}
+
+// loginCall is call for a log-in, which may come with the key of a session that it replaces. One that is garbled replaces
+// nothing, like one that has ended.
+func (h *handlers) loginCall(c echo.Context, p rest.LoginParams) (session.Call, error) {
+	for _, name := range subjectHeaders[1:] {
+		if err := refuseHeader(c, name); err != nil {
+			return session.Call{}, err
+		}
+	}
+	call, err := h.subjectCall(c, subject{session: p.HydrastoreSession})
+	var bad *garbledKey
+	if errors.As(err, &bad) && bad.coded.Field == headerSession {
+		call.Subject.Key, err = unknownKey()
+	}
+	return call, err
 }
 
 // ListSessions answers GET /v1/sessions.
@@ -173,9 +189,14 @@ func sessionFilter(user, clientIP, policy *string, idleSeconds *float64, permane
 		f.Policy = *policy
 	}
 	if idleSeconds != nil {
-		f.IdleLongerThan = time.Duration(math.Round(*idleSeconds*1000)) * time.Millisecond
+		f.IdleLongerThan = secondsOf(*idleSeconds)
 	}
 	return f, nil
+}
+
+// secondsOf reads a parameter in seconds, to the millisecond.
+func secondsOf(seconds float64) time.Duration {
+	return time.Duration(math.Round(seconds*1000)) * time.Millisecond
 }
 
 func page(limit *int, cursor *string) session.Page {

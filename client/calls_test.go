@@ -33,7 +33,7 @@ func TestSessions(t *testing.T) {
 	}
 	want := session.Session{ID: issued.ID, Number: issued.Number, User: "ada/ö", Policy: "default", CreatedAt: apitest.Start(), LastUsedAt: apitest.Start(),
 		ExpiresAt: apitest.Start().Add(30 * time.Minute), IdleTimeout: 30 * time.Minute, ClientAddress: netip.MustParseAddr("203.0.113.7"),
-		UserAgent: "browser", AttributesVersion: issued.AttributesVersion}
+		UserAgent: "browser", AttributesVersion: issued.AttributesVersion, AuthTime: apitest.Start(), Methods: []session.Method{session.MethodService}}
 	if !reflect.DeepEqual(issued.Session, want) || issued.Number == 0 || issued.Index == "" || issued.Age != -1 {
 		t.Errorf("got  %+v\nwant %+v", issued.Session, want)
 	}
@@ -80,6 +80,47 @@ func TestSessions(t *testing.T) {
 	}
 	if _, err := shop.With(issued.Key).Check(ctx); session.CodeOf(err) != session.CodeUnauthenticated {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	service, server, _ := newServer(t)
+	ctx := context.Background()
+	ada := newClient(t, client.Config{Addresses: []string{server.URL}, Key: service.AddUser("ada", password)})
+	issued, err := ada.Rotate(ctx)
+	if err != nil || issued.User != "ada" {
+		t.Fatalf("got %+v, %v", issued.Session, err)
+	}
+	again, err := ada.Rotate(ctx)
+	if err != nil || again.Key != issued.Key {
+		t.Errorf("the second answer has another key, or %v", err)
+	}
+	if checked, err := ada.Check(ctx); err != nil || !checked.Rotate {
+		t.Errorf("who has the old key is not told: %+v, %v", checked, err)
+	}
+	next := ada.With(issued.Key)
+	service.Advance(5000)
+	if _, err := next.Check(ctx, client.MaxAuthAge(5*time.Second)); err != nil {
+		t.Error(err)
+	}
+	if _, err := next.Check(ctx, client.MaxAuthAge(4999*time.Millisecond)); session.CodeOf(err) != session.CodeReauthenticate {
+		t.Errorf("got %v", err)
+	}
+	if _, err := next.Reauthenticate(ctx, session.Proof{Password: "wrong"}); session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("got %v", err)
+	}
+	proved, err := next.Reauthenticate(ctx, session.Proof{Password: password})
+	if err != nil || !proved.AuthTime.Equal(apitest.Start().Add(5*time.Second)) {
+		t.Fatalf("got %+v, %v", proved.Session, err)
+	}
+	if _, err := next.Check(ctx); session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("got %v", err)
+	}
+	shop := newClient(t, client.Config{Addresses: []string{server.URL}, Key: service.AddUser("shop", password, session.RoleService)})
+	vouched, err := shop.Reauthenticate(ctx, session.Proof{Vouched: true}, client.For(session.Presented{Key: proved.Key}))
+	if err != nil || vouched.ID != issued.ID {
+		t.Errorf("got %+v, %v", vouched.Session, err)
 	}
 }
 
@@ -173,15 +214,15 @@ func TestUsersAndPolicies(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 
-	idle, zero, auto, writer := 90500*time.Millisecond, time.Duration(0), session.TouchWindowAuto, session.WriteByBearer
+	idle, zero, auto, writer, grace := 90500*time.Millisecond, time.Duration(0), session.TouchWindowAuto, session.WriteByBearer, 1500*time.Millisecond
 	inactive, yes, strict := time.Hour, true, session.BindStrict
 	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{
 		IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
-		PermanentAllowed: &yes,
+		PermanentAllowed: &yes, RotateGrace: &grace,
 	})
 	want := session.Policy{
 		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
-		BindAddress: session.BindStrict, PermanentAllowed: true, Version: policy.Version,
+		BindAddress: session.BindStrict, PermanentAllowed: true, RotateGrace: grace, Version: policy.Version,
 	}
 	if err != nil || policy.Policy != want {
 		t.Errorf("got %+v, %v", policy, err)

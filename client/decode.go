@@ -35,6 +35,10 @@ func sessionOf(w wire.Session) (session.Session, error) {
 	s := session.Session{
 		Number: w.Number, User: w.User, Policy: w.Policy, CreatedAt: w.CreatedAt.UTC(), LastUsedAt: w.LastUsedAt.UTC(),
 		IdleTimeout: max(0, duration(w.IdleTimeoutS)), Permanent: w.Permanent, Prompt: w.Prompt, AttributesVersion: w.AttributesVersion,
+		AuthTime: w.AuthTime.UTC(), Methods: make([]session.Method, len(w.Methods)),
+	}
+	for i, method := range w.Methods {
+		s.Methods[i] = session.Method(method)
 	}
 	if w.ExpiresAt != nil {
 		s.ExpiresAt = w.ExpiresAt.UTC()
@@ -74,7 +78,7 @@ func policyOf(w wire.Policy) session.Policy {
 		Name: w.Name, IdleTimeout: duration(w.IdleTimeoutS), AbsoluteLifetime: duration(w.AbsoluteLifetimeS),
 		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
 		InactivityTimeout: duration(w.InactivityTimeoutS), NoTickle: w.NoTickle, BindAddress: session.AddressBinding(w.BindAddress),
-		PermanentAllowed: w.PermanentAllowed, Version: w.Version,
+		PermanentAllowed: w.PermanentAllowed, RotateGrace: duration(w.RotateGraceS), Version: w.Version,
 	}
 	if w.TouchWindowS < 0 {
 		p.TouchWindow = session.TouchWindowAuto

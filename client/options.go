@@ -2,6 +2,7 @@ package client
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -39,6 +40,11 @@ func MinIndex(token session.IndexToken) Option {
 
 // Look makes a Check that does not count as a use.
 func Look() Option { return func(r *request) { r.query("touch", "false") } }
+
+// MaxAuthAge makes a Check fail with session.CodeReauthenticate when the user proved who it is longer ago.
+func MaxAuthAge(d time.Duration) Option {
+	return func(r *request) { r.query("max_auth_age", strconv.FormatFloat(inSeconds(d), 'f', -1, 64)) }
+}
 
 // IfMatch makes a change only if version is the current one; else it fails with session.CodeVersionMismatch.
 func IfMatch(version uint64) Option {

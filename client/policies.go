@@ -59,6 +59,7 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 		TouchWindowS: secondsOrNil(ch.TouchWindow), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
 		InactivityTimeoutS: secondsOrNil(ch.InactivityTimeout), NoTickle: ch.NoTickle, BindAddress: (*wire.BindAddress)(ch.BindAddress),
 		PermanentAllowed: ch.PermanentAllowed,
+		RotateGraceS:     secondsOrNil(ch.RotateGrace),
 	}
 	if ch.TouchWindow != nil && *ch.TouchWindow == session.TouchWindowAuto {
 		asDefault := -1.0

@@ -29,6 +29,11 @@ func (c *Client) Login(ctx context.Context, l session.Login, options ...Option) 
 	if err != nil {
 		return session.Issued{}, err
 	}
+	return issuedOf(a)
+}
+
+// issuedOf reads an answer that issues a key.
+func issuedOf(a answer) (session.Issued, error) {
 	var issued wire.IssuedSession
 	meta, err := a.read(&issued)
 	if err != nil {
@@ -41,9 +46,38 @@ func (c *Client) Login(ctx context.Context, l session.Login, options ...Option) 
 	s, err := sessionOf(wire.Session{
 		ID: issued.ID, Number: issued.Number, User: issued.User, Policy: issued.Policy, CreatedAt: issued.CreatedAt,
 		LastUsedAt: issued.LastUsedAt, ExpiresAt: issued.ExpiresAt, IdleTimeoutS: issued.IdleTimeoutS, Permanent: issued.Permanent, Prompt: issued.Prompt, ClientIP: issued.ClientIP,
-		UserAgent: issued.UserAgent, AttributesVersion: issued.AttributesVersion,
+		UserAgent: issued.UserAgent, AttributesVersion: issued.AttributesVersion, AuthTime: issued.AuthTime, Methods: issued.Methods,
 	})
 	return session.Issued{Key: key, Session: s, Attributes: session.Attributes(issued.Attributes), Meta: meta}, err
+}
+
+// Rotate gives the called session another key. Repeated within the policy's grace it answers with the same one. The client goes on
+// with the key that it has: take up the new one with With.
+func (c *Client) Rotate(ctx context.Context, options ...Option) (session.Issued, error) {
+	r := c.request(http.MethodPost, "/v1/session/rotate", options)
+	r.idempotent = true
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	return issuedOf(a)
+}
+
+// Reauthenticate proves anew who the called session's user is, and gives the session another key; the present one ends at once.
+func (c *Client) Reauthenticate(ctx context.Context, p session.Proof, options ...Option) (session.Issued, error) {
+	r := c.request(http.MethodPost, "/v1/session/reauthenticate", options)
+	var proof wire.Proof
+	if !p.Vouched {
+		proof.Password = &p.Password
+	}
+	if err := r.json(proof); err != nil {
+		return session.Issued{}, err
+	}
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	return issuedOf(a)
 }
 
 func (c *Client) setIdempotencyKey(r *request, named string) error {
@@ -192,9 +226,9 @@ func (c *Client) checked(ctx context.Context, r *request) (session.Checked, erro
 	s, err := sessionOf(wire.Session{
 		ID: w.ID, Number: w.Number, User: w.User, Policy: w.Policy, CreatedAt: w.CreatedAt, LastUsedAt: w.LastUsedAt,
 		ExpiresAt: w.ExpiresAt, IdleTimeoutS: w.IdleTimeoutS, Permanent: w.Permanent, Prompt: w.Prompt, ClientIP: w.ClientIP, UserAgent: w.UserAgent,
-		AttributesVersion: w.AttributesVersion,
+		AttributesVersion: w.AttributesVersion, AuthTime: w.AuthTime, Methods: w.Methods,
 	})
-	return session.Checked{Session: s, Roles: rolesOf(w.Roles), Attributes: session.Attributes(w.Attributes), Meta: meta}, err
+	return session.Checked{Session: s, Roles: rolesOf(w.Roles), Rotate: w.Rotate, Attributes: session.Attributes(w.Attributes), Meta: meta}, err
 }
 
 func (c *Client) revoked(ctx context.Context, r *request) (session.Revoked, error) {

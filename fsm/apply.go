@@ -31,6 +31,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
 	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end()}
 	out.Batches = m.applyBatches(entry.Batches, commands)
 	out.Events = s.events.take()
+	out.Ended = append(out.Ended, s.endedByCommands...)
 	return out, nil
 }
 
@@ -51,6 +52,8 @@ func (m *Machine) begin(index uint64, clock int64) {
 		s.arena.settle(oldest)
 		s.forgetOutdated()
 		s.forgetDryAttempts()
+		s.endGraces()
+		s.endedByCommands = nil
 	})
 }
 
@@ -106,7 +109,8 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 	}
 }
 
-// apply applies one command. A command that fails changes nothing; one that succeeds is a use of the key behind its authority.
+// apply applies one command. A command that fails changes nothing, except that a spent key ends its session; one that succeeds is
+// a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
 	s.by = authorized{}
 	s.events.nobody()
@@ -125,6 +129,8 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.touchSession(k.TouchSession, r)
 	case *fsmpb.Command_PatchAttributes:
 		s.patchAttributes(k.PatchAttributes, r)
+	case *fsmpb.Command_RotateSession:
+		s.rotateSession(k.RotateSession, r)
 	case *fsmpb.Command_RevokeSession:
 		s.revokeSession(k.RevokeSession, r)
 	case *fsmpb.Command_RevokeSessions:

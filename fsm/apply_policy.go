@@ -70,7 +70,8 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 	switch {
 	case c.Mode < fsmpb.PutPolicy_MODE_CREATE || c.Mode > fsmpb.PutPolicy_MODE_MERGE:
 		return p, "mode"
-	case !merge && (c.IdleMs == nil || c.AbsoluteMs == nil || c.TouchWindowMs == nil || c.AttributesWrite == 0):
+	case !merge && (c.IdleMs == nil || c.AbsoluteMs == nil || c.TouchWindowMs == nil || c.AttributesWrite == 0 ||
+		c.RotateGraceMs == nil):
 		return p, "policy"
 	}
 	p = base
@@ -86,6 +87,7 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 		{"absolute_lifetime_s", c.AbsoluteMs, 0, &p.AbsoluteLifetime, 0},
 		{"touch_window_s", c.TouchWindowMs, -1, &p.TouchWindow, session.TouchWindowAuto},
 		{"inactivity_timeout_s", c.InactivityMs, 0, &p.InactivityTimeout, 0},
+		{"rotate_grace_s", c.RotateGraceMs, 0, &p.RotateGrace, 0},
 	} {
 		if timer.ms == nil {
 			continue

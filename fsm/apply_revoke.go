@@ -49,7 +49,7 @@ func (s *state) revokeByKey(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 			return
 		}
 	}
-	slot := s.live(key)
+	slot, _ := s.presentAnywhere(key, c.Address)
 	if slot == 0 {
 		setCount(r, 0)
 		return

@@ -7,14 +7,17 @@ import (
 
 // login is a CreateSession whose parts have been judged.
 type login struct {
-	key    session.KeyHash
-	id     session.ID
-	user   uint32 // slot; 0 = a shell is to be made
-	policy uint8
-	idem   *idempotencyKey
-	blob   []byte // attributes
-	flags  uint8
-	own    extras // with sessionOwnIdle
+	key      session.KeyHash
+	id       session.ID
+	user     uint32 // slot; 0 = a shell is to be made
+	policy   uint8
+	roles    uint8
+	method   uint8
+	flags    uint8
+	idem     *idempotencyKey
+	blob     []byte           // attributes
+	own      extras           // with sessionOwnIdle
+	replaces *session.KeyHash // the key of the session in whose place it comes
 }
 
 type idempotencyKey struct{ scope, body [32]byte }
@@ -42,7 +45,7 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if code == fsmpb.Code_CODE_OK {
 		code, field = s.chooseTimers(c, by, &l)
 	}
-	if code == fsmpb.Code_CODE_OK && (s.findKey(l.key) != 0 || s.findID(l.id) != 0) {
+	if code == fsmpb.Code_CODE_OK && (s.keyTaken(l.key) || s.findID(l.id) != 0) {
 		code, field = fsmpb.Code_CODE_CONFLICT, "key_hash"
 	}
 	if code != fsmpb.Code_CODE_OK {
@@ -59,8 +62,19 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "sessions")
 		return
 	}
+	old, state := s.lookReplaced(c, &l)
+	if state == keyCurrent || state == keyInGrace {
+		if l.blob, code = s.carryOver(c, &l, old); code != fsmpb.Code_CODE_OK {
+			fail(r, code, "attributes")
+			return
+		}
+	}
 	s.uncount(c.Attempt)
 	slot := s.logIn(c, &l)
+	if !c.Vouched {
+		s.actsBySession(slot, c.Address)
+	}
+	s.endReplaced(old, state)
 	s.sessionResult(slot, c.User, r)
 }
 
@@ -78,6 +92,12 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 	if c.Outside.GetGrantsPolicy() && c.Policy == "" {
 		return false
 	}
+	if len(c.Replaces) > 0 {
+		replaces, ok := keyHash(c.Replaces)
+		if l.replaces = &replaces; !ok {
+			return false
+		}
+	}
 	if c.Idempotency == nil {
 		return true
 	}
@@ -90,8 +110,11 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, string) {
 	l.user = s.findUser(c.User)
 	if !c.Vouched {
-		return s.admitVerified(c, l.user)
+		by, code, field := s.admitVerified(l.user, c.UserVersion, c.Outside != nil)
+		l.roles, l.method = by.roles, methodVerified(c.Outside != nil)
+		return by, code, field
 	}
+	l.roles, l.method = roleUser, methodService
 	by, code := s.judge(c.Authority, 0)
 	switch {
 	case code != fsmpb.Code_CODE_OK:
@@ -109,17 +132,17 @@ func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, str
 
 // admitVerified judges a user whose password was verified: its account must be the one that was verified against, or as absent as
 // then. The password of an account that has one is nobody else's to verify.
-func (s *state) admitVerified(c *fsmpb.CreateSession, slot uint32) (caller, fsmpb.Code, string) {
+func (s *state) admitVerified(slot uint32, verified uint64, outside bool) (caller, fsmpb.Code, string) {
 	by := caller{user: slot, roles: roleUser}
 	version := uint64(0)
 	if slot != 0 && s.users.recs.at(slot).stored() {
 		u := s.users.recs.at(slot)
-		if u.disabled() || c.Outside != nil && u.password != 0 {
+		if u.disabled() || outside && u.password != 0 {
 			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
 		}
 		by.roles, version = u.roles, u.version
 	}
-	if version != c.UserVersion || version == 0 && c.Outside == nil {
+	if version != verified || version == 0 && !outside {
 		return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
 	}
 	return by, fsmpb.Code_CODE_OK, ""
@@ -199,6 +222,10 @@ func (s *state) repeat(l *login, r *fsmpb.Result) bool {
 		return false
 	}
 	s.rekey(slot, l.key)
+	if p := s.pastOf(slot); p.firstGrace() != 0 {
+		p.capGraces(s.clock, s.clock) // they led to the key that has just ended
+		s.setPast(slot, &p)
+	}
 	s.use(slot, false)
 	s.sessionResult(slot, "", r)
 	r.Repeated = true
@@ -215,7 +242,7 @@ func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
 	rec := sessionRec{
 		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, lastUseMS: s.clock,
 		createdMS:         s.policies.byIndex[l.policy].birth(s.clock),
-		attributesVersion: s.index, user: l.user, policy: l.policy,
+		attributesVersion: s.index, user: l.user, policy: l.policy, roles: l.roles, methods: l.method,
 		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)), flags: l.flags,
 	}
 	s.setExtras(&rec, l.own)
@@ -234,4 +261,36 @@ func (s *state) rememberLogin(key *idempotencyKey, seq uint64) {
 		return
 	}
 	s.remember(key.scope, key.body, seq)
+}
+
+// lookReplaced finds the session in whose place the log-in comes, and what its key is.
+func (s *state) lookReplaced(c *fsmpb.CreateSession, l *login) (uint32, keyState) {
+	if l.replaces == nil {
+		return 0, keyUnknown
+	}
+	slot, state := s.look(*l.replaces)
+	if slot == 0 || state != keySpent && !s.bound(slot, c.Address) {
+		return 0, keyUnknown
+	}
+	return slot, state
+}
+
+// carryOver gives the attributes of the new session: those of the same user's session before, and over them the log-in's own.
+func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte, fsmpb.Code) {
+	rec := s.sessions.recs.at(old)
+	if rec.user != l.user {
+		return l.blob, fsmpb.Code_CODE_OK
+	}
+	return firstAttributes(s.arena.get(rec.attributes), c.Attributes)
+}
+
+// endReplaced ends the session that a log-in replaces. That is after the new one is made, so that a user without account does not
+// lose its record in between.
+func (s *state) endReplaced(slot uint32, state keyState) {
+	switch state {
+	case keyCurrent, keyInGrace:
+		s.endByCommand(slot, CauseReplaced)
+	case keySpent:
+		s.endByCommand(slot, CauseReused)
+	}
 }

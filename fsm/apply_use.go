@@ -6,39 +6,52 @@ import (
 )
 
 func (s *state) touchSession(c *fsmpb.TouchSession, r *fsmpb.Result) {
-	slot, _, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
 	if !ok {
 		return
 	}
-	s.use(slot, c.Tickle)
-	s.sessionResult(slot, "", r)
+	s.use(shown.slot, c.Tickle)
+	s.answer(shown, r)
+}
+
+// presentation is a key that a command presents, and what it opens.
+type presentation struct {
+	key   session.KeyHash
+	state keyState // keyCurrent or keyInGrace
+	slot  uint32
+	by    caller
 }
 
 // presented finds the living session whose key a command presents, itself or through a service. On false r has the answer.
-func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (uint32, caller, bool) {
-	key, ok := keyHash(hash)
-	if !ok || !validAddress(address) {
+func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (p presentation, ok bool) {
+	if p.key, ok = keyHash(hash); !ok || !validAddress(address) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
-		return 0, caller{}, false
+		return p, false
 	}
-	var by caller
 	if a != nil {
 		var code fsmpb.Code
-		if by, code = s.judge(a, 0); code != fsmpb.Code_CODE_OK {
+		if p.by, code = s.judge(a, 0); code != fsmpb.Code_CODE_OK {
 			fail(r, code, "authority")
-			return 0, caller{}, false
+			return p, false
 		}
 	}
-	slot := s.opened(key, address)
-	if slot == 0 {
+	if p.slot, p.state = s.present(p.key, address); p.slot == 0 {
 		fail(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
-		return 0, caller{}, false
+		return p, false
 	}
 	if a == nil {
-		user := s.sessions.recs.at(slot).user
-		by = caller{user: user, roles: s.users.recs.at(user).roles}
+		rec := s.sessions.recs.at(p.slot)
+		p.by = caller{user: rec.user, roles: s.rolesOf(rec)}
 	}
-	return slot, by, true
+	return p, true
+}
+
+// answer answers with the session. Who has presented a key in its grace learns that there is another one.
+func (s *state) answer(shown presentation, r *fsmpb.Result) {
+	s.sessionResult(shown.slot, "", r)
+	if shown.state == keyInGrace {
+		r.GetSession().Rotate = true
+	}
 }
 
 func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
@@ -47,12 +60,13 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		fail(r, code, "attributes")
 		return
 	}
-	slot, by, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
 	if !ok {
 		return
 	}
+	slot := shown.slot
 	rec := s.sessions.recs.at(slot)
-	if !by.mayActForOthers() && s.policies.byIndex[rec.policy].AttributesWrite != session.WriteByBearer {
+	if !shown.by.mayActForOthers() && s.policies.byIndex[rec.policy].AttributesWrite != session.WriteByBearer {
 		fail(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
 		return
 	}
@@ -70,7 +84,7 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		s.setAttributes(slot, blob)
 	}
 	s.use(slot, false)
-	s.sessionResult(slot, "", r)
+	s.answer(shown, r)
 }
 
 // setAttributes gives the attributes a version that they never had: two patches in one entry must not share one.

@@ -156,10 +156,7 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 	}
 	killAll, killOthers := false, false
 	if c.roles != nil {
-		// Whoever vouched for a plain user, or stole its key, must not find itself with an admin's or a service's session.
-		gained := *c.roles &^ u.roles & (roleService | roleAdmin)
-		killAll = gained != 0
-		u.roles = *c.roles
+		u.roles = *c.roles // its sessions lose at once what it loses, and gain by rotation only: see rolesOf
 	}
 	if c.password != nil && *c.password != string(s.arena.get(u.password)) {
 		killOthers = true

@@ -101,10 +101,10 @@ func mergeAttributes(out, blob []byte, changes []*fsmpb.AttributeChange) ([]byte
 	return out, fsmpb.Code_CODE_OK
 }
 
-// firstAttributes appends to out the blob of a new session's attributes.
-func firstAttributes(out []byte, attributes []*fsmpb.Attribute) ([]byte, fsmpb.Code) {
+// firstAttributes returns the blob of a new session's attributes, laid over those of a session before it, if any.
+func firstAttributes(before []byte, attributes []*fsmpb.Attribute) ([]byte, fsmpb.Code) {
 	if len(attributes) == 0 {
-		return out, fsmpb.Code_CODE_OK
+		return before, fsmpb.Code_CODE_OK
 	}
 	changes := make([]*fsmpb.AttributeChange, len(attributes))
 	for i, a := range attributes {
@@ -114,7 +114,7 @@ func firstAttributes(out []byte, attributes []*fsmpb.Attribute) ([]byte, fsmpb.C
 	if code != fsmpb.Code_CODE_OK {
 		return nil, code
 	}
-	return mergeAttributes(out, nil, changes)
+	return mergeAttributes(nil, before, changes)
 }
 
 // attributesOf copies a blob out.

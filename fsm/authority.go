@@ -71,14 +71,14 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	if !ok {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
-	slot := s.opened(key, a.Address)
+	slot, _ := s.present(key, a.Address)
 	if slot == 0 {
 		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
-	user := s.sessions.recs.at(slot).user
-	c := caller{user: user, roles: s.users.recs.at(user).roles}
-	if c.roles&anyOf != 0 || a.OrOwner && owner == user || anyOf == 0 && !a.OrOwner {
-		s.by = authorized{slot: slot, seq: s.sessions.recs.at(slot).seq}
+	rec := s.sessions.recs.at(slot)
+	c := caller{user: rec.user, roles: s.rolesOf(rec)}
+	if c.roles&anyOf != 0 || a.OrOwner && owner == rec.user || anyOf == 0 && !a.OrOwner {
+		s.by = authorized{slot: slot, seq: rec.seq}
 		s.actsBySession(slot, a.Address)
 		return c, fsmpb.Code_CODE_OK
 	}

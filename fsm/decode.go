@@ -112,6 +112,9 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 			}
 		}
 		return hasUnknown(k.PatchAttributes) || authorityHasUnknown(k.PatchAttributes.Authority)
+	case *fsmpb.Command_RotateSession:
+		m := k.RotateSession
+		return hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Reauthentication != nil && hasUnknown(m.Reauthentication)
 	case *fsmpb.Command_RevokeSession:
 		return hasUnknown(k.RevokeSession) || authorityHasUnknown(k.RevokeSession.Authority)
 	case *fsmpb.Command_RevokeSessions:

@@ -14,6 +14,8 @@ const (
 	EventLogin               EventKind = "login"                 // a session was made
 	EventLoginRepeated       EventKind = "login_repeated"        // a repeated create: the session made first has a new key
 	EventLoginFailed         EventKind = "login_failed"          // Reason tells why
+	EventKeyRotated          EventKind = "key_rotated"           // a session has another key
+	EventReauthenticated     EventKind = "reauthenticated"       // the same, and its user has proved anew who it is: Method tells how
 	EventSessionEnded        EventKind = "session_ended"         // Cause tells why
 	EventUserSessionsRevoked EventKind = "user_sessions_revoked" // all of a user's, but Session: dead from here on
 	EventUserCreated         EventKind = "user_created"
@@ -39,7 +41,7 @@ type Event struct {
 	UserAgent string
 	Version   uint64 // of the user or policy after the change; the format level
 
-	Method    string // how a log-in was proved: "password", "directory" or "vouched"
+	Method    string // how a log-in, or a reauthentication, was proved: "password", "directory" or "vouched"
 	Cause     Cause  // why a session ended
 	Reason    string // why a log-in was refused
 	Field     string // what Reason speaks of
@@ -91,6 +93,13 @@ func (r *recorder) nobody() {
 	}
 }
 
+// stranger is the actor of what a key does that opens nothing, unless a service presents it.
+func (r *recorder) stranger(address []byte) {
+	if r != nil && r.actor == (Actor{}) {
+		r.actor = Actor{Address: addressOf(address)}
+	}
+}
+
 func (r *recorder) system() {
 	if r != nil {
 		r.actor = Actor{System: true}
@@ -122,6 +131,23 @@ func (s *state) reportSession(kind EventKind, slot uint32, finish func(*Event)) 
 	}
 	finish(&e)
 	s.events.add(e)
+}
+
+// reportRotation tells that a session has another key.
+func (s *state) reportRotation(slot uint32, rot *rotation) {
+	if s.events == nil {
+		return
+	}
+	kind, method := EventKeyRotated, ""
+	switch {
+	case rot.methods&methodPassword != 0:
+		kind, method = EventReauthenticated, "password"
+	case rot.methods&methodDirectory != 0:
+		kind, method = EventReauthenticated, "directory"
+	case rot.methods&methodService != 0:
+		kind, method = EventReauthenticated, "vouched"
+	}
+	s.reportSession(kind, slot, func(e *Event) { e.Method = method })
 }
 
 // reportLogin tells what a create came to.

@@ -16,7 +16,8 @@ import (
 
 // commandEvents says which events each kind of command may report. A kind that reports none has its reason here.
 var commandEvents = map[string][]fsm.EventKind{
-	"create_session":       {fsm.EventLogin, fsm.EventLoginRepeated, fsm.EventLoginFailed},
+	"create_session":       {fsm.EventLogin, fsm.EventLoginRepeated, fsm.EventLoginFailed, fsm.EventSessionEnded},
+	"rotate_session":       {fsm.EventKeyRotated, fsm.EventReauthenticated},
 	"touch_session":        nil, // a use is no change of a session; requests are in the log of requests
 	"patch_attributes":     nil, // what an application keeps in a session is its own affair
 	"revoke_session":       {fsm.EventSessionEnded},
@@ -107,15 +108,17 @@ func follow(t *testing.T, recorded map[session.ID]bool, applied *fsm.Applied) {
 				t.Fatalf("entry %d: %v ended, which had not begun", applied.Index, e.Session)
 			}
 			delete(recorded, e.Session)
-			if len(byItself) < len(applied.Ended) {
+			if e.Cause != fsm.CauseLogout && e.Cause != fsm.CauseRevoked {
 				byItself = append(byItself, e.Cause)
 			}
 		}
 	}
-	for i, ended := range applied.Ended {
-		if i >= len(byItself) || byItself[i] != ended.Cause {
-			t.Fatalf("entry %d: ended %+v, reported %v", applied.Index, applied.Ended, byItself)
-		}
+	var ended []fsm.Cause
+	for _, e := range applied.Ended {
+		ended = append(ended, e.Cause)
+	}
+	if !slices.Equal(byItself, ended) {
+		t.Fatalf("entry %d: ended %+v, reported %v", applied.Index, applied.Ended, byItself)
 	}
 }
 
@@ -228,6 +231,10 @@ func TestWhatEventsTell(t *testing.T) {
 		change(c)
 		return putUser(c)
 	}
+	proved := rotation(20, 22)
+	proved.Reauthentication, proved.Authority = &fsmpb.Reauthentication{Vouched: true}, system()
+	over := vouched(30, "eve")
+	over.Replaces = bytesOf(keyOf(9))
 	logOut := revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(4)), Address: goldenAddress(8)})
 	for i, step := range []struct {
 		command *fsmpb.Command
@@ -267,6 +274,15 @@ func TestWhatEventsTell(t *testing.T) {
 			"login_failed user=ann method=password reason=wrong_password from=192.0.2.3"},
 		{loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: 7}), "login_failed method=password reason=unreported count=7"},
 		{loginFailed(&fsmpb.LoginFailed{Reason: 99}), ""},
+		{create(vouched(7, "eve")), "login session=7 user=eve number=3 policy=default method=vouched system=true"},
+		{rotate(rotation(7, 20)), "key_rotated session=7 by=7 user=eve number=3 policy=default actor=eve"},
+		{rotate(rotation(7, 21)), ""},
+		{rotate(proved), "reauthenticated session=7 user=eve number=3 policy=default method=vouched system=true"},
+		{&fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{KeyHash: bytesOf(keyOf(7)), Address: goldenAddress(66)}}},
+			"session_ended session=7 user=eve number=3 policy=default cause=reused_key actor-from=192.0.2.66"},
+		{create(vouched(9, "eve")), "login session=9 user=eve number=4 policy=default method=vouched system=true"},
+		{create(over), "session_ended session=9 user=eve number=4 policy=default cause=replaced system=true\n" +
+			"login user=eve number=5 policy=default method=vouched system=true"},
 		{create(&fsmpb.CreateSession{User: "ann"}), "login_failed user=ann method=password reason=invalid_request"},
 	} {
 		var got []string

@@ -23,15 +23,23 @@ func (s *state) endedEvent(slot uint32, deadline int64, cause Cause) Ended {
 		s.ended.absolute++
 	case CauseUser:
 		s.ended.user++
+	case CauseReused:
+		s.ended.reused++
+	case CauseReplaced:
+		s.ended.replaced++
 	}
 	return Ended{ID: r.id, Number: r.number, User: string(s.userName(r.user)), Cause: cause, DeadlineMS: orZero(deadline)}
 }
 
-// nextDeadline is the earliest instant at which the state has something to end.
+// nextDeadline is the earliest instant at which the state has something to end, the grace of a key among it: what its end makes
+// unreadable shall not wait for the next write.
 func (s *state) nextDeadline() (int64, bool) {
 	if s.users.reapHead != 0 {
 		return s.clock, true
 	}
 	d, ok := s.policies.first()
+	if grace, some := s.sessions.graces.Min(); some && (!ok || grace.ms < d.deadline) {
+		return grace.ms, true
+	}
 	return d.deadline, ok
 }

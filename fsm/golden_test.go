@@ -53,6 +53,12 @@ func goldenSteps() []struct {
 	fifth.Permanent, fifth.Policy, fifth.Address = true, "web", goldenAddress(20)
 	sixth := vouched(21, "yan")
 	sixth.IdleMs = ptr(int64(600_000))
+	reauthenticated := rotationAt(40, 41)
+	reauthenticated.Authority, reauthenticated.Reauthentication = authority(1, fsmpb.Role_ROLE_ADMIN), &fsmpb.Reauthentication{Vouched: true}
+	withPassword := rotation(1, 42)
+	withPassword.Address, withPassword.Reauthentication = goldenAddress(1), &fsmpb.Reauthentication{UserVersion: 11}
+	over := vouched(30, "zoë")
+	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
 	return []struct {
 		name    string
 		command *fsmpb.Command
@@ -96,7 +102,20 @@ func goldenSteps() []struct {
 		{"give_back_attempt", giveBack(taken(1))},
 		{"create_session_permanent", create(fifth)},
 		{"create_session_own_idle", create(sixth)},
+		{"rotate_session", rotate(rotationAt(2, 40))},
+		{"rotate_session_again", rotate(rotationAt(2, 99))},
+		{"rotate_session_vouched", rotate(reauthenticated)},
+		{"rotate_session_password", rotate(withPassword)},
+		{"rotate_session_fourth", rotate(rotationAt(41, 43))},
+		{"create_session_over", create(over)},
 	}
+}
+
+// rotationAt rotates a key where the session of the golden history is bound to.
+func rotationAt(n, successor int) *fsmpb.RotateSession {
+	c := rotation(n, successor)
+	c.Address = goldenAddress(2)
+	return c
 }
 
 func goldenAddress(n byte) []byte {

@@ -176,8 +176,25 @@ func loginFailed(c *fsmpb.LoginFailed) *fsmpb.Command {
 func timers(name string, idle, absolute, window int64) *fsmpb.PutPolicy {
 	return &fsmpb.PutPolicy{
 		Name: name, Mode: fsmpb.PutPolicy_MODE_PUT, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window,
-		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE, Authority: system(),
+		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE, RotateGraceMs: ptr(int64(rotateGrace)), Authority: system(),
 	}
+}
+
+// rotateGrace is the grace of policies that timers makes.
+const rotateGrace = 1000
+
+func rotate(c *fsmpb.RotateSession) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_RotateSession{RotateSession: c}}
+}
+
+// rotation makes the command that rotates key n to another one.
+func rotation(n, successor int) *fsmpb.RotateSession {
+	return &fsmpb.RotateSession{KeyHash: bytesOf(keyOf(n)), SuccessorHash: bytesOf(keyOf(successor)), SealedSuccessor: sealed(n, successor)}
+}
+
+// sealed stands for a sealed key: the machine cannot look into it.
+func sealed(n, successor int) []byte {
+	return fmt.Appendf(nil, "%-*s", session.SealedKeyBytes, fmt.Sprintf("%d under %d", successor, n))
 }
 
 // account is a user that is created.

@@ -14,6 +14,7 @@ import (
 type history struct {
 	*rand.Rand
 	made int // keys and ids given out
+	next int // the last successor, rotated on from rather often
 	last uint64
 
 	attempts []*fsmpb.Attempt // taken, the last few
@@ -105,7 +106,9 @@ func (h *history) command() *fsmpb.Command {
 	switch n := h.IntN(100); {
 	case n < 38:
 		return create(h.create())
-	case n < 54:
+	case n < 47:
+		return rotate(h.rotation())
+	case n < 57:
 		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
 			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority(), Tickle: h.chance(50)}}}
 	case n < 66:
@@ -232,6 +235,41 @@ func (h *history) create() *fsmpb.CreateSession {
 	if h.chance(40) {
 		c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(-1 - h.IntN(6))), BodyHash: bytesOf(keyOf(-100 - h.IntN(2)))}
 	}
+	switch h.IntN(20) {
+	case 0, 1:
+		c.Replaces = bytesOf(keyOf(h.known()))
+	case 2:
+		c.Replaces = []byte("short")
+	}
+	return c
+}
+
+func (h *history) rotation() *fsmpb.RotateSession {
+	successor := h.made
+	if h.chance(4) {
+		successor = h.known()
+	} else {
+		h.made++
+	}
+	key := h.next
+	if h.chance(20) {
+		key = h.known()
+	}
+	h.next = successor
+	c := rotation(key, successor)
+	if h.chance(85) {
+		return c
+	}
+	c.Address, c.Authority = h.address(), h.optionalAuthority()
+	if h.chance(15) {
+		c.SealedSuccessor = c.SealedSuccessor[1:]
+	}
+	switch h.IntN(3) {
+	case 0:
+		c.Reauthentication = &fsmpb.Reauthentication{UserVersion: h.last, Outside: h.chance(30)}
+	case 1:
+		c.Reauthentication = &fsmpb.Reauthentication{Vouched: true}
+	}
 	return c
 }
 
@@ -330,6 +368,9 @@ func (h *history) putPolicy() *fsmpb.PutPolicy {
 	}
 	if h.chance(30) {
 		c.AbsoluteMs = nil
+	}
+	if c.RotateGraceMs = ptr(int64(h.IntN(4)) * 700); h.chance(20) {
+		c.RotateGraceMs = nil
 	}
 	return c
 }

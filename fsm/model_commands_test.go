@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
 
@@ -29,9 +30,12 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	case *fsmpb.Command_TouchSession:
 		if s, _ := m.presented(k.TouchSession.KeyHash, k.TouchSession.Address, k.TouchSession.Authority, r); s != nil {
 			m.use(s, k.TouchSession.Tickle, r)
+			m.hint(k.TouchSession.KeyHash, s, r)
 		}
 	case *fsmpb.Command_PatchAttributes:
 		m.patch(k.PatchAttributes, r)
+	case *fsmpb.Command_RotateSession:
+		m.rotate(k.RotateSession, r)
 	case *fsmpb.Command_RevokeSession:
 		m.revoke(k.RevokeSession, r)
 	case *fsmpb.Command_RevokeSessions:
@@ -64,8 +68,8 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	}
 }
 
-// judge returns the user behind an authority: nil for the system.
-func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.Code) {
+// judge returns the session behind an authority: nil for the system.
+func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelSession, fsmpb.Code) {
 	if a == nil {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
@@ -76,19 +80,19 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelUser, fsmpb.C
 	if a.System {
 		return nil, fsmpb.Code_CODE_OK
 	}
-	s := m.opened(a.KeyHash, a.Address)
+	s := m.present(a.KeyHash, a.Address)
 	if s == nil {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
 	for _, r := range a.AnyOf {
-		if slices.Contains(s.user.roles, r) {
+		if slices.Contains(s.rolesInForce(), r) {
 			m.by = s
-			return s.user, fsmpb.Code_CODE_OK
+			return s, fsmpb.Code_CODE_OK
 		}
 	}
 	if a.OrOwner && s.user == owner || !a.OrOwner && len(a.AnyOf) == 0 {
 		m.by = s
-		return s.user, fsmpb.Code_CODE_OK
+		return s, fsmpb.Code_CODE_OK
 	}
 	return nil, fsmpb.Code_CODE_FORBIDDEN
 }
@@ -102,14 +106,17 @@ func (m *model) useSparingly(s *modelSession) {
 
 func goodAddress(b []byte) bool { return len(b) == 0 || len(b) == 16 }
 
-func powerful(u *modelUser) bool {
-	return u == nil || slices.Contains(u.roles, admin) || slices.Contains(u.roles, service)
+func powerful(roles []fsmpb.Role) bool {
+	return slices.Contains(roles, admin) || slices.Contains(roles, service)
 }
+
+// mayActForOthers tells it of the session behind an authority; nil = the system.
+func mayActForOthers(by *modelSession) bool { return by == nil || powerful(by.rolesInForce()) }
 
 func set(r *fsmpb.Result, code fsmpb.Code, field string) { r.Code, r.Field = code, field }
 
 func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
-	if !goodAddress(c.Address) {
+	if !goodAddress(c.Address) || len(c.Replaces) != 0 && len(c.Replaces) != 32 {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -126,34 +133,35 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 		attributes[a.Name] = string(a.Value)
 	}
+	var free bool // to choose among all policies
 	u := m.users[c.User]
-	var by *modelUser
+	s := &modelSession{lastUse: m.clock, activity: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
 	if c.Vouched {
-		var code fsmpb.Code
-		if by, code = m.judge(c.Authority, nil); code != 0 {
+		by, code := m.judge(c.Authority, nil)
+		if code != 0 {
 			set(r, code, "authority")
 			return
 		}
-		if !powerful(by) {
+		if free = mayActForOthers(by); !free {
 			set(r, fsmpb.Code_CODE_FORBIDDEN, "authority")
 			return
 		}
-		if u != nil && (u.disabled || powerful(u)) {
+		u = m.users[c.User] // a spent key may have ended its last session
+		if u != nil && (u.disabled || powerful(u.roles)) {
 			set(r, fsmpb.Code_CODE_FORBIDDEN, "user")
 			return
 		}
+		s.roles, s.methods = []fsmpb.Role{plain}, []fsmpb.Method{fsmpb.Method_METHOD_SERVICE}
 	} else {
-		if by = u; by == nil {
+		by := u
+		if by == nil {
 			by = &modelUser{roles: []fsmpb.Role{plain}}
 		}
-		refused := !by.stored || by.disabled || by.version != c.UserVersion
-		if c.Outside != nil {
-			refused = by.stored && (refused || by.password != "") || !by.stored && c.UserVersion != 0
-		}
-		if refused {
+		if by.refusesVerified(c.UserVersion, c.Outside != nil) {
 			set(r, fsmpb.Code_CODE_CONFLICT, "user")
 			return
 		}
+		free, s.roles, s.methods = powerful(by.roles), by.roles, []fsmpb.Method{verifiedMethod(c.Outside != nil)}
 	}
 	allowed := []string{"default"}
 	if u != nil && len(u.policies) > 0 {
@@ -168,16 +176,16 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	case p == nil:
 		set(r, fsmpb.Code_CODE_NOT_FOUND, "policy")
 		return
-	case c.Policy != "" && !powerful(by) && !c.Outside.GetGrantsPolicy() && !slices.Contains(allowed, name):
+	case c.Policy != "" && !free && !c.Outside.GetGrantsPolicy() && !slices.Contains(allowed, name):
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "policy")
 		return
-	case m.refusesTimers(c, p, by, r):
+	case m.refusesTimers(c, p, free, r):
 		return
-	case m.byKey(c.KeyHash) != nil || m.byID(c.Id) != nil:
+	case m.taken(c.KeyHash) || m.byID(c.Id) != nil:
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")
 		return
 	}
-	s := &modelSession{user: u, policy: p, lastUse: m.clock, activity: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
+	s.user, s.policy = u, p
 	copy(s.key[:], c.KeyHash)
 	copy(s.id[:], c.Id)
 	if s.permanent = c.Permanent; c.IdleMs != nil {
@@ -189,13 +197,24 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 		return
 	}
+	spent, old := m.spentBy(c.Replaces), m.opened(c.Replaces, c.Address)
+	if old != nil && old.user == u {
+		s.attributes = maps.Clone(old.attributes)
+		maps.Copy(s.attributes, attributes)
+	}
 	m.giveBack(c.Attempt)
 	m.record(c.User, s)
+	if spent != nil {
+		m.endNow(spent, fsm.CauseReused)
+	}
+	if old != nil {
+		m.endNow(old, fsm.CauseReplaced)
+	}
 	m.answer(s, r)
 }
 
 // refusesTimers judges what a session asks for beside its policy.
-func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, by *modelUser, r *fsmpb.Result) bool {
+func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, free bool, r *fsmpb.Result) bool {
 	longer := p.idle != 0 && (c.GetIdleMs() == 0 || c.GetIdleMs() > p.idle)
 	switch {
 	case p.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && len(c.Address) == 0:
@@ -206,7 +225,7 @@ func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, by *modelU
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "permanent")
 	case c.IdleMs != nil && (*c.IdleMs < 0 || *c.IdleMs > 0 && *c.IdleMs < 1000):
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
-	case c.IdleMs != nil && longer && !powerful(by):
+	case c.IdleMs != nil && longer && !free:
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "idle_timeout_s")
 	default:
 		return false
@@ -219,6 +238,22 @@ func (p *modelPolicy) ownWindow(idle int64) int64 {
 		return min(idle/32, 60_000)
 	}
 	return min(p.window, idle)
+}
+
+// refusesVerified judges what a password was verified against.
+func (u *modelUser) refusesVerified(version uint64, outside bool) bool {
+	refused := !u.stored || u.disabled || u.version != version
+	if outside {
+		refused = u.stored && (refused || u.password != "") || !u.stored && version != 0
+	}
+	return refused
+}
+
+func verifiedMethod(outside bool) fsmpb.Method {
+	if outside {
+		return fsmpb.Method_METHOD_DIRECTORY
+	}
+	return fsmpb.Method_METHOD_PASSWORD
 }
 
 // repeat answers a request that was made before; s is the session that it would make now.
@@ -239,6 +274,7 @@ func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result)
 		return false
 	}
 	old.key = s.key
+	old.capGraces(m.clock)
 	m.use(old, false, r)
 	r.Repeated = true
 	return true
@@ -256,6 +292,7 @@ func (m *model) record(name string, s *modelSession) {
 	if n := len(s.policy.raises); n > 0 {
 		s.created = max(s.created, s.policy.raises[n-1].through+1)
 	}
+	s.auth = s.created
 	s.policy.born = max(s.policy.born, s.created)
 	if s.absoluteEnd = plus(s.created, s.policy.lifetime()); s.permanent {
 		s.absoluteEnd = never
@@ -279,12 +316,12 @@ func (s *modelSession) use(clock int64, tickle bool) {
 	}
 }
 
-func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (*modelSession, *modelUser) {
+// presented returns the session of a key and the one behind the command: nil for the system.
+func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (s, by *modelSession) {
 	if !goodAddress(address) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return nil, nil
 	}
-	var by *modelUser
 	if a != nil {
 		var code fsmpb.Code
 		if by, code = m.judge(a, nil); code != 0 {
@@ -292,13 +329,12 @@ func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Resu
 			return nil, nil
 		}
 	}
-	s := m.opened(key, address)
-	if s == nil {
+	if s = m.present(key, address); s == nil {
 		set(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
 		return nil, nil
 	}
 	if a == nil {
-		by = s.user
+		by = s
 	}
 	return s, by
 }
@@ -316,7 +352,7 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 	switch {
 	case s == nil:
 		return
-	case !powerful(by) && !s.policy.bearer:
+	case !mayActForOthers(by) && !s.policy.bearer:
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
 		return
 	case c.IfVersion != nil && *c.IfVersion != s.version:
@@ -335,6 +371,7 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		s.attributes, s.version = after, max(s.version+1, m.index)
 	}
 	m.use(s, false, r)
+	m.hint(c.KeyHash, s, r)
 }
 
 func count(r *fsmpb.Result, n uint64) { r.Payload = &fsmpb.Result_Count{Count: n} }
@@ -351,7 +388,7 @@ func (m *model) revoke(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 				return
 			}
 		}
-		s := m.liveByKey(c.KeyHash)
+		s := m.presentAnywhere(c.KeyHash)
 		count(r, 0)
 		if s != nil {
 			m.remove(s)
@@ -384,14 +421,18 @@ func (m *model) revokeMany(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 	own := code == fsmpb.Code_CODE_FORBIDDEN && c.Authority.OrOwner
 	if own {
 		m.by = m.liveByKey(c.Authority.KeyHash)
-		by = m.by.user
+		by = m.by
 	} else if code != 0 {
 		set(r, code, "authority")
 		return
 	}
+	var owner *modelUser
+	if own {
+		owner = by.user
+	}
 	n := uint64(0)
 	for _, id := range c.Ids {
-		if s := m.byID(id); m.alive(s) && (!own || s.user == by) {
+		if s := m.byID(id); m.alive(s) && (!own || s.user == owner) {
 			m.remove(s)
 			n++
 		}
@@ -436,8 +477,8 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	}
 	u := m.users[c.Name]
 	by, code := m.judge(c.Authority, u)
-	if code == 0 && by != nil && !slices.Contains(by.roles, admin) {
-		ownPassword := by == u && c.Mode == fsmpb.PutUser_MODE_UPDATE && c.GetPasswordHash() != ""
+	if code == 0 && by != nil && !slices.Contains(by.rolesInForce(), admin) {
+		ownPassword := by.user == u && c.Mode == fsmpb.PutUser_MODE_UPDATE && c.GetPasswordHash() != ""
 		if !ownPassword || c.Roles != nil || c.Policies != nil || c.Disabled != nil {
 			code = fsmpb.Code_CODE_FORBIDDEN
 		}
@@ -502,9 +543,6 @@ func (m *model) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
 func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
 	all, others := c.GetDisabled(), false
 	if len(roles) > 0 {
-		for _, role := range roles {
-			all = all || role != plain && !slices.Contains(u.roles, role)
-		}
 		u.roles = roles
 	}
 	if c.PasswordHash != nil && *c.PasswordHash != u.password {

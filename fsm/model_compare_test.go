@@ -24,7 +24,7 @@ func (m *model) answer(s *modelSession, r *fsmpb.Result) {
 		AbsoluteEndMs: zeroIfNever(s.absoluteEnd), DeadlineMs: zeroIfNever(s.deadline()),
 		IdleMs: s.idle(), WindowMs: s.window(), InactivityMs: s.inactivity(), LastActivityMs: s.activity,
 		NoTickle: s.policy.noTickle, Permanent: s.permanent, BindAddress: s.policy.bind, User: s.user.name, Policy: s.policy.name,
-		Roles: sortedRoles(s.user.roles), AttributesVersion: s.version, UserAgent: s.agent,
+		Roles: sortedRoles(s.rolesInForce()), Rotate: s.shouldRotate(), AuthMs: s.auth, Methods: sortedMethods(s.methods), AttributesVersion: s.version, UserAgent: s.agent,
 		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
 	}
 	if s.address != "" {
@@ -37,6 +37,15 @@ func (m *model) answer(s *modelSession, r *fsmpb.Result) {
 		st.Attributes = append(st.Attributes, &fsmpb.Attribute{Name: name, Value: []byte(s.attributes[name])})
 	}
 	r.Payload = &fsmpb.Result_Session{Session: st}
+}
+
+func sortedMethods(methods []fsmpb.Method) (out []fsmpb.Method) {
+	for _, m := range []fsmpb.Method{fsmpb.Method_METHOD_DIRECTORY, fsmpb.Method_METHOD_PASSWORD, fsmpb.Method_METHOD_SERVICE} {
+		if slices.Contains(methods, m) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // sortedRoles orders by name, as the domain does.
@@ -54,7 +63,7 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 	st := &fsmpb.SessionState{
 		Id: bytes.Clone(r.ID[:]), Number: r.Number, Seq: r.Seq, CreatedMs: r.CreatedMS, LastUseMs: r.LastUseMS,
 		AbsoluteEndMs: r.AbsoluteEndMS, DeadlineMs: r.DeadlineMS, IdleMs: r.IdleMS, WindowMs: r.WindowMS, User: r.User,
-		Policy: r.Policy, AttributesVersion: r.AttributesVersion, UserAgent: r.UserAgent,
+		Policy: r.Policy, Rotate: r.Rotate, AuthMs: r.AuthMS, AttributesVersion: r.AttributesVersion, UserAgent: r.UserAgent,
 		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
 		InactivityMs:    r.InactivityMS, LastActivityMs: r.LastActivityMS, NoTickle: r.NoTickle, Permanent: r.Permanent,
 		BindAddress: map[session.AddressBinding]fsmpb.AddressBinding{"off": 1, "log": 2, "strict": 3}[r.BindAddress],
@@ -68,6 +77,9 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 	}
 	for _, role := range r.Roles {
 		st.Roles = append(st.Roles, map[session.Role]fsmpb.Role{"admin": admin, "service": service, "user": plain}[role])
+	}
+	for _, method := range r.Methods {
+		st.Methods = append(st.Methods, map[session.Method]fsmpb.Method{"password": 1, "service": 2, "directory": 3}[method])
 	}
 	for _, a := range r.Attributes {
 		st.Attributes = append(st.Attributes, &fsmpb.Attribute{Name: a.Name, Value: a.Value})
@@ -118,13 +130,17 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 	for n := range h.made {
 		s := want.liveByKey(bytesOf(keyOf(n)))
 		r, ok := got.SessionByKey(keyOf(n))
-		compareSession(t, want, s, r, ok)
+		compareSession(t, want, s, r, ok, bytesOf(keyOf(n)))
+		spent, ok := got.SessionOfSpentKey(keyOf(n))
+		if s := want.spentBy(bytesOf(keyOf(n))); ok != (s != nil) || ok && spent.ID != s.id {
+			t.Fatalf("key %d is spent: %v, want %v", n, ok, s != nil)
+		}
 		s = want.byID(bytesOf(idOf(n)))
 		if !want.alive(s) {
 			s = nil
 		}
 		r, ok = got.SessionByID(idOf(n))
-		compareSession(t, want, s, r, ok)
+		compareSession(t, want, s, r, ok, nil)
 	}
 	for range 5 {
 		compareList(t, h, got, want)
@@ -134,13 +150,20 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 	if wantAt, wantOK := want.nextDeadline(); ok != wantOK || ok && at != wantAt {
 		t.Fatalf("next deadline %d %v, want %d %v", at, ok, wantAt, wantOK)
 	}
+	retired := 0
+	for _, s := range want.sessions {
+		retired += len(s.retired)
+	}
 	st := got.Stats()
+	if st.RetiredKeys != retired {
+		t.Fatalf("%d retired keys, want %d", st.RetiredKeys, retired)
+	}
 	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) || st.AttemptCounters != len(want.counters) {
 		t.Fatalf("stats %+v, want %d sessions, %d reaps, %d users, %d repeats, %d counters", st, len(want.sessions), len(want.reaps), len(want.users), len(want.repeats), len(want.counters))
 	}
 }
 
-func compareSession(t *testing.T, m *model, s *modelSession, r fsm.Record, ok bool) {
+func compareSession(t *testing.T, m *model, s *modelSession, r fsm.Record, ok bool, key []byte) {
 	t.Helper()
 	if ok != (s != nil) {
 		t.Fatalf("session is there: %v, want %v (%+v)", ok, s != nil, s)
@@ -150,6 +173,9 @@ func compareSession(t *testing.T, m *model, s *modelSession, r fsm.Record, ok bo
 	}
 	var want fsmpb.Result
 	m.answer(s, &want)
+	if key != nil {
+		m.hint(key, s, &want)
+	}
 	if !proto.Equal(asResult(r), want.GetSession()) {
 		t.Fatalf("read\n%v, want\n%v", asResult(r), want.GetSession())
 	}

@@ -25,7 +25,7 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	case c.Mode == 0:
 		set(r, fsmpb.Code_CODE_INVALID, "mode")
 		return
-	case c.Mode != fsmpb.PutPolicy_MODE_MERGE && (c.IdleMs == nil || c.AbsoluteMs == nil):
+	case c.Mode != fsmpb.PutPolicy_MODE_MERGE && (c.IdleMs == nil || c.AbsoluteMs == nil || c.RotateGraceMs == nil):
 		set(r, fsmpb.Code_CODE_INVALID, "policy")
 		return
 	}
@@ -34,6 +34,10 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	if c.Mode == fsmpb.PutPolicy_MODE_MERGE {
 		next.idle, next.absolute = old.idle, old.absolute
 		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
+		next.grace = old.grace
+	}
+	if c.RotateGraceMs != nil {
+		next.grace = *c.RotateGraceMs
 	}
 	next.takeRules(c)
 	if c.IdleMs != nil {
@@ -101,7 +105,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 	}
 	p.raise(under, next.lifetime())
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
-	p.inactivity, p.noTickle, p.mayPermanent, p.bind = next.inactivity, next.noTickle, next.mayPermanent, next.bind
+	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace
 }
 
 // lapseQuiet keeps dead what was due through inactivity when that timeout got longer.

@@ -35,12 +35,26 @@ func (m *Machine) NextDeadlineMS() (int64, bool) {
 	return m.state.nextDeadline()
 }
 
-// SessionByKey finds the living session that a key opens.
+// SessionByKey finds the living session that a key opens: its present key, or one that was rotated and is in its grace.
 func (m *Machine) SessionByKey(h session.KeyHash) (Record, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	slot := m.state.live(h)
+	slot, state := m.state.live(h)
 	if slot == 0 {
+		return Record{}, false
+	}
+	r := m.state.record(slot)
+	r.Rotate = r.Rotate || state == keyInGrace
+	return r, true
+}
+
+// SessionOfSpentKey finds the living session of a key that was rotated and whose grace is over. It opens nothing, and any
+// command that presents it ends the session.
+func (m *Machine) SessionOfSpentKey(h session.KeyHash) (Record, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	slot, state := m.state.look(h)
+	if state != keySpent {
 		return Record{}, false
 	}
 	return m.state.record(slot), true

@@ -7,14 +7,17 @@ import (
 )
 
 // Record is a copy of a living session as it stands at the replicated clock. Its strings and byte slices are the
-// caller's, except Roles, which is shared and must not be changed.
+// caller's, except Roles and Methods, which are shared and must not be changed.
 type Record struct {
 	ID            session.ID
 	Seq           uint64 // order of creation in the cluster, never used twice: the cursor of lists
 	Number        uint64 // order of creation for this user
 	User          string
 	UserVersion   uint64
-	Roles         []session.Role // of the session's user, sorted
+	Roles         []session.Role // in force for the session, sorted
+	Rotate        bool           // it should be rotated: the user has other roles, or the presented key a successor
+	AuthMS        int64          // when the user last proved who it is
+	Methods       []session.Method
 	Policy        string
 	CreatedMS     int64
 	LastUseMS     int64 // last recorded use
@@ -61,11 +64,14 @@ const (
 	CauseLogout                    // whoever presents its key logged out
 	CauseRevoked                   // named by its id, by its user or an admin
 	CauseInactive                  // nothing but tickles for longer than the policy's inactivity timeout, the time to answer, and window
+	CauseReused                    // a rotated key was used after its grace
+	CauseReplaced                  // a log-in that presented its key took its place
 )
 
 var causeNames = [...]string{
 	CauseIdle: "idle", CauseAbsolute: "absolute", CauseUser: "user", CauseLogout: "logout", CauseRevoked: "revoked",
 	CauseInactive: "inactive",
+	CauseReused:   "reused_key", CauseReplaced: "replaced",
 }
 
 // String names the cause as metrics and events spell it.
@@ -76,7 +82,7 @@ func (c Cause) String() string {
 	return causeNames[c]
 }
 
-// Ended is a session that the machine removed in an entry, without a command that names it.
+// Ended is a session that the machine removed in an entry, without a command that names it by its id or its user.
 type Ended struct {
 	ID         session.ID
 	Number     uint64

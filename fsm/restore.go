@@ -106,7 +106,7 @@ func (b *builder) policy(f *fields) bool {
 		p.AttributesWrite = session.WriteByBearer
 	}
 	rules := f.byte()
-	p.InactivityTimeout = f.duration()
+	p.InactivityTimeout, p.RotateGrace = f.duration(), f.duration()
 	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
 		return false
 	}
@@ -202,21 +202,22 @@ func (b *builder) session(f *fields) bool {
 	copy(r.id[:], f.take(len(r.id)))
 	copy(r.address[:], f.take(len(r.address)))
 	r.seq, r.number, r.createdMS, r.lastUseMS, r.attributesVersion = f.uint(), f.uint(), f.instant(), f.instant(), f.uint()
-	r.user, r.policy, r.flags = uint32(f.fixed(4)), f.byte(), f.byte()
-	agent, attributes := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes)
+	r.user, r.policy, r.flags, r.roles, r.methods = uint32(f.fixed(4)), f.byte(), f.byte(), f.byte(), f.byte()
+	agent, attributes, before := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes), f.bytes(maxPastBytes)
 	own, possible := f.extras(&r)
 	switch {
 	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes) || !possible,
 		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
 		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
-		s.findKey(r.key) != 0 || s.findID(r.id) != 0:
+		r.roles == 0 || r.roles > roleUser|roleService|roleAdmin || r.methods == 0 || r.methods > allMethods,
+		s.keyTaken(r.key) || s.findID(r.id) != 0 || !b.possiblePast(r.key, before):
 		return false
 	}
 	r.user++ // ordinal to slot
 	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 {
 		return false
 	}
-	r.agent, r.attributes = s.arena.put(agent), s.arena.put(attributes)
+	r.agent, r.attributes, r.past = s.arena.put(agent), s.arena.put(attributes), s.arena.put(before)
 	s.setExtras(&r, own)
 	s.placeSession(r)
 	return true
@@ -239,6 +240,20 @@ func (f *fields) extras(r *sessionRec) (x extras, possible bool) {
 		return x, false
 	}
 	return x, true
+}
+
+// possiblePast judges the past of a session with that key: no key of it may be another one's.
+func (b *builder) possiblePast(key session.KeyHash, blob []byte) bool {
+	p, ok := decodePast(blob)
+	if !ok || !p.possible(b.s.clock) || p.find(key) >= 0 {
+		return false
+	}
+	for i := range p.retired {
+		if h := p.retired[i].hash; p.find(h) != i || b.s.keyTaken(h) {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *builder) idempotency(f *fields) bool {

@@ -12,7 +12,7 @@ type Applied struct {
 	// Ignored: the entry was meant for another epoch than the log's term. It has changed nothing, not even the clock.
 	Ignored bool
 	Batches []AppliedBatch
-	Ended   []Ended // in the order in which they ended
+	Ended   []Ended // in the order in which they ended: first those that were due, then what commands ended beside their purpose
 	Events  []Event // in the order in which they happened; nil unless Options.Events asks for them
 }
 

@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/hydrastore/hydrastore/session"
+import (
+	"github.com/google/btree"
+
+	"github.com/hydrastore/hydrastore/session"
+)
 
 // maxSessions is far below what slots and blobs can name.
 const maxSessions = 1 << 26
@@ -21,8 +25,11 @@ type sessionRec struct {
 	attributes blobRef
 	agent      blobRef
 	extras     blobRef
+	past       blobRef // earlier keys
 	policy     uint8
 	flags      uint8
+	roles      uint8 // that it was given; rolesOf tells which are in force
+	methods    uint8 // by which its user proved who it is
 }
 
 // sessionLinks are what can be computed from the records, and so is no part of a snapshot.
@@ -38,9 +45,11 @@ type sessions struct {
 	links     chunked[sessionLinks]
 	free      uint32
 	byKey     table
+	byRetired table // retired keys, so that a session may be there many times
 	byID      table
 	byAddress table // the oldest session of each address
 	order     seqLog
+	graces    *btree.BTreeG[graceEnd]
 	lastSeq   uint64
 	n         int
 }
@@ -61,24 +70,6 @@ func (s *state) findAddress(address [16]byte) uint32 {
 }
 
 func (s *state) mutSession(slot uint32) *sessionRec { return s.sessions.recs.mut(slot, s.shared) }
-
-// live finds the session that a key opens now, wherever it is presented: 0 when it is unknown or dead.
-func (s *state) live(h session.KeyHash) uint32 {
-	slot := s.findKey(h)
-	if slot == 0 || !s.alive(slot) {
-		return 0
-	}
-	return slot
-}
-
-// opened is live for a key that is presented at an address, which may be none: 0 also at an address that is wrong for the session.
-func (s *state) opened(h session.KeyHash, address []byte) uint32 {
-	slot := s.live(h)
-	if slot == 0 || !s.bound(slot, address) {
-		return 0
-	}
-	return slot
-}
 
 // alive judges a recorded session at the replicated clock. Removal follows later and decides nothing.
 func (s *state) alive(slot uint32) bool {
@@ -104,6 +95,7 @@ func (s *state) placeSession(rec sessionRec) uint32 {
 	s.linkUser(slot, &rec)
 	s.linkAddress(slot, rec.address)
 	s.arm(slot)
+	s.indexPast(slot)
 	ss.lastSeq = rec.seq
 	ss.n++
 	return slot
@@ -123,6 +115,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	ss.order.remove(rec.seq)
 	ss.byID.remove(s.hasher.random(rec.id[:]), slot)
 	ss.byKey.remove(s.hasher.random(rec.key[:]), slot)
+	s.dropPast(slot)
 	s.arena.drop(rec.attributes, s.shared)
 	s.arena.drop(rec.agent, s.shared)
 	s.arena.drop(rec.extras, s.shared)
@@ -133,7 +126,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	s.dropIfForgotten(rec.user)
 }
 
-// rekey lets another key open a session; the old one opens nothing any more.
+// rekey lets another key open a session; the present one opens nothing any more.
 func (s *state) rekey(slot uint32, key session.KeyHash) {
 	rec := s.mutSession(slot)
 	s.sessions.byKey.remove(s.hasher.random(rec.key[:]), slot)

@@ -130,6 +130,7 @@ func (s *Snapshot) writeSessions(b *blockWriter, users []uint32, policies *[sess
 			out = appendSession(out, r, users[r.user], policies[r.policy])
 			out = appendShort(out, s.arena.get(r.agent))
 			out = appendShort(out, s.arena.get(r.attributes))
+			out = appendShort(out, s.arena.get(r.past))
 			return append(out, s.arena.get(r.extras)...)
 		}) {
 			return
@@ -189,7 +190,7 @@ func (p frozenPolicy) append(out []byte) []byte {
 		write = 1
 	}
 	out = appendUints(out, p.Version, uint64(p.IdleTimeout.Milliseconds()), uint64(p.AbsoluteLifetime.Milliseconds()), uint64(window))
-	out = appendUints(append(out, write, p.rules()), uint64(p.InactivityTimeout.Milliseconds()))
+	out = appendUints(append(out, write, p.rules()), uint64(p.InactivityTimeout.Milliseconds()), uint64(p.RotateGrace.Milliseconds()))
 	out = appendUints(out, uint64(p.uses.lapsed), uint64(p.uses.lapsedSpan), uint64(p.activities.lapsed), uint64(p.activities.lapsedSpan), uint64(p.bornMS))
 	out = append(out, byte(len(p.steps)))
 	for _, step := range p.steps {
@@ -241,5 +242,5 @@ func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPoli
 func appendSession(out []byte, r *sessionRec, user uint32, policy uint8) []byte {
 	out = append(append(append(out, r.key[:]...), r.id[:]...), r.address[:]...)
 	out = appendUints(out, r.seq, r.number, uint64(r.createdMS), uint64(r.lastUseMS), r.attributesVersion)
-	return append(binary.LittleEndian.AppendUint32(out, user), policy, r.flags)
+	return append(binary.LittleEndian.AppendUint32(out, user), policy, r.flags, r.roles, r.methods)
 }

@@ -85,7 +85,7 @@ func sample(t testing.TB) []byte {
 			l.clock += h.advance()
 			noteVersions(h, l.apply(h.entry()...))
 			permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
-			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.GraceSessions > 0 && st.RetiredKeys > 3 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
 				return snapshotOf(t, l.m)
 			}
 		}

@@ -23,12 +23,15 @@ type state struct {
 	shared  uint64 // the newest snapshot that ran when the present entry began
 	hasher  hasher
 	roles   roleSets
+	methods methodSets
 	ended   endedCounters
 	by      authorized
 	events  *recorder // nil = nobody asks
+
+	endedByCommands []Ended // in the present entry
 }
 
-type endedCounters struct{ idle, inactive, absolute, user, named uint64 }
+type endedCounters struct{ idle, inactive, absolute, user, reused, replaced, named uint64 }
 
 // newState is the state before the first entry: a policy "default", nobody and nothing else.
 func newState(seed uint64) *state {
@@ -39,7 +42,8 @@ func newState(seed uint64) *state {
 }
 
 func emptyState(seed uint64) *state {
-	s := &state{hasher: hasher(seed), roles: newRoleSets()}
+	s := &state{hasher: hasher(seed), roles: newRoleSets(), methods: newMethodSets()}
+	s.sessions.graces = newGraces()
 	s.initUsers()
 	s.policies.own.sessions = &s.sessions
 	return s

@@ -11,11 +11,15 @@ type Stats struct {
 	IdempotencyRecords int
 	AttemptCounters    int // of the login throttle
 	PendingReaps       int // users whose ended sessions wait for their removal
+	RetiredKeys        int // keys that were rotated, of recorded sessions
+	GraceSessions      int // sessions with a rotated key that works still
 
 	EndedIdle     uint64
 	EndedInactive uint64
 	EndedAbsolute uint64
 	EndedUser     uint64 // through a change of their user
+	EndedReused   uint64 // by the use of a spent key
+	EndedReplaced uint64 // by a log-in in their place
 	EndedByName   uint64 // by commands that named them
 }
 
@@ -25,7 +29,9 @@ func (m *Machine) Stats() Stats {
 		return Stats{
 			Sessions: s.sessions.n, Users: s.users.accounts.Len(), ShellUsers: s.users.shells, Addresses: s.sessions.byAddress.n,
 			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, PendingReaps: s.users.reaps,
-			EndedIdle: s.ended.idle, EndedInactive: s.ended.inactive, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user, EndedByName: s.ended.named,
+			RetiredKeys: s.sessions.byRetired.n, GraceSessions: s.sessions.graces.Len(),
+			EndedIdle: s.ended.idle, EndedInactive: s.ended.inactive, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user,
+			EndedReused: s.ended.reused, EndedReplaced: s.ended.replaced, EndedByName: s.ended.named,
 		}
 	})
 }

@@ -3,7 +3,6 @@ package fsm_test
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -65,23 +64,6 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	l.must(update(&fsmpb.PutUser{Name: "ann", PasswordHash: ptr("newer"), ExceptId: bytesOf(idOf(6))}))
 	l.wantLive(5, false)
 	l.wantLive(6, true)
-}
-
-func TestMoreRightsNeedANewLogin(t *testing.T) {
-	t.Parallel()
-	l := newLog(t, fsm.Options{})
-	l.must(putUser(account("root", "hash", admin)))
-	l.must(create(vouched(1, "ann"))) // a service vouched for a plain user
-	l.must(putUser(account("ann", "hash", fsmpb.Role_ROLE_ADMIN)))
-	l.wantLive(1, false)
-	l.wantCode(create(vouched(2, "ann")), codeForbidden)
-	u, _ := l.m.User("ann")
-	l.must(login(3, "ann", u.Version))
-	l.must(update(&fsmpb.PutUser{Name: "ann", Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{plain}}}))
-	l.wantLive(3, true)
-	if r, _ := l.m.SessionByKey(keyOf(3)); !slices.Equal(r.Roles, []session.Role{session.RoleUser}) {
-		t.Fatalf("roles %v", r.Roles)
-	}
 }
 
 // The key behind a command is judged where the command stands in the log, whatever was true when it was proposed.

@@ -50,7 +50,8 @@ func (s *state) record(slot uint32) Record {
 	e := s.endsOf(r)
 	out := Record{
 		ID: r.id, Seq: r.seq, Number: r.number, User: string(s.arena.get(u.name)), UserVersion: u.version,
-		Roles: s.roles.domain[u.roles], Policy: p.Name, CreatedMS: r.createdMS, LastUseMS: r.lastUseMS,
+		Roles: s.roles.domain[s.rolesOf(r)], Rotate: r.roles != s.rolesDue(r), AuthMS: s.authMS(slot), Methods: s.methods.domain[r.methods],
+		Policy: p.Name, CreatedMS: r.createdMS, LastUseMS: r.lastUseMS,
 		AbsoluteEndMS: orZero(e.absolute), DeadlineMS: orZero(e.first()),
 		IdleMS: s.idleMS(r), WindowMS: s.windowMS(r), AttributesWrite: p.AttributesWrite,
 		LastActivityMS: r.lastActivity(s.extrasOf(r)), InactivityMS: s.inactivityMS(r), NoTickle: p.NoTickle, Permanent: r.permanent(),
@@ -98,7 +99,8 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 	st.IdleMs, st.WindowMs, st.User, st.Policy = s.idleMS(r), s.windowMS(r), user, p.Name
 	st.LastActivityMs, st.InactivityMs, st.NoTickle = r.lastActivity(s.extrasOf(r)), s.inactivityMS(r), p.NoTickle
 	st.Permanent, st.BindAddress = r.permanent(), bindingTo(p.BindAddress)
-	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[u.roles], r.attributesVersion, string(s.arena.get(r.agent))
+	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[s.rolesOf(r)], r.attributesVersion, string(s.arena.get(r.agent))
+	st.Rotate, st.AuthMs, st.Methods = r.roles != s.rolesDue(r), s.authMS(slot), s.methods.proto[r.methods]
 	st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE
 	if p.AttributesWrite == session.WriteByBearer {
 		st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER

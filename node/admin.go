@@ -50,7 +50,8 @@ func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 	readable, cancel := context.WithTimeout(ctx, electionPause)
 	defer cancel()
 	_, _ = n.reads.wait(readable) // the newest knowledge, if a majority is there to ask
-	record, ok := n.find(session.Presented{Key: c.Key, Address: c.Address})
+	c.Consistency = session.Local
+	record, ok := n.open(ctx, c, session.Presented{Key: c.Key, Address: c.Address})
 	if !ok {
 		return session.ErrUnauthenticated()
 	}

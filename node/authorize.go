@@ -33,7 +33,7 @@ func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, er
 		return p, nil
 	}
 	p.hash = c.Key.Hash()
-	record, ok := n.find(session.Presented{Key: c.Key, Address: c.Address})
+	record, ok := n.open(ctx, c, session.Presented{Key: c.Key, Address: c.Address})
 	if !ok {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -115,7 +115,7 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 	if !p.has(session.RoleService, session.RoleAdmin) {
 		return nil, errMayNotPresent()
 	}
-	record, ok := n.find(*c.Subject)
+	record, ok := n.open(ctx, c, *c.Subject)
 	if !ok {
 		return nil, errSubject()
 	}

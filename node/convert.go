@@ -16,12 +16,15 @@ func view(r fsm.Record, nowMS int64) session.Session {
 		CreatedAt: instant(r.CreatedMS), LastUsedAt: instant(r.LastUseMS), ExpiresAt: expiresAt(r),
 		IdleTimeout: milliseconds(r.IdleMS), Permanent: r.Permanent, Prompt: prompts(r, nowMS),
 		ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
+		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods),
 	}
 }
 
 // checked gives the public form of a record with its roles and attributes.
 func (n *Node) checked(r fsm.Record, m session.Meta) session.Checked {
-	return session.Checked{Session: view(r, n.nowMS()), Roles: slices.Clone(r.Roles), Attributes: attributes(r.Attributes), Meta: m}
+	return session.Checked{
+		Session: view(r, n.nowMS()), Roles: slices.Clone(r.Roles), Rotate: r.Rotate, Attributes: attributes(r.Attributes), Meta: m,
+	}
 }
 
 func attributes(list []fsm.Attribute) session.Attributes {
@@ -56,6 +59,16 @@ func roleFrom(r fsmpb.Role) session.Role {
 	default:
 		return session.RoleUser
 	}
+}
+
+func methodFrom(m fsmpb.Method) session.Method {
+	switch m {
+	case fsmpb.Method_METHOD_SERVICE:
+		return session.MethodService
+	case fsmpb.Method_METHOD_DIRECTORY:
+		return session.MethodDirectory
+	}
+	return session.MethodPassword
 }
 
 func roleTo(r session.Role) fsmpb.Role {

@@ -46,6 +46,10 @@ func errSubject() *session.Error {
 	return e
 }
 
+func errVouchForPowerful() *session.Error {
+	return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot vouch for users with role service or admin: they need their password"}
+}
+
 func errMayNotPresent() *session.Error {
 	return session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
 }

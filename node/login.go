@@ -30,6 +30,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	if err != nil {
 		return session.Issued{}, err
 	}
+	create.Replaces = n.replaced(c, l)
 	create.Address = addressBytes(l.ClientAddress)
 	create.Idempotency = idempotency(proof.subject, asked)
 	issued, err := n.create(ctx, create)
@@ -85,7 +86,7 @@ func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Log
 	if l.Vouched {
 		return n.vouch(ctx, c, create)
 	}
-	if l.ClientAddress.IsValid() || l.UserAgent != "" {
+	if c.Subject != nil || l.ClientAddress.IsValid() || l.UserAgent != "" {
 		if err := n.mayNameClient(ctx, c); err != nil {
 			return proof{}, err
 		}
@@ -108,6 +109,9 @@ func (n *Node) vouch(ctx context.Context, c session.Call, create *fsmpb.CreateSe
 // mayNameClient tells whether the caller may say on whose behalf it logs in: services and admins.
 func (n *Node) mayNameClient(ctx context.Context, c session.Call) error {
 	forbidden := session.Invalid("client_ip", "only a session with role service or admin may name client_ip and user_agent")
+	if c.Subject != nil {
+		forbidden = errMayNotPresent()
+	}
 	if c.Key.IsZero() && !c.Operator {
 		return forbidden
 	}
@@ -116,6 +120,26 @@ func (n *Node) mayNameClient(ctx context.Context, c session.Call) error {
 		return forbidden
 	}
 	return err
+}
+
+// replaced is the hash of the key of the session in whose place a log-in comes, nil when there is none. Apply judges what it
+// opens. A service that sends its own key says who asks, and nothing about its user's session.
+func (n *Node) replaced(c session.Call, l session.Login) []byte {
+	key := c.Key
+	switch {
+	case c.Subject != nil:
+		key = c.Subject.Key
+	case l.Vouched || key.IsZero():
+		return nil
+	default:
+		caller, ok := n.fsm.SessionByKey(key.Hash())
+		p := principal{call: c, record: caller}
+		if ok && caller.User != l.User && p.has(session.RoleService, session.RoleAdmin) {
+			return nil
+		}
+	}
+	hash := key.Hash()
+	return hash[:]
 }
 
 // create draws key and id and writes the session.
@@ -148,7 +172,7 @@ func loginError(r *fsmpb.Result) error {
 	case r.Code == fsmpb.Code_CODE_NOT_FOUND && r.Field == "policy":
 		return session.Invalid("policy", "there is no policy of this name")
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "user":
-		return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot log in users with role service or admin: they need their password"}
+		return errVouchForPowerful()
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "policy":
 		return &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "permanent":

@@ -40,6 +40,7 @@ type Node struct {
 	reads      *readGate
 	peers      *peers
 	touches    *touches
+	reuses     *reuses
 	audit      *audit.Trail   // nil = none is kept
 	failures   *loginFailures // nil likewise
 	mismatches mismatches
@@ -82,6 +83,7 @@ func New(c Config) (*Node, error) {
 	n.reads = newReadGate(n)
 	n.touches = newTouches(n, c.Limits.AsyncTouches)
 	n.mismatches.node = n
+	n.reuses = newReuses(n, c.Limits.AsyncTouches)
 	n.leader = newLeader(n)
 	if n.cluster, err = cluster.Open(c.Cluster, &machine{node: n, fsm: n.fsm}); err != nil {
 		return nil, fmt.Errorf("open cluster: %w", err)

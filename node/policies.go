@@ -118,6 +118,9 @@ func merge(base session.Policy, ch session.PolicyChange) session.Policy {
 	if ch.PermanentAllowed != nil {
 		base.PermanentAllowed = *ch.PermanentAllowed
 	}
+	if ch.RotateGrace != nil {
+		base.RotateGrace = *ch.RotateGrace
+	}
 	return base
 }
 
@@ -128,6 +131,7 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
 		InactivityMs: ptr(p.InactivityTimeout.Milliseconds()), NoTickle: &p.NoTickle, BindAddress: bindingTo(p.BindAddress),
 		PermanentAllowed: &p.PermanentAllowed,
+		RotateGraceMs:    ptr(p.RotateGrace.Milliseconds()),
 	}
 }
 
@@ -153,6 +157,9 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 		put.BindAddress = bindingTo(*ch.BindAddress)
 	}
 	put.NoTickle, put.PermanentAllowed = ch.NoTickle, ch.PermanentAllowed
+	if ch.RotateGrace != nil {
+		put.RotateGraceMs = ptr(ch.RotateGrace.Milliseconds())
+	}
 	return put
 }
 

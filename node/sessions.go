@@ -22,6 +22,9 @@ func (n *Node) Check(ctx context.Context, c session.Call, look bool) (session.Ch
 	if err != nil {
 		return session.Checked{}, err
 	}
+	if err := n.recentlyProved(c, t); err != nil {
+		return session.Checked{}, err
+	}
 	meta := n.readMeta(c, t.principal.point)
 	if look || !t.principal.extends() {
 		return n.checked(t.record, meta), nil
@@ -204,7 +207,7 @@ func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user stri
 	}
 	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), Permanent: which.Permanent}
 	if which.ExceptCurrent {
-		if revoke.ExceptId, err = n.currentID(p, name); err != nil {
+		if revoke.ExceptId, err = n.currentID(ctx, p, name); err != nil {
 			return session.Revoked{}, err
 		}
 	}
@@ -219,13 +222,13 @@ func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user stri
 }
 
 // currentID finds the session that "except=current" means: the caller's own, or the one that it presents.
-func (n *Node) currentID(p *principal, user string) ([]byte, error) {
+func (n *Node) currentID(ctx context.Context, p *principal, user string) ([]byte, error) {
 	current := p.record
 	if s := p.call.Subject; s != nil {
 		if !p.has(session.RoleService, session.RoleAdmin) {
 			return nil, errMayNotPresent()
 		}
-		record, ok := n.find(*s)
+		record, ok := n.open(ctx, p.call, *s)
 		if !ok {
 			return nil, errSubject()
 		}

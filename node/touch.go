@@ -153,6 +153,11 @@ func recordFrom(s *fsmpb.SessionState, before fsm.Record) fsm.Record {
 	for i, role := range s.Roles {
 		r.Roles[i] = roleFrom(role)
 	}
+	r.Rotate, r.AuthMS = s.Rotate, s.AuthMs
+	r.Methods = make([]session.Method, len(s.Methods))
+	for i, m := range s.Methods {
+		r.Methods[i] = methodFrom(m)
+	}
 	r.Attributes = make([]fsm.Attribute, len(s.Attributes))
 	for i, a := range s.Attributes {
 		r.Attributes[i] = fsm.Attribute{Name: a.Name, Value: a.Value}

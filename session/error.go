@@ -17,6 +17,8 @@ const (
 	// CodeUnauthenticated: no key, or one that is unknown, expired, revoked or malformed; which of them is never said.
 	// Also a wrong user name or password.
 	CodeUnauthenticated Code = "unauthenticated"
+	// CodeReauthenticate: the key is good, but its user proved who it is longer ago than the caller accepts.
+	CodeReauthenticate Code = "reauthenticate"
 	// CodeForbidden: the caller is known and may not do this.
 	CodeForbidden Code = "forbidden"
 	// CodeNotFound: the named session, user, policy or member does not exist.

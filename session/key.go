@@ -35,12 +35,19 @@ type KeyHash [sha256.Size]byte
 
 // NewKey draws a key from random, which must be a cryptographic source (crypto/rand.Reader).
 func NewKey(random io.Reader) (Key, error) {
-	var raw [KeySecretBytes + keyChecksumBytes]byte
-	if _, err := io.ReadFull(random, raw[:KeySecretBytes]); err != nil {
+	var secret [KeySecretBytes]byte
+	if _, err := io.ReadFull(random, secret[:]); err != nil {
 		return Key{}, fmt.Errorf("draw session key: %w", err)
 	}
+	return keyOf(secret[:]), nil
+}
+
+// keyOf spells the key with that secret.
+func keyOf(secret []byte) Key {
+	var raw [KeySecretBytes + keyChecksumBytes]byte
+	copy(raw[:], secret)
 	binary.BigEndian.PutUint32(raw[KeySecretBytes:], keyChecksum(raw[:KeySecretBytes]))
-	return Key{text: KeyPrefix + keyEncoding.EncodeToString(raw[:])}, nil
+	return Key{text: KeyPrefix + keyEncoding.EncodeToString(raw[:])}
 }
 
 // ParseKey accepts a native key's text. Garbage is refused by length, prefix, alphabet and checksum, before

@@ -26,4 +26,6 @@ const (
 	MaxPageSize            = 1000
 	MaxTimeout             = 10 * 365 * 24 * time.Hour // upper bound of any policy timer
 	MinIdleTimeout         = time.Second
+	MaxRetiredKeys         = 16        // a session's earlier keys that are still known as such
+	MaxRotateGrace         = time.Hour // upper bound of a policy's rotate_grace_s
 )

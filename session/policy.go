@@ -19,6 +19,9 @@ const (
 	// PromptPeriod is the last part of a session's life that ends through inactivity: its user is asked to stay, and any activity
 	// is the answer.
 	PromptPeriod = time.Minute
+	// DefaultRotateGrace is how long a rotated key works on when a policy does not say: time enough for the requests that a
+	// client has under way, and for a repetition of one whose answer was lost.
+	DefaultRotateGrace = 30 * time.Second
 )
 
 // AttributesWriter says who may change a session's attributes.
@@ -49,15 +52,16 @@ type Policy struct {
 	InactivityTimeout time.Duration
 	NoTickle          bool // tickles are accepted and move no timer
 	BindAddress       AddressBinding
-	PermanentAllowed  bool   // sessions without timers may be made
-	Version           uint64 // log index of its last change; 0 before it is stored
+	PermanentAllowed  bool          // sessions without timers may be made
+	RotateGrace       time.Duration // how long a key works after its rotation; 0 = not at all
+	Version           uint64        // log index of its last change; 0 before it is stored
 }
 
 // DefaultPolicy returns the first values of the policy "default".
 func DefaultPolicy() Policy {
 	return Policy{
 		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
-		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff,
+		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff, RotateGrace: DefaultRotateGrace,
 	}
 }
 
@@ -127,6 +131,8 @@ func (p Policy) Validate() error {
 		return Invalid("attributes_write", "must be %q or %q", WriteByService, WriteByBearer)
 	case p.BindAddress != BindOff && p.BindAddress != BindLog && p.BindAddress != BindStrict:
 		return Invalid("bind_address", "must be %q, %q or %q", BindOff, BindLog, BindStrict)
+	case p.RotateGrace < 0 || p.RotateGrace > MaxRotateGrace:
+		return Invalid("rotate_grace_s", "must be between 0 (a rotated key ends at once) and %.0f seconds", MaxRotateGrace.Seconds())
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func (p Policy) AsChange() PolicyChange {
 	return PolicyChange{
 		IdleTimeout: &p.IdleTimeout, AbsoluteLifetime: &p.AbsoluteLifetime, TouchWindow: &p.TouchWindow, AttributesWrite: &p.AttributesWrite,
 		InactivityTimeout: &p.InactivityTimeout, NoTickle: &p.NoTickle, BindAddress: &p.BindAddress, PermanentAllowed: &p.PermanentAllowed,
+		RotateGrace: &p.RotateGrace,
 	}
 }
 

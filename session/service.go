@@ -31,6 +31,9 @@ type Call struct {
 	Operator    bool
 	Consistency Consistency
 	MinIndex    IndexToken // with it a read is local but waits until that index is applied
+	// MaxAuthAge makes a Check fail with CodeReauthenticate when the user proved who it is longer ago than that; 0 = any time
+	// will do.
+	MaxAuthAge time.Duration
 }
 
 // Presented is a user's key as a service presents it.
@@ -46,7 +49,9 @@ type Meta struct {
 	Age   time.Duration // of local reads: the time since this node's data was known to be current; -1 otherwise
 }
 
-// Login asks for a new session.
+// Login asks for a new session. It takes the place of the session whose key comes with the call, as Subject or, for a log-in by
+// password, as the caller's own: that one ends in the same moment, and if it is the same user's, its attributes are carried over. A
+// key with role service or admin of another user is no such key: it says who asks.
 type Login struct {
 	User     string
 	Password string // ignored when Vouched
@@ -62,7 +67,7 @@ type Login struct {
 	IdempotencyKey string // "" = none
 }
 
-// Issued answers a Login: the only place where a key is revealed.
+// Issued answers a Login, a Rotate and a Reauthenticate: the only places where a key is revealed.
 type Issued struct {
 	Key Key
 	Session
@@ -73,9 +78,17 @@ type Issued struct {
 // Checked answers whether a key is good.
 type Checked struct {
 	Session
-	Roles      []Role // of the session's user
+	Roles []Role // in force: those that the session was given, as far as its user still has them
+	// Rotate: there are other roles for the session, or another key than the one that was presented, to be had by Rotate.
+	Rotate     bool
 	Attributes Attributes
 	Meta
+}
+
+// Proof is how the user of a session proves anew who it is.
+type Proof struct {
+	Password string // ignored when Vouched
+	Vouched  bool   // the service that presents the key answers for the user
 }
 
 // Filter selects sessions; the zero Filter selects all that are not permanent. Fields combine with "and".
@@ -166,6 +179,7 @@ type PolicyChange struct {
 	NoTickle          *bool
 	BindAddress       *AddressBinding
 	PermanentAllowed  *bool
+	RotateGrace       *time.Duration
 	IfMatch           *uint64
 }
 
@@ -195,6 +209,13 @@ type Sessions interface {
 	Check(ctx context.Context, c Call, look bool) (Checked, error)
 	// Touch keeps the called session alive and is no activity: a tickle.
 	Touch(ctx context.Context, c Call) (Checked, error)
+	// Rotate gives the called session another key. The present one works for the policy's RotateGrace and leads to the same
+	// successor, whoever asks, unless the session gains a role by the rotation: then it ends at once. A use after that ends the
+	// session. CodeConflict: rotated too often within the grace.
+	Rotate(ctx context.Context, c Call) (Issued, error)
+	// Reauthenticate is a Rotate that sets AuthTime, and after which the present key ends at once. CodeConflict: the key
+	// has a successor already, or the user changed meanwhile.
+	Reauthenticate(ctx context.Context, c Call, p Proof) (Issued, error)
 	// PatchAttributes changes attributes and counts as a use. ifMatch nil = unconditionally.
 	PatchAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
 	// Logout ends the called session. A key that opens nothing is no error: what was asked for is true.

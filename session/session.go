@@ -20,7 +20,9 @@ type Session struct {
 	Prompt            bool          // the user should be asked to stay: in less than PromptPeriod it ends through inactivity
 	ClientAddress     netip.Addr    // invalid = unknown
 	UserAgent         string
-	AttributesVersion uint64 // log index of the last change of the attributes
+	AttributesVersion uint64    // log index of the last change of the attributes
+	AuthTime          time.Time // when its user last proved who it is
+	Methods           []Method  // how, sorted
 }
 
 // Attributes are a session's named values: canonical JSON, within the limits of this package.

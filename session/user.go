@@ -17,6 +17,15 @@ const (
 	RoleAdmin   Role = "admin"   // everything
 )
 
+// Method is a way in which a session's user proved who it is.
+type Method string
+
+const (
+	MethodDirectory Method = "directory" // a password that a directory verified
+	MethodPassword  Method = "password"
+	MethodService   Method = "service" // a service vouched for the user
+)
+
 // Roles lists the known roles.
 func Roles() []Role { return []Role{RoleUser, RoleService, RoleAdmin} }
 

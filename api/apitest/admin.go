@@ -239,6 +239,9 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.PermanentAllowed != nil {
 		p.PermanentAllowed = *ch.PermanentAllowed
 	}
+	if ch.RotateGrace != nil {
+		p.RotateGrace = *ch.RotateGrace
+	}
 	if err := p.Validate(); err != nil {
 		return session.PolicyResult{}, err
 	}

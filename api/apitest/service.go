@@ -32,6 +32,7 @@ type held struct {
 	session.Session
 	hash       session.KeyHash
 	roles      []session.Role
+	retired    map[session.KeyHash]session.Key // keys that were rotated, and what followed each: they work on, for there is no time here
 	attributes session.Attributes
 	request    string // what an idempotent log-in asked for
 	ended      bool
@@ -43,7 +44,7 @@ type user struct {
 	password string
 }
 
-// Start is the moment at which every Service stands.
+// Start is the moment at which every Service begins; it stands there until Advance moves it.
 func Start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC) }
 
 // New returns a service with the policy "default" and no users.
@@ -100,6 +101,13 @@ func (s *Service) Uses(key session.Key) int {
 	return -1
 }
 
+// Advance moves the time on by milliseconds.
+func (s *Service) Advance(ms int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = s.now.Add(time.Duration(ms) * time.Millisecond)
+}
+
 // Live tells how many sessions are alive.
 func (s *Service) Live() int {
 	s.mu.Lock()
@@ -147,7 +155,7 @@ func (s *Service) caller(c session.Call, anyOf ...session.Role) (*held, error) {
 	if c.Operator {
 		return &held{roles: session.Roles()}, nil
 	}
-	h := s.sessions[c.Key.Hash()]
+	h := s.byKey(c.Key)
 	if c.Key.IsZero() || h == nil {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -183,7 +191,7 @@ func (s *Service) called(c session.Call) (*held, error) {
 	if !own.has(session.RoleService, session.RoleAdmin) {
 		return nil, session.Invalid("Hydrastore-Session", "takes role service or admin")
 	}
-	h := s.sessions[c.Subject.Key.Hash()]
+	h := s.byKey(c.Subject.Key)
 	if h == nil {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -205,7 +213,11 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 		ID: id, Number: uint64(len(s.order) + 1), User: l.User, Policy: l.Policy, CreatedAt: s.now, LastUsedAt: s.now,
 		ExpiresAt: s.now.Add(policy.IdleTimeout), IdleTimeout: policy.IdleTimeout, ClientAddress: l.ClientAddress,
 		UserAgent: l.UserAgent, AttributesVersion: s.index, Permanent: l.Permanent,
+		AuthTime: s.now, Methods: []session.Method{session.MethodPassword},
 	}}
+	if l.Vouched {
+		h.Methods = []session.Method{session.MethodService}
+	}
 	if l.IdleTimeout != nil {
 		h.IdleTimeout, h.ExpiresAt = *l.IdleTimeout, s.now.Add(*l.IdleTimeout)
 	}
@@ -215,6 +227,19 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 	s.sessions[h.hash] = h
 	s.order = append(s.order, h)
 	return key, h
+}
+
+// byKey finds the session that a key opens, its own or an earlier one; nil when there is none.
+func (s *Service) byKey(k session.Key) *held {
+	if h := s.sessions[k.Hash()]; h != nil {
+		return h
+	}
+	for _, h := range s.order {
+		if _, earlier := h.retired[k.Hash()]; earlier && !h.ended {
+			return h
+		}
+	}
+	return nil
 }
 
 func (s *Service) end(h *held) {

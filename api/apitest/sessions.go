@@ -33,6 +33,14 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (s
 	if first := s.repeated[l.IdempotencyKey]; l.IdempotencyKey != "" && first != nil && !first.ended {
 		return s.again(first, request)
 	}
+	if old := s.replaced(c, l); old != nil {
+		if old.User == l.User {
+			carried := maps.Clone(old.attributes)
+			maps.Copy(carried, l.Attributes)
+			l.Attributes = carried
+		}
+		s.end(old)
+	}
 	key, h := s.create(l, roles)
 	if h.request = request; l.IdempotencyKey != "" {
 		s.repeated[l.IdempotencyKey] = h
@@ -40,18 +48,26 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (s
 	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
 }
 
+// replaced finds the session in whose place a log-in comes.
+func (s *Service) replaced(c session.Call, l session.Login) *held {
+	if c.Subject != nil {
+		return s.byKey(c.Subject.Key)
+	}
+	if old := s.byKey(c.Key); !l.Vouched && old != nil && (old.User == l.User || !old.has(session.RoleService, session.RoleAdmin)) {
+		return old
+	}
+	return nil
+}
+
 // again answers a repeated log-in: the session made first, with a new key.
 func (s *Service) again(h *held, request string) (session.Issued, error) {
 	if h.request != request {
 		return session.Issued{}, session.Errorf(session.CodeIdempotencyMismatch, "used for another request")
 	}
-	key, err := session.NewKey(rand.Reader)
+	key, err := s.rekey(h)
 	if err != nil {
 		return session.Issued{}, err
 	}
-	delete(s.sessions, h.hash)
-	h.hash = key.Hash()
-	s.sessions[h.hash] = h
 	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
 }
 
@@ -78,6 +94,11 @@ func (s *Service) admit(c session.Call, l *session.Login) ([]session.Role, error
 		_, err := s.caller(c, session.RoleService, session.RoleAdmin)
 		return []session.Role{session.RoleUser}, err
 	}
+	if c.Subject != nil {
+		if own, err := s.caller(c); err != nil || !own.has(session.RoleService, session.RoleAdmin) {
+			return nil, session.Invalid("Hydrastore-Session", "takes role service or admin")
+		}
+	}
 	if l.ClientAddress.IsValid() || l.UserAgent != "" {
 		return nil, session.Invalid("client_ip", "takes role service or admin")
 	}
@@ -90,7 +111,12 @@ func (s *Service) admit(c session.Call, l *session.Login) ([]session.Role, error
 }
 
 func (s *Service) checked(h *held, c session.Call) session.Checked {
-	return session.Checked{Session: h.Session, Roles: h.roles, Attributes: maps.Clone(h.attributes), Meta: s.meta(c)}
+	key := c.Key
+	if c.Subject != nil {
+		key = c.Subject.Key
+	}
+	_, rotate := h.retired[key.Hash()]
+	return session.Checked{Session: h.Session, Roles: h.roles, Rotate: rotate, Attributes: maps.Clone(h.attributes), Meta: s.meta(c)}
 }
 
 // Check implements session.Sessions.
@@ -103,6 +129,9 @@ func (s *Service) Check(ctx context.Context, c session.Call, look bool) (session
 	h, err := s.called(c)
 	if err != nil {
 		return session.Checked{}, err
+	}
+	if c.MaxAuthAge > 0 && s.now.Sub(h.AuthTime) > c.MaxAuthAge {
+		return session.Checked{}, session.Errorf(session.CodeReauthenticate, "too long ago")
 	}
 	if !look && c.Consistency != session.Local && c.MinIndex == "" {
 		h.uses++
@@ -123,6 +152,69 @@ func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, e
 	}
 	h.uses++
 	return s.checked(h, c), nil
+}
+
+// Rotate implements session.Sessions.
+func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, error) {
+	leave, err := s.enter(ctx, "Rotate", c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	old := c.Key
+	if c.Subject != nil {
+		old = c.Subject.Key
+	}
+	key, earlier := h.retired[old.Hash()]
+	if !earlier {
+		if key, err = s.rekey(h); err != nil {
+			return session.Issued{}, err
+		}
+		if h.retired == nil {
+			h.retired = map[session.KeyHash]session.Key{}
+		}
+		h.retired[old.Hash()] = key
+	}
+	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Meta: s.written()}, nil
+}
+
+// rekey draws a session's next key. The one before opens nothing any more.
+func (s *Service) rekey(h *held) (session.Key, error) {
+	key, err := session.NewKey(rand.Reader)
+	if err != nil {
+		return key, err
+	}
+	delete(s.sessions, h.hash)
+	h.hash = key.Hash()
+	s.sessions[h.hash] = h
+	return key, nil
+}
+
+// Reauthenticate implements session.Sessions.
+func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (session.Issued, error) {
+	leave, err := s.enter(ctx, "Reauthenticate", c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	u := s.users[h.User]
+	switch {
+	case p.Vouched && c.Subject == nil:
+		return session.Issued{}, session.Invalid("password", "is needed")
+	case !p.Vouched && (u == nil || u.password != p.Password):
+		return session.Issued{}, session.ErrWrongCredentials()
+	}
+	key, err := s.rekey(h)
+	h.AuthTime, h.retired = s.now, nil
+	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Meta: s.written()}, err
 }
 
 // PatchAttributes implements session.Sessions.
@@ -171,7 +263,7 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 	if key.IsZero() {
 		return session.Meta{}, session.ErrUnauthenticated()
 	}
-	if h := s.sessions[key.Hash()]; h != nil {
+	if h := s.byKey(key); h != nil {
 		s.end(h)
 	}
 	return s.written(), nil

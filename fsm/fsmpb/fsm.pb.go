@@ -254,6 +254,59 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{3}
 }
 
+// Method is a way in which a session's user proved who it is.
+type Method int32
+
+const (
+	Method_METHOD_UNSPECIFIED Method = 0
+	Method_METHOD_PASSWORD    Method = 1
+	Method_METHOD_SERVICE     Method = 2 // a service vouched
+	Method_METHOD_DIRECTORY   Method = 3 // a password that a directory verified
+)
+
+// Enum value maps for Method.
+var (
+	Method_name = map[int32]string{
+		0: "METHOD_UNSPECIFIED",
+		1: "METHOD_PASSWORD",
+		2: "METHOD_SERVICE",
+		3: "METHOD_DIRECTORY",
+	}
+	Method_value = map[string]int32{
+		"METHOD_UNSPECIFIED": 0,
+		"METHOD_PASSWORD":    1,
+		"METHOD_SERVICE":     2,
+		"METHOD_DIRECTORY":   3,
+	}
+)
+
+func (x Method) Enum() *Method {
+	p := new(Method)
+	*p = x
+	return p
+}
+
+func (x Method) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Method) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[4].Descriptor()
+}
+
+func (Method) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[4]
+}
+
+func (x Method) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Method.Descriptor instead.
+func (Method) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{4}
+}
+
 type PutUser_Mode int32
 
 const (
@@ -290,11 +343,11 @@ func (x PutUser_Mode) String() string {
 }
 
 func (PutUser_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[4].Descriptor()
+	return file_fsm_proto_enumTypes[5].Descriptor()
 }
 
 func (PutUser_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[4]
+	return &file_fsm_proto_enumTypes[5]
 }
 
 func (x PutUser_Mode) Number() protoreflect.EnumNumber {
@@ -303,7 +356,7 @@ func (x PutUser_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutUser_Mode.Descriptor instead.
 func (PutUser_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{16, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type PutPolicy_Mode int32
@@ -342,11 +395,11 @@ func (x PutPolicy_Mode) String() string {
 }
 
 func (PutPolicy_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[5].Descriptor()
+	return file_fsm_proto_enumTypes[6].Descriptor()
 }
 
 func (PutPolicy_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[5]
+	return &file_fsm_proto_enumTypes[6]
 }
 
 func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
@@ -355,7 +408,7 @@ func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutPolicy_Mode.Descriptor instead.
 func (PutPolicy_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type LoginFailed_Reason int32
@@ -406,11 +459,11 @@ func (x LoginFailed_Reason) String() string {
 }
 
 func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[6].Descriptor()
+	return file_fsm_proto_enumTypes[7].Descriptor()
 }
 
 func (LoginFailed_Reason) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[6]
+	return &file_fsm_proto_enumTypes[7]
 }
 
 func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
@@ -419,7 +472,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -576,6 +629,7 @@ type Command struct {
 	//	*Command_DeletePolicy
 	//	*Command_SetFormatLevel
 	//	*Command_NoOp
+	//	*Command_RotateSession
 	//	*Command_UpgradePassword
 	//	*Command_TakeAttempt
 	//	*Command_GiveBackAttempt
@@ -732,6 +786,15 @@ func (x *Command) GetNoOp() *NoOp {
 	return nil
 }
 
+func (x *Command) GetRotateSession() *RotateSession {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RotateSession); ok {
+			return x.RotateSession
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetUpgradePassword() *UpgradePassword {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_UpgradePassword); ok {
@@ -827,6 +890,10 @@ type Command_NoOp struct {
 	NoOp *NoOp `protobuf:"bytes,12,opt,name=no_op,json=noOp,proto3,oneof"`
 }
 
+type Command_RotateSession struct {
+	RotateSession *RotateSession `protobuf:"bytes,40,opt,name=rotate_session,json=rotateSession,proto3,oneof"`
+}
+
 type Command_UpgradePassword struct {
 	UpgradePassword *UpgradePassword `protobuf:"bytes,50,opt,name=upgrade_password,json=upgradePassword,proto3,oneof"`
 }
@@ -866,6 +933,8 @@ func (*Command_DeletePolicy) isCommand_Kind() {}
 func (*Command_SetFormatLevel) isCommand_Kind() {}
 
 func (*Command_NoOp) isCommand_Kind() {}
+
+func (*Command_RotateSession) isCommand_Kind() {}
 
 func (*Command_UpgradePassword) isCommand_Kind() {}
 
@@ -1077,8 +1146,9 @@ type CreateSession struct {
 	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
 	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins.
 	IdleMs        *int64        `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
-	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"` // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
-	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the password's check; given back when the session is made. Absent = none was taken
+	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`   // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
+	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"` // 32 bytes: the key of the session that the log-in takes the place of; empty = none
+	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`   // of the password's check; given back when the session is made. Absent = none was taken
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1207,6 +1277,13 @@ func (x *CreateSession) GetIdleMs() int64 {
 func (x *CreateSession) GetOutside() *OutsideLogin {
 	if x != nil {
 		return x.Outside
+	}
+	return nil
+}
+
+func (x *CreateSession) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
 	}
 	return nil
 }
@@ -1471,6 +1548,154 @@ func (x *PatchAttributes) GetAuthority() *Authority {
 	return nil
 }
 
+// RotateSession gives a session another key and records a use. A key that was rotated before, and whose grace lasts, does not
+// rotate again: the result has its successors. So does a role that the user has gained come into force.
+type RotateSession struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash          []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	Address          []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Authority        *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`                                    // of the service that presents the key; absent = the bearer itself
+	SuccessorHash    []byte                 `protobuf:"bytes,4,opt,name=successor_hash,json=successorHash,proto3" json:"successor_hash,omitempty"`       // 32 bytes
+	SealedSuccessor  []byte                 `protobuf:"bytes,5,opt,name=sealed_successor,json=sealedSuccessor,proto3" json:"sealed_successor,omitempty"` // 48 bytes: the successor, encrypted under the key that it follows
+	Reauthentication *Reauthentication      `protobuf:"bytes,6,opt,name=reauthentication,proto3" json:"reauthentication,omitempty"`                      // absent = none
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RotateSession) Reset() {
+	*x = RotateSession{}
+	mi := &file_fsm_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSession) ProtoMessage() {}
+
+func (x *RotateSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
+func (*RotateSession) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RotateSession) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+func (x *RotateSession) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *RotateSession) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+func (x *RotateSession) GetSuccessorHash() []byte {
+	if x != nil {
+		return x.SuccessorHash
+	}
+	return nil
+}
+
+func (x *RotateSession) GetSealedSuccessor() []byte {
+	if x != nil {
+		return x.SealedSuccessor
+	}
+	return nil
+}
+
+func (x *RotateSession) GetReauthentication() *Reauthentication {
+	if x != nil {
+		return x.Reauthentication
+	}
+	return nil
+}
+
+// Reauthentication says that the session's user has proved anew who it is: a password was verified against a version of
+// the user's record, which must still be current (else CODE_CONFLICT), or a service vouches.
+type Reauthentication struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vouched       bool                   `protobuf:"varint,1,opt,name=vouched,proto3" json:"vouched,omitempty"`                            // by the command's authority
+	UserVersion   uint64                 `protobuf:"varint,2,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"` // 0 with vouched, and for a user without account
+	Outside       bool                   `protobuf:"varint,3,opt,name=outside,proto3" json:"outside,omitempty"`                            // the password was verified outside of the cluster, as with OutsideLogin
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reauthentication) Reset() {
+	*x = Reauthentication{}
+	mi := &file_fsm_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reauthentication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reauthentication) ProtoMessage() {}
+
+func (x *Reauthentication) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reauthentication.ProtoReflect.Descriptor instead.
+func (*Reauthentication) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Reauthentication) GetVouched() bool {
+	if x != nil {
+		return x.Vouched
+	}
+	return false
+}
+
+func (x *Reauthentication) GetUserVersion() uint64 {
+	if x != nil {
+		return x.UserVersion
+	}
+	return 0
+}
+
+func (x *Reauthentication) GetOutside() bool {
+	if x != nil {
+		return x.Outside
+	}
+	return false
+}
+
 // RevokeSession ends one session. By key: never fails, the count says whether a living one was ended. By id: authority
 // is needed, and CODE_NOT_FOUND is the answer for a dead, unknown or another user's session.
 type RevokeSession struct {
@@ -1485,7 +1710,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1722,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1735,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{11}
+	return file_fsm_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RevokeSession) GetKeyHash() []byte {
@@ -1552,7 +1777,7 @@ type RevokeSessions struct {
 
 func (x *RevokeSessions) Reset() {
 	*x = RevokeSessions{}
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1789,7 @@ func (x *RevokeSessions) String() string {
 func (*RevokeSessions) ProtoMessage() {}
 
 func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1802,7 @@ func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessions.ProtoReflect.Descriptor instead.
 func (*RevokeSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{12}
+	return file_fsm_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RevokeSessions) GetIds() [][]byte {
@@ -1607,7 +1832,7 @@ type RevokeUserSessions struct {
 
 func (x *RevokeUserSessions) Reset() {
 	*x = RevokeUserSessions{}
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1844,7 @@ func (x *RevokeUserSessions) String() string {
 func (*RevokeUserSessions) ProtoMessage() {}
 
 func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1857,7 @@ func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserSessions.ProtoReflect.Descriptor instead.
 func (*RevokeUserSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{13}
+	return file_fsm_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevokeUserSessions) GetUser() string {
@@ -1672,7 +1897,7 @@ type RoleList struct {
 
 func (x *RoleList) Reset() {
 	*x = RoleList{}
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1909,7 @@ func (x *RoleList) String() string {
 func (*RoleList) ProtoMessage() {}
 
 func (x *RoleList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1922,7 @@ func (x *RoleList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleList.ProtoReflect.Descriptor instead.
 func (*RoleList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{14}
+	return file_fsm_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RoleList) GetRoles() []Role {
@@ -1716,7 +1941,7 @@ type NameList struct {
 
 func (x *NameList) Reset() {
 	*x = NameList{}
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1953,7 @@ func (x *NameList) String() string {
 func (*NameList) ProtoMessage() {}
 
 func (x *NameList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1966,7 @@ func (x *NameList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameList.ProtoReflect.Descriptor instead.
 func (*NameList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{15}
+	return file_fsm_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NameList) GetNames() []string {
@@ -1772,7 +1997,7 @@ type PutUser struct {
 
 func (x *PutUser) Reset() {
 	*x = PutUser{}
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +2009,7 @@ func (x *PutUser) String() string {
 func (*PutUser) ProtoMessage() {}
 
 func (x *PutUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +2022,7 @@ func (x *PutUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
 func (*PutUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{16}
+	return file_fsm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutUser) GetName() string {
@@ -1883,7 +2108,7 @@ type UpgradePassword struct {
 
 func (x *UpgradePassword) Reset() {
 	*x = UpgradePassword{}
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2120,7 @@ func (x *UpgradePassword) String() string {
 func (*UpgradePassword) ProtoMessage() {}
 
 func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2133,7 @@ func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradePassword.ProtoReflect.Descriptor instead.
 func (*UpgradePassword) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{17}
+	return file_fsm_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpgradePassword) GetUser() string {
@@ -1944,7 +2169,7 @@ type DeleteUser struct {
 
 func (x *DeleteUser) Reset() {
 	*x = DeleteUser{}
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2181,7 @@ func (x *DeleteUser) String() string {
 func (*DeleteUser) ProtoMessage() {}
 
 func (x *DeleteUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2194,7 @@ func (x *DeleteUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUser.ProtoReflect.Descriptor instead.
 func (*DeleteUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{18}
+	return file_fsm_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteUser) GetName() string {
@@ -2008,13 +2233,14 @@ type PutPolicy struct {
 	NoTickle         *bool                  `protobuf:"varint,21,opt,name=no_tickle,json=noTickle,proto3,oneof" json:"no_tickle,omitempty"`                                          // tickles move no timer
 	BindAddress      AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
 	PermanentAllowed *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
+	RotateGraceMs    *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"` // 0 = none
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2252,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2265,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19}
+	return file_fsm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutPolicy) GetName() string {
@@ -2126,6 +2352,13 @@ func (x *PutPolicy) GetPermanentAllowed() bool {
 	return false
 }
 
+func (x *PutPolicy) GetRotateGraceMs() int64 {
+	if x != nil && x.RotateGraceMs != nil {
+		return *x.RotateGraceMs
+	}
+	return 0
+}
+
 // DeletePolicy removes a policy that no session and no user names (else CODE_CONFLICT).
 type DeletePolicy struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2138,7 +2371,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2383,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2396,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{20}
+	return file_fsm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeletePolicy) GetName() string {
@@ -2198,7 +2431,7 @@ type AttemptLimit struct {
 
 func (x *AttemptLimit) Reset() {
 	*x = AttemptLimit{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2443,7 @@ func (x *AttemptLimit) String() string {
 func (*AttemptLimit) ProtoMessage() {}
 
 func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2456,7 @@ func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
 func (*AttemptLimit) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AttemptLimit) GetAttempts() uint32 {
@@ -2253,7 +2486,7 @@ type TakeAttempt struct {
 
 func (x *TakeAttempt) Reset() {
 	*x = TakeAttempt{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2498,7 @@ func (x *TakeAttempt) String() string {
 func (*TakeAttempt) ProtoMessage() {}
 
 func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2511,7 @@ func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
 func (*TakeAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TakeAttempt) GetAddress() []byte {
@@ -2324,7 +2557,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2569,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2582,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Attempt) GetAddress() []byte {
@@ -2404,7 +2637,7 @@ type GiveBackAttempt struct {
 
 func (x *GiveBackAttempt) Reset() {
 	*x = GiveBackAttempt{}
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2649,7 @@ func (x *GiveBackAttempt) String() string {
 func (*GiveBackAttempt) ProtoMessage() {}
 
 func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2662,7 @@ func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
 func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{24}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GiveBackAttempt) GetAttempt() *Attempt {
@@ -2449,7 +2682,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2694,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2707,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -2492,7 +2725,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2737,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2750,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{26}
+	return file_fsm_proto_rawDescGZIP(), []int{28}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -2533,7 +2766,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2778,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2791,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -2589,6 +2822,59 @@ func (x *LoginFailed) GetCount() uint64 {
 	return 0
 }
 
+// Successor is the key that followed another one.
+type Successor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"` // under the key that it followed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Successor) Reset() {
+	*x = Successor{}
+	mi := &file_fsm_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Successor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Successor) ProtoMessage() {}
+
+func (x *Successor) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Successor.ProtoReflect.Descriptor instead.
+func (*Successor) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Successor) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Successor) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Result is the outcome of one command. It is never part of the log.
 type Result struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -2603,13 +2889,14 @@ type Result struct {
 	//	*Result_Attempt
 	//	*Result_RetryAfterMs
 	Payload       isResult_Payload `protobuf_oneof:"payload"`
+	Successors    []*Successor     `protobuf:"bytes,40,rep,name=successors,proto3" json:"successors,omitempty"` // of a key that had been rotated before, up to the present key
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2908,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2921,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{28}
+	return file_fsm_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Result) GetCode() Code {
@@ -2710,12 +2997,19 @@ func (x *Result) GetRetryAfterMs() int64 {
 	return 0
 }
 
+func (x *Result) GetSuccessors() []*Successor {
+	if x != nil {
+		return x.Successors
+	}
+	return nil
+}
+
 type isResult_Payload interface {
 	isResult_Payload()
 }
 
 type Result_Session struct {
-	Session *SessionState `protobuf:"bytes,4,opt,name=session,proto3,oneof"` // create, touch, patch
+	Session *SessionState `protobuf:"bytes,4,opt,name=session,proto3,oneof"` // create, touch, patch, rotate
 }
 
 type Result_Count struct {
@@ -2758,7 +3052,7 @@ type SessionState struct {
 	WindowMs          int64                  `protobuf:"varint,9,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"`
 	User              string                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
 	Policy            string                 `protobuf:"bytes,11,opt,name=policy,proto3" json:"policy,omitempty"`
-	Roles             []Role                 `protobuf:"varint,12,rep,packed,name=roles,proto3,enum=hydrastore.fsm.v1.Role" json:"roles,omitempty"`
+	Roles             []Role                 `protobuf:"varint,12,rep,packed,name=roles,proto3,enum=hydrastore.fsm.v1.Role" json:"roles,omitempty"` // that the session has and its user still has
 	AttributesVersion uint64                 `protobuf:"varint,13,opt,name=attributes_version,json=attributesVersion,proto3" json:"attributes_version,omitempty"`
 	Attributes        []*Attribute           `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty"` // in the order of their names
 	Address           []byte                 `protobuf:"bytes,15,opt,name=address,proto3" json:"address,omitempty"`       // 16 bytes; empty = unknown
@@ -2768,14 +3062,17 @@ type SessionState struct {
 	LastActivityMs    int64                  `protobuf:"varint,21,opt,name=last_activity_ms,json=lastActivityMs,proto3" json:"last_activity_ms,omitempty"` // the last recorded use that was no tickle
 	NoTickle          bool                   `protobuf:"varint,22,opt,name=no_tickle,json=noTickle,proto3" json:"no_tickle,omitempty"`
 	BindAddress       AddressBinding         `protobuf:"varint,23,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"`
-	Permanent         bool                   `protobuf:"varint,24,opt,name=permanent,proto3" json:"permanent,omitempty"` // no timer; idle_ms is 0
+	Permanent         bool                   `protobuf:"varint,24,opt,name=permanent,proto3" json:"permanent,omitempty"`                                  // no timer; idle_ms is 0
+	Rotate            bool                   `protobuf:"varint,40,opt,name=rotate,proto3" json:"rotate,omitempty"`                                        // the session should be rotated: it has another key, or its user other roles
+	AuthMs            int64                  `protobuf:"varint,41,opt,name=auth_ms,json=authMs,proto3" json:"auth_ms,omitempty"`                          // when the user last proved who it is
+	Methods           []Method               `protobuf:"varint,42,rep,packed,name=methods,proto3,enum=hydrastore.fsm.v1.Method" json:"methods,omitempty"` // how it has, in the order of their names
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +3084,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2800,7 +3097,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29}
+	return file_fsm_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -2957,6 +3254,27 @@ func (x *SessionState) GetPermanent() bool {
 	return false
 }
 
+func (x *SessionState) GetRotate() bool {
+	if x != nil {
+		return x.Rotate
+	}
+	return false
+}
+
+func (x *SessionState) GetAuthMs() int64 {
+	if x != nil {
+		return x.AuthMs
+	}
+	return 0
+}
+
+func (x *SessionState) GetMethods() []Method {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
 var File_fsm_proto protoreflect.FileDescriptor
 
 const file_fsm_proto_rawDesc = "" +
@@ -2972,7 +3290,8 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xb5\t\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x80\n" +
+	"\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -2988,7 +3307,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\rdelete_policy\x18\n" +
 	" \x01(\v2\x1f.hydrastore.fsm.v1.DeletePolicyH\x00R\fdeletePolicy\x12M\n" +
 	"\x10set_format_level\x18\v \x01(\v2!.hydrastore.fsm.v1.SetFormatLevelH\x00R\x0esetFormatLevel\x12.\n" +
-	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12O\n" +
+	"\x05no_op\x18\f \x01(\v2\x17.hydrastore.fsm.v1.NoOpH\x00R\x04noOp\x12I\n" +
+	"\x0erotate_session\x18( \x01(\v2 .hydrastore.fsm.v1.RotateSessionH\x00R\rrotateSession\x12O\n" +
 	"\x10upgrade_password\x182 \x01(\v2\".hydrastore.fsm.v1.UpgradePasswordH\x00R\x0fupgradePassword\x12C\n" +
 	"\ftake_attempt\x18< \x01(\v2\x1e.hydrastore.fsm.v1.TakeAttemptH\x00R\vtakeAttempt\x12P\n" +
 	"\x11give_back_attempt\x18= \x01(\v2\".hydrastore.fsm.v1.GiveBackAttemptH\x00R\x0fgiveBackAttempt\x12C\n" +
@@ -3007,7 +3327,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xd1\x04\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xed\x04\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -3026,7 +3346,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x12\x1c\n" +
 	"\tpermanent\x18\x14 \x01(\bR\tpermanent\x12\x1c\n" +
 	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x129\n" +
-	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x124\n" +
+	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x12\x1a\n" +
+	"\breplaces\x18( \x01(\fR\breplaces\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattemptB\n" +
 	"\n" +
 	"\b_idle_ms\"3\n" +
@@ -3048,7 +3369,18 @@ const file_fsm_proto_rawDesc = "" +
 	"if_version\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01\x12<\n" +
 	"\achanges\x18\x04 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
 	"\tauthority\x18\x05 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\r\n" +
-	"\v_if_version\"\x90\x01\n" +
+	"\v_if_version\"\xa3\x02\n" +
+	"\rRotateSession\x12\x19\n" +
+	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
+	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12%\n" +
+	"\x0esuccessor_hash\x18\x04 \x01(\fR\rsuccessorHash\x12)\n" +
+	"\x10sealed_successor\x18\x05 \x01(\fR\x0fsealedSuccessor\x12O\n" +
+	"\x10reauthentication\x18\x06 \x01(\v2#.hydrastore.fsm.v1.ReauthenticationR\x10reauthentication\"i\n" +
+	"\x10Reauthentication\x12\x18\n" +
+	"\avouched\x18\x01 \x01(\bR\avouched\x12!\n" +
+	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
+	"\aoutside\x18\x03 \x01(\bR\aoutside\"\x90\x01\n" +
 	"\rRevokeSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12:\n" +
@@ -3094,7 +3426,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\x8f\x06\n" +
+	"\x11_expected_version\"\xd0\x06\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -3108,7 +3440,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\rinactivity_ms\x18\x14 \x01(\x03H\x04R\finactivityMs\x88\x01\x01\x12 \n" +
 	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
 	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
-	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\"K\n" +
+	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x12+\n" +
+	"\x0frotate_grace_ms\x18( \x01(\x03H\aR\rrotateGraceMs\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -3123,7 +3456,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0e_inactivity_msB\f\n" +
 	"\n" +
 	"_no_tickleB\x14\n" +
-	"\x12_permanent_allowed\"\xa3\x01\n" +
+	"\x12_permanent_allowedB\x12\n" +
+	"\x10_rotate_grace_ms\"\xa3\x01\n" +
 	"\fDeletePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
@@ -3164,7 +3498,10 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
 	"\x11REASON_UNREPORTED\x10\x05\x12\x14\n" +
 	"\x10REASON_DIRECTORY\x102\x12\x14\n" +
-	"\x10REASON_THROTTLED\x10\x06\"\xc3\x02\n" +
+	"\x10REASON_THROTTLED\x10\x06\"7\n" +
+	"\tSuccessor\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x81\x03\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -3173,8 +3510,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\x04H\x00R\x05count\x12\x1a\n" +
 	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
-	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMsB\t\n" +
-	"\apayload\"\xa7\x06\n" +
+	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12<\n" +
+	"\n" +
+	"successors\x18( \x03(\v2\x1c.hydrastore.fsm.v1.SuccessorR\n" +
+	"successorsB\t\n" +
+	"\apayload\"\x8d\a\n" +
 	"\fSessionState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x10\n" +
@@ -3203,7 +3543,10 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10last_activity_ms\x18\x15 \x01(\x03R\x0elastActivityMs\x12\x1b\n" +
 	"\tno_tickle\x18\x16 \x01(\bR\bnoTickle\x12D\n" +
 	"\fbind_address\x18\x17 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x12\x1c\n" +
-	"\tpermanent\x18\x18 \x01(\bR\tpermanent*M\n" +
+	"\tpermanent\x18\x18 \x01(\bR\tpermanent\x12\x16\n" +
+	"\x06rotate\x18( \x01(\bR\x06rotate\x12\x17\n" +
+	"\aauth_ms\x18) \x01(\x03R\x06authMs\x123\n" +
+	"\amethods\x18* \x03(\x0e2\x19.hydrastore.fsm.v1.MethodR\amethods*M\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tROLE_USER\x10\x01\x12\x10\n" +
@@ -3230,7 +3573,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\rCODE_CONFLICT\x10\a\x12\x19\n" +
 	"\x15CODE_VERSION_MISMATCH\x10\b\x12\x1d\n" +
 	"\x19CODE_IDEMPOTENCY_MISMATCH\x10\t\x12\x12\n" +
-	"\x0eCODE_THROTTLED\x10<B,Z*github.com/hydrastore/hydrastore/fsm/fsmpbb\x06proto3"
+	"\x0eCODE_THROTTLED\x10<*_\n" +
+	"\x06Method\x12\x16\n" +
+	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fMETHOD_PASSWORD\x10\x01\x12\x12\n" +
+	"\x0eMETHOD_SERVICE\x10\x02\x12\x14\n" +
+	"\x10METHOD_DIRECTORY\x10\x03B,Z*github.com/hydrastore/hydrastore/fsm/fsmpbb\x06proto3"
 
 var (
 	file_fsm_proto_rawDescOnce sync.Once
@@ -3244,105 +3592,114 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
 	(AddressBinding)(0),        // 2: hydrastore.fsm.v1.AddressBinding
 	(Code)(0),                  // 3: hydrastore.fsm.v1.Code
-	(PutUser_Mode)(0),          // 4: hydrastore.fsm.v1.PutUser.Mode
-	(PutPolicy_Mode)(0),        // 5: hydrastore.fsm.v1.PutPolicy.Mode
-	(LoginFailed_Reason)(0),    // 6: hydrastore.fsm.v1.LoginFailed.Reason
-	(*Entry)(nil),              // 7: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 8: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 9: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 10: hydrastore.fsm.v1.Authority
-	(*Attribute)(nil),          // 11: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 12: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 13: hydrastore.fsm.v1.CreateSession
-	(*OutsideLogin)(nil),       // 14: hydrastore.fsm.v1.OutsideLogin
-	(*TouchSession)(nil),       // 15: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 16: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 17: hydrastore.fsm.v1.PatchAttributes
-	(*RevokeSession)(nil),      // 18: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 19: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 20: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 21: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 22: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 23: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 24: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 25: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 26: hydrastore.fsm.v1.PutPolicy
-	(*DeletePolicy)(nil),       // 27: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 28: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 29: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 30: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 31: hydrastore.fsm.v1.GiveBackAttempt
-	(*SetFormatLevel)(nil),     // 32: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 33: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 34: hydrastore.fsm.v1.LoginFailed
-	(*Result)(nil),             // 35: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 36: hydrastore.fsm.v1.SessionState
+	(Method)(0),                // 4: hydrastore.fsm.v1.Method
+	(PutUser_Mode)(0),          // 5: hydrastore.fsm.v1.PutUser.Mode
+	(PutPolicy_Mode)(0),        // 6: hydrastore.fsm.v1.PutPolicy.Mode
+	(LoginFailed_Reason)(0),    // 7: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 8: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 9: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 10: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 11: hydrastore.fsm.v1.Authority
+	(*Attribute)(nil),          // 12: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 13: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 14: hydrastore.fsm.v1.CreateSession
+	(*OutsideLogin)(nil),       // 15: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 16: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 17: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 18: hydrastore.fsm.v1.PatchAttributes
+	(*RotateSession)(nil),      // 19: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 20: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 21: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 22: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 23: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 24: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 25: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 26: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 27: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 28: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 29: hydrastore.fsm.v1.PutPolicy
+	(*DeletePolicy)(nil),       // 30: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 31: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 32: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 33: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 34: hydrastore.fsm.v1.GiveBackAttempt
+	(*SetFormatLevel)(nil),     // 35: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 36: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 37: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 38: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 39: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 40: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	8,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	9,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	13, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	15, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	17, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	18, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	19, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	20, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	23, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	25, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	26, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	27, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	32, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	33, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	24, // 14: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	29, // 15: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	31, // 16: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	34, // 17: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	0,  // 18: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	10, // 19: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 20: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	12, // 21: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	14, // 22: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	30, // 23: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	10, // 24: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	16, // 25: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	10, // 26: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 27: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 28: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 29: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 30: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	4,  // 31: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	21, // 32: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	22, // 33: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	10, // 34: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	10, // 35: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	5,  // 36: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 37: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	10, // 38: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 39: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	10, // 40: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	28, // 41: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	28, // 42: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	30, // 43: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	6,  // 44: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	3,  // 45: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	36, // 46: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	30, // 47: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	0,  // 48: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	11, // 49: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 50: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 51: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	9,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	10, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	14, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	16, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	18, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	21, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	22, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	23, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	26, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	28, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	29, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	30, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	35, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	36, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	19, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	27, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	32, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	34, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	37, // 18: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	0,  // 19: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	11, // 20: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 21: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	13, // 22: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	15, // 23: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	33, // 24: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	11, // 25: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	17, // 26: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	11, // 27: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 28: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	20, // 29: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	11, // 30: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 31: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 32: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 33: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	5,  // 34: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	24, // 35: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	25, // 36: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	11, // 37: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 38: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	6,  // 39: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 40: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	11, // 41: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 42: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	11, // 43: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	31, // 44: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	31, // 45: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	33, // 46: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	7,  // 47: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	3,  // 48: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	40, // 49: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	33, // 50: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	38, // 51: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 52: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	12, // 53: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 54: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 55: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	4,  // 56: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -3363,6 +3720,7 @@ func file_fsm_proto_init() {
 		(*Command_DeletePolicy)(nil),
 		(*Command_SetFormatLevel)(nil),
 		(*Command_NoOp)(nil),
+		(*Command_RotateSession)(nil),
 		(*Command_UpgradePassword)(nil),
 		(*Command_TakeAttempt)(nil),
 		(*Command_GiveBackAttempt)(nil),
@@ -3370,11 +3728,11 @@ func file_fsm_proto_init() {
 	}
 	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[10].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[16].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[18].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[19].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[20].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[28].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[21].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[22].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[31].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -3386,8 +3744,8 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   30,
+			NumEnums:      8,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

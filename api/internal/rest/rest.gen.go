@@ -66,6 +66,27 @@ func (e Consistency) Valid() bool {
 	}
 }
 
+// Defines values for Method.
+const (
+	MethodDirectory Method = "directory"
+	MethodPassword  Method = "password"
+	MethodService   Method = "service"
+)
+
+// Valid indicates whether the value is a known member of the Method enum.
+func (e Method) Valid() bool {
+	switch e {
+	case MethodDirectory:
+		return true
+	case MethodPassword:
+		return true
+	case MethodService:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAlreadyExists       ProblemCode = "already_exists"
@@ -80,6 +101,7 @@ const (
 	ProblemCodeNotFound            ProblemCode = "not_found"
 	ProblemCodeOutcomeUnknown      ProblemCode = "outcome_unknown"
 	ProblemCodeOverloaded          ProblemCode = "overloaded"
+	ProblemCodeReauthenticate      ProblemCode = "reauthenticate"
 	ProblemCodeThrottled           ProblemCode = "throttled"
 	ProblemCodeTooLarge            ProblemCode = "too_large"
 	ProblemCodeTooStale            ProblemCode = "too_stale"
@@ -114,6 +136,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeOutcomeUnknown:
 		return true
 	case ProblemCodeOverloaded:
+		return true
+	case ProblemCodeReauthenticate:
 		return true
 	case ProblemCodeThrottled:
 		return true
@@ -202,6 +226,9 @@ type CheckedSession struct {
 	Attributes        Attributes `json:"attributes"`
 	AttributesVersion uint64     `json:"attributes_version"`
 
+	// AuthTime When the user last proved who it is.
+	AuthTime Timestamp `json:"auth_time"`
+
 	// ClientIP Absent when unknown.
 	ClientIP  *string   `json:"client_ip,omitempty"`
 	CreatedAt Timestamp `json:"created_at"`
@@ -218,6 +245,9 @@ type CheckedSession struct {
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
 	LastUsedAt Timestamp `json:"last_used_at"`
 
+	// Methods How it has, since log-in.
+	Methods []Method `json:"methods"`
+
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
 
@@ -229,9 +259,12 @@ type CheckedSession struct {
 	// a touch, is the answer.
 	Prompt bool `json:"prompt"`
 
-	// Roles Of the session's user.
+	// Roles In force. Those that the session was given, as far as its user still has them.
 	Roles []Role `json:"roles"`
-	User  string `json:"user"`
+
+	// Rotate Rotate the session: its user has other roles now, or the presented key was rotated already and ends soon.
+	Rotate bool   `json:"rotate"`
+	User   string `json:"user"`
 
 	// UserAgent Absent when unknown.
 	UserAgent *string `json:"user_agent,omitempty"`
@@ -277,6 +310,9 @@ type IssuedSession struct {
 	Attributes        Attributes `json:"attributes"`
 	AttributesVersion uint64     `json:"attributes_version"`
 
+	// AuthTime When the user last proved who it is.
+	AuthTime Timestamp `json:"auth_time"`
+
 	// ClientIP Absent when unknown.
 	ClientIP  *string   `json:"client_ip,omitempty"`
 	CreatedAt Timestamp `json:"created_at"`
@@ -295,6 +331,9 @@ type IssuedSession struct {
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
 	LastUsedAt Timestamp `json:"last_used_at"`
+
+	// Methods How it has, since log-in.
+	Methods []Method `json:"methods"`
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
@@ -372,6 +411,10 @@ type Member struct {
 	Version string `json:"version"`
 }
 
+// Method `password`: the password of the user's account was verified. `directory`: a directory verified one. `service`: a service
+// answered for the user.
+type Method string
+
 // NewMember defines model for NewMember.
 type NewMember struct {
 	// PeerAddress host:port of the waiting node's peer port.
@@ -413,6 +456,7 @@ type Policy struct {
 	Name                  string  `json:"name"`
 	NoTickle              bool    `json:"no_tickle"`
 	PermanentAllowed      bool    `json:"permanent_allowed"`
+	RotateGraceS          float64 `json:"rotate_grace_s"`
 
 	// TouchWindowS As set; -1 = default.
 	TouchWindowS float64 `json:"touch_window_s"`
@@ -451,6 +495,9 @@ type PolicySettings struct {
 	// PermanentAllowed Permanent sessions may be made. Default false.
 	PermanentAllowed *bool `json:"permanent_allowed,omitempty"`
 
+	// RotateGraceS How long a key works on after its rotation, at most 3600. 0 = not at all. Default 30.
+	RotateGraceS *float64 `json:"rotate_grace_s,omitempty"`
+
 	// TouchWindowS A use within this time of the last recorded one needs no write; a session may live so much longer for it. 0 = every
 	// use is written. -1, the default, = a 32nd of the shorter one of idle and inactivity timeout, at most 60.
 	TouchWindowS *float64 `json:"touch_window_s,omitempty"`
@@ -479,6 +526,12 @@ type Problem struct {
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
 
+// Proof defines model for Proof.
+type Proof struct {
+	// Password Left out by a service that answers for the user.
+	Password *string `json:"password,omitempty"`
+}
+
 // Revoked defines model for Revoked.
 type Revoked struct {
 	// Revoked Sessions that were alive and are ended now.
@@ -491,6 +544,9 @@ type Role string
 // Session defines model for Session.
 type Session struct {
 	AttributesVersion uint64 `json:"attributes_version"`
+
+	// AuthTime When the user last proved who it is.
+	AuthTime Timestamp `json:"auth_time"`
 
 	// ClientIP Absent when unknown.
 	ClientIP  *string   `json:"client_ip,omitempty"`
@@ -507,6 +563,9 @@ type Session struct {
 
 	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
 	LastUsedAt Timestamp `json:"last_used_at"`
+
+	// Methods How it has, since log-in.
+	Methods []Method `json:"methods"`
 
 	// Number 1, 2, 3 … per user.
 	Number uint64 `json:"number"`
@@ -597,6 +656,9 @@ type Limit = int
 // MinIndex Example: 1:4711
 type MinIndex = string
 
+// ReplacedKey defines model for ReplacedKey.
+type ReplacedKey = string
+
 // SubjectClientIP defines model for SubjectClientIP.
 type SubjectClientIP = string
 
@@ -629,6 +691,9 @@ type IdempotencyMismatch = Problem
 
 // Invalid RFC 9457. Programs judge by `code`; people read `detail`.
 type Invalid = Problem
+
+// IssuedSessionAnswer defines model for IssuedSessionAnswer.
+type IssuedSessionAnswer = IssuedSession
 
 // NotDone RFC 9457. Programs judge by `code`; people read `detail`.
 type NotDone = Problem
@@ -734,6 +799,10 @@ type CheckParams struct {
 	// Touch `false` only looks: the session is not kept alive by it.
 	Touch *bool `form:"touch,omitempty" json:"touch,omitempty"`
 
+	// MaxAuthAge The user must have proved who it is within so many seconds (`auth_time`), else the answer is 401 `reauthenticate` and the
+	// check counts for nothing.
+	MaxAuthAge *float64 `form:"max_auth_age,omitempty" json:"max_auth_age,omitempty"`
+
 	// Consistency `local` reads this node's memory without asking anybody.
 	Consistency *Consistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 
@@ -756,6 +825,30 @@ type PatchAttributesParams struct {
 	// IfMatch Change only if this is the current version: an `ETag`, like `"4711"`. `*` means any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
+	// HydrastoreSession The key of the user for whom a service or admin asks, with its own key in `Authorization`.
+	HydrastoreSession *SubjectKey `json:"Hydrastore-Session,omitempty"`
+
+	// HydrastoreClientIP The address of that user's client. Only with `Hydrastore-Session`.
+	HydrastoreClientIP *SubjectClientIP `json:"Hydrastore-Client-IP,omitempty"`
+
+	// HydrastoreUserAgent The user agent of that user's client, cut to 512 bytes. Only with `Hydrastore-Session`.
+	HydrastoreUserAgent *SubjectUserAgent `json:"Hydrastore-User-Agent,omitempty"`
+}
+
+// ReauthenticateParams defines parameters for Reauthenticate.
+type ReauthenticateParams struct {
+	// HydrastoreSession The key of the user for whom a service or admin asks, with its own key in `Authorization`.
+	HydrastoreSession *SubjectKey `json:"Hydrastore-Session,omitempty"`
+
+	// HydrastoreClientIP The address of that user's client. Only with `Hydrastore-Session`.
+	HydrastoreClientIP *SubjectClientIP `json:"Hydrastore-Client-IP,omitempty"`
+
+	// HydrastoreUserAgent The user agent of that user's client, cut to 512 bytes. Only with `Hydrastore-Session`.
+	HydrastoreUserAgent *SubjectUserAgent `json:"Hydrastore-User-Agent,omitempty"`
+}
+
+// RotateParams defines parameters for Rotate.
+type RotateParams struct {
 	// HydrastoreSession The key of the user for whom a service or admin asks, with its own key in `Authorization`.
 	HydrastoreSession *SubjectKey `json:"Hydrastore-Session,omitempty"`
 
@@ -834,6 +927,9 @@ type ListSessionsParams struct {
 type LoginParams struct {
 	// IdempotencyKey Any text of 1 to 255 printable ASCII characters, new for each new intent. Remembered for ten minutes.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// HydrastoreSession The key of an earlier session of the client, which the log-in takes the place of. For services and admins only.
+	HydrastoreSession *ReplacedKey `json:"Hydrastore-Session,omitempty"`
 }
 
 // GetSessionParams defines parameters for GetSession.
@@ -930,6 +1026,9 @@ type PatchAttributesJSONRequestBody = AttributePatch
 // PatchAttributesApplicationMergePatchPlusJSONRequestBody defines body for PatchAttributes for application/merge-patch+json ContentType.
 type PatchAttributesApplicationMergePatchPlusJSONRequestBody = AttributePatch
 
+// ReauthenticateJSONRequestBody defines body for Reauthenticate for application/json ContentType.
+type ReauthenticateJSONRequestBody = Proof
+
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = LoginRequest
 
@@ -992,6 +1091,12 @@ type ServerInterface interface {
 	// PatchAttributes Change the session's attributes
 	// (PATCH /v1/session/attributes)
 	PatchAttributes(ctx echo.Context, params PatchAttributesParams) error
+	// Reauthenticate Prove anew who the session's user is
+	// (POST /v1/session/reauthenticate)
+	Reauthenticate(ctx echo.Context, params ReauthenticateParams) error
+	// Rotate Give the session another key
+	// (POST /v1/session/rotate)
+	Rotate(ctx echo.Context, params RotateParams) error
 	// Touch Keep the session alive
 	// (POST /v1/session/touch)
 	Touch(ctx echo.Context, params TouchParams) error
@@ -1190,9 +1295,10 @@ func (w *ServerInterfaceWrapper) Logout(ctx echo.Context) error {
 
 // Check reads the parameters of GET /v1/session.
 func (w *ServerInterfaceWrapper) Check(ctx echo.Context) error {
-	b := bind(ctx, "touch", "consistency", "min_index")
+	b := bind(ctx, "touch", "max_auth_age", "consistency", "min_index")
 	var params CheckParams
 	params.Touch = b.queryBoolean("touch")
+	params.MaxAuthAge = b.querySeconds("max_auth_age", 0.001, 3.1536e+08)
 	params.Consistency = (*Consistency)(b.queryText("consistency", "linearizable", "local"))
 	params.MinIndex = (*MinIndex)(b.queryText("min_index"))
 	params.HydrastoreSession = b.header("Hydrastore-Session")
@@ -1216,6 +1322,32 @@ func (w *ServerInterfaceWrapper) PatchAttributes(ctx echo.Context) error {
 		return b.err
 	}
 	return w.Handler.PatchAttributes(ctx, params)
+}
+
+// Reauthenticate reads the parameters of POST /v1/session/reauthenticate.
+func (w *ServerInterfaceWrapper) Reauthenticate(ctx echo.Context) error {
+	b := bind(ctx)
+	var params ReauthenticateParams
+	params.HydrastoreSession = b.header("Hydrastore-Session")
+	params.HydrastoreClientIP = b.header("Hydrastore-Client-IP")
+	params.HydrastoreUserAgent = b.header("Hydrastore-User-Agent")
+	if b.err != nil {
+		return b.err
+	}
+	return w.Handler.Reauthenticate(ctx, params)
+}
+
+// Rotate reads the parameters of POST /v1/session/rotate.
+func (w *ServerInterfaceWrapper) Rotate(ctx echo.Context) error {
+	b := bind(ctx)
+	var params RotateParams
+	params.HydrastoreSession = b.header("Hydrastore-Session")
+	params.HydrastoreClientIP = b.header("Hydrastore-Client-IP")
+	params.HydrastoreUserAgent = b.header("Hydrastore-User-Agent")
+	if b.err != nil {
+		return b.err
+	}
+	return w.Handler.Rotate(ctx, params)
 }
 
 // Touch reads the parameters of POST /v1/session/touch.
@@ -1271,6 +1403,7 @@ func (w *ServerInterfaceWrapper) Login(ctx echo.Context) error {
 	b := bind(ctx)
 	var params LoginParams
 	params.IdempotencyKey = b.header("Idempotency-Key")
+	params.HydrastoreSession = b.header("Hydrastore-Session")
 	if b.err != nil {
 		return b.err
 	}
@@ -1450,6 +1583,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/session", wrapper.Logout, options.OperationMiddlewares["logout"]...)
 	router.GET(options.BaseURL+"/v1/session", wrapper.Check, options.OperationMiddlewares["check"]...)
 	router.PATCH(options.BaseURL+"/v1/session/attributes", wrapper.PatchAttributes, options.OperationMiddlewares["patchAttributes"]...)
+	router.POST(options.BaseURL+"/v1/session/reauthenticate", wrapper.Reauthenticate, options.OperationMiddlewares["reauthenticate"]...)
+	router.POST(options.BaseURL+"/v1/session/rotate", wrapper.Rotate, options.OperationMiddlewares["rotate"]...)
 	router.POST(options.BaseURL+"/v1/session/touch", wrapper.Touch, options.OperationMiddlewares["touch"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.RevokeSessions, options.OperationMiddlewares["revokeSessions"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)

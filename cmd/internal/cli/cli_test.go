@@ -33,7 +33,8 @@ func TestCommands(t *testing.T) {
 		asked       string   // the changes at the cluster
 	}{
 		{line: "whoami", out: []string{"user          ada", "roles         admin", "expires       2027-01-15 08:31:00Z", `{"cart":[1]}`}},
-		{line: "whoami -o json", out: []string{`"user": "ada"`, `"idle_timeout_s": 1800`, `"expires_at": "2027-01-15T08:31:00Z"`}},
+		{line: "whoami", out: []string{"proved        2027-01-15 08:00:00Z by password"}},
+		{line: "whoami -o json", out: []string{`"auth_time": "2027-01-15T08:00:00Z"`, `"rotate": false`, `"user": "ada"`, `"idle_timeout_s": 1800`, `"expires_at": "2027-01-15T08:31:00Z"`}},
 		{line: "session list", out: []string{"ID ", id1, "192.0.2.7", "bob\uFFFD[2J"}, asked: "list {User: ClientAddress:invalid IP Policy: IdleLongerThan:0s Permanent:false}"},
 		{line: "session list --limit 2", out: []string{"only the first 2; --limit 0 shows all"}},
 		{line: "session list -o json --of-user ada --client-ip 192.0.2.7 --policy web --idle-longer-than 10m", out: []string{`"items": [`, `"next_cursor": null`},
@@ -63,9 +64,11 @@ func TestCommands(t *testing.T) {
 		{line: "policy set default --idle-timeout 15m", out: []string{"changed"}, asked: "patch default idle=15m0s"},
 		{line: "policy presets", out: []string{"netx               30m           none               1h                  1s", "high-value"}},
 		{line: "policy presets -o json", out: []string{`"inactivity_timeout_s": 3600`}},
-		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,no_tickle=false,bind=log,permanent=false"},
+		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false"},
 		{line: "policy set web --touch-window auto", out: []string{"web", "made"}, asked: "put web window=-1ns"},
 		{line: "policy set default --absolute-lifetime none", asked: "patch default absolute=0s"},
+		{line: "policy set default --rotate-grace 10s", asked: "patch default grace=10s"},
+		{line: "policy set default --rotate-grace none", asked: "patch default grace=0s"},
 		{line: "policy delete web", out: []string{"policy web removed"}, asked: "delete policy web"},
 		{line: "cluster members", out: []string{"one   a1  leader    healthy  alive    0", "two   b2  follower  FAILING  suspect  -    20ms", "leader one, term 3, index 40, 2 sessions, 1 server may be lost"}},
 		{line: "cluster members -o json", out: []string{`"leader_id": "a1"`, `"lag": null`, `"last_contact_s": 0.02`}},
@@ -138,9 +141,11 @@ func TestMistakes(t *testing.T) {
 		want        string
 	}{
 		{line: "sesion", code: cli.ExitUsage, want: `there is no command "hydrastore sesion"; did you mean session?`},
-		{line: "session", code: cli.ExitUsage, want: "say what to do: hydrastore session list|revoke|show"},
+		{line: "session", code: cli.ExitUsage, want: "say what to do: hydrastore session list|reauthenticate|revoke|rotate|show"},
 		{line: "session lst", code: cli.ExitUsage, want: `there is no command "hydrastore session lst"; did you mean list?`},
 		{line: "whoami --nope", code: cli.ExitUsage, want: "unknown flag: --nope"},
+		{line: "session rotate --socket /none", code: cli.ExitUsage, want: "no session to rotate"},
+		{line: "session reauthenticate --user ada", code: cli.ExitUsage, want: "leave out --user"},
 		{line: "whoami -z", code: cli.ExitUsage, want: "unknown shorthand flag"},
 		{line: "whoami extra", code: cli.ExitUsage, want: "use it as: hydrastore whoami"},
 		{line: "whoami -o xml", code: cli.ExitUsage, want: "use json or table"},
@@ -275,6 +280,33 @@ func TestLoginIsSavedForItsOwnerAlone(t *testing.T) {
 	}
 	if _, stderr, code := x.run("whoami"); code != cli.ExitUsage || !strings.Contains(stderr, "others can read") {
 		t.Errorf("a readable file: got exit code %d: %s", code, stderr)
+	}
+}
+
+// A rotated key is kept where the one before was: in the file, or with whoever named it.
+func TestRotationKeepsTheKeyWhereItWas(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	x.stdin = password
+	x.must("login ada --password-file -")
+	for _, line := range []string{"session rotate", "session reauthenticate --password-file -"} {
+		out, stderr, code := x.run(line)
+		if code != cli.ExitOK || !strings.Contains(out, "its key is saved in "+x.login) || strings.Contains(out+stderr, session.KeyPrefix) {
+			t.Fatalf("%s: got exit code %d, %s%s", line, code, out, stderr)
+		}
+		x.must("whoami")
+	}
+	other := issuedKey(t, x, "session list -un bob -up "+password+" -us")
+	_, stderr, code := x.run("session rotate --session-key " + other)
+	next := strings.TrimSpace(stderr)
+	if _, err := session.ParseKey(next); code != cli.ExitOK || err != nil || next == other {
+		t.Fatalf("got exit code %d and %q", code, stderr)
+	}
+	x.must("whoami -us " + next)
+	x.must("whoami")
+	x.stdin = "wrong"
+	if _, stderr, code := x.run("session reauthenticate --password-file -"); code != cli.ExitUnauthenticated || strings.Contains(stderr, "hydrastore login") {
+		t.Errorf("a wrong password: got exit code %d and %s", code, stderr)
 	}
 }
 

@@ -66,6 +66,7 @@ func someSession(n uint64, user string) session.Session {
 	return session.Session{
 		ID: session.ID{15: byte(n)}, Number: n, User: user, Policy: "default", CreatedAt: time.Unix(1_800_000_000, 0), LastUsedAt: time.Unix(1_800_000_060, 0),
 		ExpiresAt: time.Unix(1_800_001_860, 0), IdleTimeout: 30 * time.Minute, ClientAddress: netip.MustParseAddr("192.0.2.7"), UserAgent: "curl",
+		AuthTime: time.Unix(1_800_000_000, 0), Methods: []session.Method{session.MethodPassword},
 	}
 }
 
@@ -110,6 +111,26 @@ func (f *fake) Logout(_ context.Context, c session.Call) (session.Meta, error) {
 	defer f.mu.Unlock()
 	delete(f.alive, c.Key.Hash())
 	return f.changed("logout"), f.failure
+}
+
+// Rotate ends the key before at once.
+func (f *fake) Rotate(_ context.Context, c session.Call) (session.Issued, error) {
+	s, err := f.enter(c)
+	defer f.mu.Unlock()
+	if err != nil {
+		return session.Issued{}, err
+	}
+	key, err := session.NewKey(rand.Reader)
+	delete(f.alive, c.Key.Hash())
+	f.alive[key.Hash()] = s
+	return session.Issued{Key: key, Session: s, Meta: f.changed("rotate")}, err
+}
+
+func (f *fake) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (session.Issued, error) {
+	if p.Password != password {
+		return session.Issued{}, session.ErrWrongCredentials()
+	}
+	return f.Rotate(ctx, c)
 }
 
 func (f *fake) ListSessions(_ context.Context, c session.Call, filter session.Filter, _ session.Page) (session.SessionList, error) {
@@ -265,7 +286,7 @@ func describe(ch session.PolicyChange) string {
 	for _, field := range []struct {
 		name  string
 		value *time.Duration
-	}{{"idle", ch.IdleTimeout}, {"absolute", ch.AbsoluteLifetime}, {"window", ch.TouchWindow}, {"inactivity", ch.InactivityTimeout}} {
+	}{{"idle", ch.IdleTimeout}, {"absolute", ch.AbsoluteLifetime}, {"window", ch.TouchWindow}, {"inactivity", ch.InactivityTimeout}, {"grace", ch.RotateGrace}} {
 		if field.value != nil {
 			parts = append(parts, fmt.Sprintf("%s=%v", field.name, *field.value))
 		}

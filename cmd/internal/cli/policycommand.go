@@ -44,7 +44,7 @@ func (p *Program) policyGetCommand() *cobra.Command {
 
 // policyFlags are the fields of a policy; those that are not given stay.
 type policyFlags struct {
-	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite string
+	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace string
 
 	noTickle, permanentAllowed switchFlag
 }
@@ -58,6 +58,7 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().Var(&f.noTickle, "no-tickle", "true: touches move no timer; false: they do")
 	c.Flags().StringVar(&f.bindAddress, "bind-address", "", "uses at another address than that of the log-in: off (nothing), log, or strict (the key is unknown there)")
 	c.Flags().Var(&f.permanentAllowed, "permanent-allowed", "true: sessions without timers may be made; false: no")
+	c.Flags().StringVar(&f.rotateGrace, "rotate-grace", "", "let a key work for so long after its rotation: 30s, or none")
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
 }
 
@@ -79,6 +80,9 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	}
 	if err == nil {
 		err = setDuration(&change.InactivityTimeout, "--inactivity-timeout", f.inactivity, "none", 0)
+	}
+	if err == nil {
+		err = setDuration(&change.RotateGrace, "--rotate-grace", f.rotateGrace, "none", 0)
 	}
 	f.noTickle.set(&change.NoTickle)
 	f.permanentAllowed.set(&change.PermanentAllowed)

@@ -42,8 +42,8 @@ func (f *filterFlags) filter() (session.Filter, error) {
 }
 
 func (p *Program) sessionCommand() *cobra.Command {
-	c := group(&cobra.Command{Use: "session", Short: "List, show and end sessions"})
-	c.AddCommand(p.sessionListCommand(), p.sessionShowCommand(), p.sessionRevokeCommand())
+	c := group(&cobra.Command{Use: "session", Short: "List, show, end and rotate sessions"})
+	c.AddCommand(p.sessionListCommand(), p.sessionShowCommand(), p.sessionRevokeCommand(), p.sessionRotateCommand(), p.sessionReauthenticateCommand())
 	return c
 }
 

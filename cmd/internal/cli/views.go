@@ -24,11 +24,15 @@ type sessionView struct {
 	ClientIP          string     `json:"client_ip,omitempty"`
 	UserAgent         string     `json:"user_agent,omitempty"`
 	AttributesVersion uint64     `json:"attributes_version"`
+
+	AuthTime time.Time        `json:"auth_time"`
+	Methods  []session.Method `json:"methods"`
 }
 
 type checkedView struct {
 	sessionView
 	Roles      []session.Role     `json:"roles"`
+	Rotate     bool               `json:"rotate"`
 	Attributes session.Attributes `json:"attributes"`
 }
 
@@ -54,6 +58,7 @@ type policyView struct {
 	NoTickle             bool                     `json:"no_tickle"`
 	BindAddress          session.AddressBinding   `json:"bind_address"`
 	PermanentAllowed     bool                     `json:"permanent_allowed"`
+	RotateGrace          float64                  `json:"rotate_grace_s"`
 	Version              uint64                   `json:"version"`
 }
 
@@ -103,6 +108,7 @@ func viewOfSession(s session.Session) sessionView {
 	v := sessionView{
 		ID: s.ID.String(), Number: s.Number, User: s.User, Policy: s.Policy, CreatedAt: s.CreatedAt.UTC(), LastUsedAt: s.LastUsedAt.UTC(),
 		IdleTimeout: s.IdleTimeout.Seconds(), Permanent: s.Permanent, Prompt: s.Prompt, UserAgent: s.UserAgent, AttributesVersion: s.AttributesVersion,
+		AuthTime: s.AuthTime.UTC(), Methods: s.Methods,
 	}
 	if s.Permanent {
 		v.IdleTimeout = -1
@@ -118,7 +124,7 @@ func viewOfSession(s session.Session) sessionView {
 }
 
 func viewOfChecked(c session.Checked) checkedView {
-	return checkedView{sessionView: viewOfSession(c.Session), Roles: c.Roles, Attributes: c.Attributes}
+	return checkedView{sessionView: viewOfSession(c.Session), Roles: c.Roles, Rotate: c.Rotate, Attributes: c.Attributes}
 }
 
 func viewOfUser(u session.User) userView {
@@ -136,7 +142,7 @@ func viewOfPolicy(p session.Policy) policyView {
 	return policyView{
 		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
 		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
-		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, Version: p.Version,
+		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, RotateGrace: p.RotateGrace.Seconds(), Version: p.Version,
 	}
 }
 
@@ -196,11 +202,15 @@ func checkedTable(c session.Checked) *table {
 	t.add("policy", c.Policy)
 	t.add("created", instant(c.CreatedAt))
 	t.add("last used", instant(c.LastUsedAt))
+	t.add("proved", provedText(c.Session))
 	t.add("expires", instant(c.ExpiresAt))
 	t.add("idle timeout", idleText(c.Session))
 	t.add("client", client)
 	t.add("user agent", c.UserAgent)
 	t.add("attributes", attributesText(c.Attributes))
+	if c.Rotate {
+		t.foot = "rotate it: there is another key for this session, or its user's roles have changed"
+	}
 	return t
 }
 
@@ -210,6 +220,20 @@ func idleText(s session.Session) string {
 		return "permanent"
 	}
 	return span(s.IdleTimeout)
+}
+
+// provedText tells when and how a session's user proved who it is.
+func provedText(s session.Session) string {
+	text := instant(s.AuthTime)
+	for i, method := range s.Methods {
+		if i == 0 {
+			text += " by "
+		} else {
+			text += ", "
+		}
+		text += string(method)
+	}
+	return text
 }
 
 func userTable(items []session.User) *table {
@@ -251,7 +275,15 @@ func policyDetails(p session.Policy) *table {
 	t.add("bound to address", string(p.BindAddress))
 	t.add("permanent sessions", allowed(p.PermanentAllowed))
 	t.add("attributes written by", string(p.AttributesWrite))
+	t.add("rotated keys work", graceText(p))
 	return t
+}
+
+func graceText(p session.Policy) string {
+	if p.RotateGrace > 0 {
+		return span(p.RotateGrace)
+	}
+	return "not at all"
 }
 
 func windowText(p session.Policy) string {

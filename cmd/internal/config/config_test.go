@@ -98,7 +98,7 @@ log: {level: warn, format: text}
 tokenizer: {type: raft}
 user: {sessionPersistence: true}
 policies:
-  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true}
+  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, rotate_grace_s: 2.5}
   short: {idle_timeout_s: 1.5, touch_window_s: -1, bind_address: off}
 `, nil, nil)
 	if err != nil {
@@ -121,7 +121,7 @@ policies:
 		t.Fatalf("policies: got %v, want default, short and web", names)
 	}
 	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, AttributesWrite: session.WriteByBearer,
-		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true}
+		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true, RotateGrace: 2500 * time.Millisecond}
 	if c.Policies[2] != web {
 		t.Errorf("policy web: got %+v, want %+v", c.Policies[2], web)
 	}

@@ -19,7 +19,7 @@ import (
 func policyFields() []string {
 	return []string{
 		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
-		"permanent_allowed",
+		"permanent_allowed", "rotate_grace_s",
 	}
 }
 
@@ -143,6 +143,8 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return setBinding(&p.BindAddress, value)
 	case "attributes_write":
 		return assignText((*string)(&p.AttributesWrite), value)
+	case "rotate_grace_s":
+		return setSeconds(&p.RotateGrace, value)
 	}
 	if slices.Contains(refusedPolicyFields(), field) {
 		return "has no effect in this version and is refused rather than ignored; remove it"

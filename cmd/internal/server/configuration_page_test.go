@@ -90,6 +90,7 @@ func limitsTable() string {
 		{"Password", fmt.Sprintf("%d characters to %s", session.MinPasswordRunes, size(session.MaxPasswordBytes))},
 		{"Policy name; policies; policies of one user", fmt.Sprintf("%s; %d; %d", size(session.MaxPolicyNameBytes), session.MaxPolicies, session.MaxPoliciesPerUser)},
 		{"Any timer of a policy", fmt.Sprintf("%v to %s days", session.MinIdleTimeout, thousands(int(session.MaxTimeout/(24*time.Hour))))},
+		{"Earlier keys of a session that are known as such; the grace of a rotated one", fmt.Sprintf("%d; %v", session.MaxRetiredKeys, session.MaxRotateGrace)},
 		{"User agent", size(session.MaxUserAgentBytes)},
 		{"Attributes of a session", fmt.Sprintf("%d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},

@@ -1,0 +1,78 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// open is find for a key that is presented by a request. A key that was rotated and whose grace is over opens none: that it is used
+// goes into the log, where it ends its session, before the caller gets the answer for any unknown key. Only a local read does not
+// wait for that, for there may be no majority.
+func (n *Node) open(ctx context.Context, c session.Call, p session.Presented) (fsm.Record, bool) {
+	record, ok := n.find(p)
+	if ok {
+		return record, true
+	}
+	spent, ok := n.fsm.SessionOfSpentKey(p.Key.Hash())
+	if !ok {
+		return fsm.Record{}, false
+	}
+	// Any command that presents the key will do. It comes from nobody's authority, so that nothing can stand against it.
+	ended := n.reuses.end(spent, touchCommand(p.Key, addressBytes(p.Address), nil, false), p)
+	if c.Consistency != session.Local {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
+	}
+	return fsm.Record{}, false
+}
+
+// reuses ends sessions whose spent keys were used, one command for each at a time, however many present the key. It does
+// not stop when the caller goes away.
+type reuses struct {
+	node *Node
+	most int
+
+	mu       sync.Mutex
+	inFlight map[session.ID]chan struct{}
+}
+
+func newReuses(n *Node, most int) *reuses {
+	return &reuses{node: n, most: most, inFlight: map[session.ID]chan struct{}{}}
+}
+
+// end submits the command and returns what is closed when its outcome is there. When too many are under way it does nothing: the
+// next use of the key tries again.
+func (r *reuses) end(s fsm.Record, command *fsmpb.Command, p session.Presented) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if done, busy := r.inFlight[s.ID]; busy {
+		return done
+	}
+	done := make(chan struct{})
+	if len(r.inFlight) >= r.most {
+		close(done)
+		return done
+	}
+	r.inFlight[s.ID] = done
+	log := r.node.log.With(slog.String("session", s.ID.String()), slog.String("user", s.User), slog.Any("client", p.Address))
+	log.Warn("a session key was used after its rotation and grace: its session ends")
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), r.node.config.RequestTimeout)
+		defer cancel()
+		if _, _, err := r.node.outbox.submit(ctx, command); err != nil {
+			log.Error("the session of a reused key could not be ended; the next use of the key tries again", slog.Any("error", err))
+		}
+		r.mu.Lock()
+		delete(r.inFlight, s.ID)
+		r.mu.Unlock()
+		close(done)
+	}()
+	return done
+}
