@@ -241,7 +241,7 @@ type CheckedSession struct {
 	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
-	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
+	// LastUsedAt The last recorded use. Exact to the touch window of the policy; to a minute where no timer moves with use.
 	LastUsedAt time.Time `json:"last_used_at"`
 
 	// Methods How it has, since log-in.
@@ -328,7 +328,7 @@ type IssuedSession struct {
 	// Key The secret. Shown here and never again.
 	Key string `json:"key"`
 
-	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
+	// LastUsedAt The last recorded use. Exact to the touch window of the policy; to a minute where no timer moves with use.
 	LastUsedAt time.Time `json:"last_used_at"`
 
 	// Methods How it has, since log-in.
@@ -560,7 +560,7 @@ type Session struct {
 	// IdleTimeoutS 0 = none, -1 = permanent.
 	IdleTimeoutS float64 `json:"idle_timeout_s"`
 
-	// LastUsedAt The last recorded use. Exact to the touch window of the policy.
+	// LastUsedAt The last recorded use. Exact to the touch window of the policy; to a minute where no timer moves with use.
 	LastUsedAt time.Time `json:"last_used_at"`
 
 	// Methods How it has, since log-in.
@@ -881,7 +881,7 @@ type RevokeSessionsParams struct {
 	// Policy Sessions under this policy.
 	Policy *FilterPolicy `form:"policy,omitempty" json:"policy,omitempty"`
 
-	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
+	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy; to a minute where no timer moves with use.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
 
 	// Permanent Permanent sessions, which are listed apart, instead of the others.
@@ -902,7 +902,7 @@ type ListSessionsParams struct {
 	// Policy Sessions under this policy.
 	Policy *FilterPolicy `form:"policy,omitempty" json:"policy,omitempty"`
 
-	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy.
+	// IdleLongerThan Sessions not used for longer than so many seconds. Exact to the touch window of their policy; to a minute where no timer moves with use.
 	IdleLongerThan *FilterIdleLongerThan `form:"idle_longer_than,omitempty" json:"idle_longer_than,omitempty"`
 
 	// Permanent Permanent sessions, which are listed apart, instead of the others.
