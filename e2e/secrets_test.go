@@ -74,6 +74,7 @@ func (s *search) traffic() {
 	s.ask(http.StatusOK, patch(service, vouched, "", fields{"b": []int{2}}))
 	s.ask(http.StatusOK, touch(vouched))
 	s.idempotent(service)
+	s.rotated(service)
 	ended := s.issue("ended key", vouch(service, markedUser, nil))
 	s.ask(http.StatusNoContent, logOut(ended))
 	s.ask(http.StatusUnauthorized, check(ended))
@@ -92,6 +93,22 @@ func (s *search) idempotent(service string) {
 	r.headers = map[string]string{"Idempotency-Key": "one-intent"}
 	s.issue("first key of a repeated create", r)
 	s.issue("second key of a repeated create", r)
+}
+
+// rotated gives a session other keys, by rotation and by proving its user anew, and uses one of them too late.
+func (s *search) rotated(service string) {
+	key := s.issue("key before its rotation", vouch(service, markedUser, nil))
+	next := s.renew("key after its rotation", request{method: http.MethodPost, path: "/v1/session/rotate", key: key})
+	last := s.renew("key by a password", request{method: http.MethodPost, path: "/v1/session/reauthenticate", key: next, body: fields{"password": userPassword}})
+	s.ask(http.StatusUnauthorized, request{method: http.MethodPost, path: "/v1/session/reauthenticate", key: last, body: fields{"password": "Not-the-right-one-at-all"}})
+	s.ask(http.StatusUnauthorized, check(next)) // it has ended, so this ends the session
+}
+
+// renew notes the key that a living session is given.
+func (s *search) renew(what string, r request) string {
+	key := s.ask(http.StatusOK, r).body.Key
+	s.key(what, key)
+	return key
 }
 
 func (s *search) changePassword(admin, user string) {
