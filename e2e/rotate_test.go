@@ -11,10 +11,6 @@ func rotate(key string) request {
 	return request{method: http.MethodPost, path: "/v1/session/rotate", key: key}
 }
 
-func reauthenticate(key, password string) request {
-	return request{method: http.MethodPost, path: "/v1/session/reauthenticate", key: key, body: fields{"password": password}}
-}
-
 // TestRotationOverAllNodes: twenty rotate one key at once at three nodes while the leader is killed, and those that are answered have the same
 // successor; a second later one use of the old key ends the session.
 func TestRotationOverAllNodes(t *testing.T) {
