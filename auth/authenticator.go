@@ -11,6 +11,8 @@ import (
 type Grant struct {
 	// Policies that the user may log in under, the first by default; nil = it says nothing about policies.
 	Policies []string
+	// Roles of the session, sorted, if the user has no account; nil = role user.
+	Roles []session.Role
 }
 
 // Authenticator is a keeper of passwords outside of the cluster. Its methods are safe for concurrent use.
@@ -30,6 +32,8 @@ var ErrRefused = errors.New("user or password refused")
 // Verdict on a log-in that was accepted.
 type Verdict struct {
 	Grant
+	// Judged tells, beside an error, that somebody has looked at the password, so that the answer may help to guess it.
+	Judged bool
 	// Outside tells that an authenticator outside of the cluster has judged.
 	Outside bool
 	// Outdated tells that the stored hash costs less to guess than a new one would.
@@ -70,8 +74,8 @@ func (c *Chain) Close() {
 	}
 }
 
-// Authenticate judges a log-in. stored is the hash of the user's account, "" for an unknown user and for one without a password.
-// Errors: session.CodeUnauthenticated, session.CodeUnavailable when nobody accepted and somebody could not be asked,
+// Authenticate judges a log-in. stored is the hash of the user's account, "" for an unknown user and for one without a password. Of the Verdict
+// only Judged counts beside an error. Errors: session.CodeUnauthenticated, session.CodeUnavailable when nobody accepted and somebody could not be asked,
 // session.CodeOverloaded, ctx's error.
 func (c *Chain) Authenticate(ctx context.Context, user, stored, password string) (Verdict, error) {
 	if stored != "" || len(c.outside) == 0 {
@@ -81,23 +85,25 @@ func (c *Chain) Authenticate(ctx context.Context, user, stored, password string)
 		return Verdict{}, session.ErrWrongCredentials() // a directory would take it for an anonymous visit and say yes
 	}
 	var unsure error
+	judged := false
 	for _, a := range c.outside {
 		grant, err := a.Authenticate(ctx, user, password)
 		switch {
 		case err == nil:
 			c.observe(a.Name(), OutcomeAccepted, nil)
-			return Verdict{Grant: grant, Outside: true}, nil
+			return Verdict{Grant: grant, Judged: true, Outside: true}, nil
 		case errors.Is(err, ErrRefused):
 			c.observe(a.Name(), OutcomeRefused, nil)
+			judged = true
 		default:
 			c.observe(a.Name(), OutcomeUnavailable, err)
 			unsure = errors.Join(unsure, err)
 		}
 	}
 	if unsure != nil {
-		return Verdict{}, errUnavailable(unsure)
+		return Verdict{Judged: judged}, errUnavailable(unsure)
 	}
-	return Verdict{}, session.ErrWrongCredentials()
+	return Verdict{Judged: judged}, session.ErrWrongCredentials()
 }
 
 func errUnavailable(cause error) error {
@@ -119,8 +125,8 @@ func (c *Chain) local(ctx context.Context, stored, password string) (Verdict, er
 		return Verdict{}, err
 	case !right:
 		c.observe(localName, OutcomeRefused, nil)
-		return Verdict{}, session.ErrWrongCredentials()
+		return Verdict{Judged: true}, session.ErrWrongCredentials()
 	}
 	c.observe(localName, OutcomeAccepted, nil)
-	return Verdict{Outdated: c.hasher.Outdated(stored)}, nil
+	return Verdict{Judged: true, Outdated: c.hasher.Outdated(stored)}, nil
 }

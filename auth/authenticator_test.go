@@ -48,6 +48,7 @@ func TestChain(t *testing.T) {
 		{"the second accepts while the first is down", "", "p", down, nil, "", "one unavailable, two accepted", "two"},
 		{"nobody accepts", "", "p", auth.ErrRefused, auth.ErrRefused, session.CodeUnauthenticated, "one refused, two refused", ""},
 		{"the first may have accepted", "", "p", down, auth.ErrRefused, session.CodeUnavailable, "one unavailable, two refused", ""},
+		{"nobody can be asked", "", "p", down, down, session.CodeUnavailable, "one unavailable, two unavailable", ""},
 		{"an empty password goes nowhere", "", "", nil, nil, session.CodeUnauthenticated, "", ""},
 	} {
 		var asked []string
@@ -61,6 +62,9 @@ func TestChain(t *testing.T) {
 		}
 		if v.Outside != (c.from != "") || v.Outside && v.Policies[0] != c.from {
 			t.Errorf("%s: got %+v, want the word of %q", c.name, v, c.from)
+		}
+		if judged := strings.Contains(c.asked, "refused") || strings.Contains(c.asked, "accepted"); v.Judged != judged {
+			t.Errorf("%s: Judged is %v, want %v", c.name, v.Judged, judged)
 		}
 		if c.want == session.CodeUnavailable && (strings.Contains(errorMessage(err), "refused") || !errors.Is(err, down)) {
 			t.Errorf("%s: got %v: the cause is for the log alone", c.name, err)

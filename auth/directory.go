@@ -47,6 +47,9 @@ type DirectoryConfig struct {
 	// GroupPolicies give policies to groups, the first that fits by default.
 	GroupPolicies []GroupPolicy
 
+	// GroupRoles give roles to groups.
+	GroupRoles []GroupRole
+
 	// Timeout bounds one log-in: connecting, waiting for a turn, binding and searching, over all servers. Default 3 s.
 	Timeout time.Duration
 	// MaxConnections open at once, so log-ins at once; others wait. Up to as many are kept for the next ones. Default 8.

@@ -157,16 +157,24 @@ func TestMicrosoftWantsItsDomain(t *testing.T) {
 	}
 }
 
+var rolesWanted = map[string][]session.Role{
+	"ada": {session.RoleAdmin}, "bob": {session.RoleAdmin, session.RoleUser}, "o,neil": nil,
+}
+
 func TestGroupsDecide(t *testing.T) {
 	t.Parallel()
 	s := startSlapd(t)
 	c := openLDAP(t, s)
 	c.AllowedGroups = []string{"ops", "cn=Named,ou=groups," + slapdtest.BaseDN}
 	c.GroupPolicies = []auth.GroupPolicy{{"named", "by-name"}, {"ops", "night"}, {"staff", "office"}, {"staff", "night"}}
+	c.GroupRoles = []auth.GroupRole{{"named", session.RoleUser}, {"named", session.RoleAdmin}, {"staff", session.RoleAdmin}}
 	d := newDirectory(t, c)
 	want := func(user, outcomeWanted string, policies ...string) {
 		t.Helper()
 		g, err := d.Authenticate(t.Context(), user, user+slapdtest.Password)
+		if roles := rolesWanted[user]; err == nil && !slices.Equal(g.Roles, roles) {
+			t.Errorf("%s: got the roles %q, want %q", user, g.Roles, roles)
+		}
 		if outcome(err) != outcomeWanted || !slices.Equal(g.Policies, policies) {
 			t.Errorf("%s: got %s (%v) with %q, want %s with %q", user, outcome(err), err, g.Policies, outcomeWanted, policies)
 		}
@@ -376,6 +384,7 @@ func TestDirectoriesThatCannotWorkAreRefused(t *testing.T) {
 		"a base that is none":    func(c *auth.DirectoryConfig) { c.BaseDN = "example" },
 		"a group without a name": func(c *auth.DirectoryConfig) { c.AllowedGroups = []string{""} },
 		"a group that is no DN":  func(c *auth.DirectoryConfig) { c.GroupPolicies = []auth.GroupPolicy{{"=,", "p"}} },
+		"no role":                func(c *auth.DirectoryConfig) { c.GroupRoles = []auth.GroupRole{{"ops", "root"}} },
 		"no domain":              func(c *auth.DirectoryConfig) { c.Kind = auth.Microsoft },
 		"too long a domain":      func(c *auth.DirectoryConfig) { c.Kind, c.Domain = auth.Microsoft, "ABCDEFGHIJKLMNOP" },
 		"an unknown kind":        func(c *auth.DirectoryConfig) { c.Kind = "ad" },

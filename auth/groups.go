@@ -16,6 +16,12 @@ type GroupPolicy struct {
 	Policy string
 }
 
+// GroupRole gives the members of a group a role, if they have no account.
+type GroupRole struct {
+	Group string // as in GroupPolicy
+	Role  session.Role
+}
+
 // group is one that a user belongs to.
 type group struct {
 	name string // common name
@@ -67,11 +73,17 @@ func (n groupName) in(groups []group) bool { return slices.ContainsFunc(groups, 
 type groupRules struct {
 	allowed  []groupName
 	policies []policyRule
+	roles    []roleRule
 }
 
 type policyRule struct {
 	group  groupName
 	policy string
+}
+
+type roleRule struct {
+	group groupName
+	role  session.Role
 }
 
 func newGroupRules(c DirectoryConfig) (groupRules, error) {
@@ -93,11 +105,21 @@ func newGroupRules(c DirectoryConfig) (groupRules, error) {
 		}
 		rules.policies = append(rules.policies, policyRule{name, p.Policy})
 	}
+	for _, r := range c.GroupRoles {
+		name, err := parseGroupName("group_roles", r.Group)
+		if err != nil {
+			return rules, err
+		}
+		if !slices.Contains(session.Roles(), r.Role) {
+			return rules, session.Invalid("group_roles", "%q is no role: use user, service or admin", r.Role)
+		}
+		rules.roles = append(rules.roles, roleRule{name, r.Role})
+	}
 	return rules, nil
 }
 
 // needed tells whether a user's groups have to be known.
-func (r groupRules) needed() bool { return len(r.allowed)+len(r.policies) > 0 }
+func (r groupRules) needed() bool { return len(r.allowed)+len(r.policies)+len(r.roles) > 0 }
 
 // judge gives the members of these groups what is theirs, or ErrRefused.
 func (r groupRules) judge(groups []group) (Grant, error) {
@@ -111,5 +133,11 @@ func (r groupRules) judge(groups []group) (Grant, error) {
 			g.Policies = append(g.Policies, rule.policy)
 		}
 	}
+	for _, rule := range r.roles {
+		if in(rule.group) && !slices.Contains(g.Roles, rule.role) {
+			g.Roles = append(g.Roles, rule.role)
+		}
+	}
+	slices.Sort(g.Roles)
 	return g, nil
 }

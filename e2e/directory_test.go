@@ -34,7 +34,8 @@ func byDirectory(s *slapdtest.Server) func(int, fields) {
 			"order": []string{"local", "openldap"},
 			"openldap": fields{
 				"servers": []string{s.URL()}, "ca_file": s.CAFile(), "user_pattern": slapdtest.UserPattern, "base_dn": slapdtest.BaseDN,
-				"allowed_groups": []string{"staff", "ops"}, "group_policies": []string{"ops=night", "staff=day"}, "timeout": "1s",
+				"allowed_groups": []string{"staff", "ops"}, "group_policies": []string{"ops=night", "staff=day"},
+				"group_roles": []string{"ops=admin"}, "timeout": "1s",
 			},
 		}
 		settings["policies"] = fields{"night": fields{"idle_timeout_s": 60}, "day": fields{"idle_timeout_s": 120}}
@@ -52,6 +53,7 @@ func TestLogInThroughADirectory(t *testing.T) {
 	if got := c.must(1, http.StatusOK, check(issued.Key)).body; got.User != "ada" || got.Policy != "night" {
 		t.Errorf("at another node: got %q under %q", got.User, got.Policy)
 	}
+	c.must(2, http.StatusOK, clusterStatus(issued.Key)) // which is for admins
 	for i := range 3 {
 		c.must(i, http.StatusUnauthorized, logIn("ada", "bob"+slapdtest.Password))
 		c.must(i, http.StatusUnauthorized, logIn("o,neil", "o,neil"+slapdtest.Password)) // in no group
@@ -63,6 +65,8 @@ func TestLogInThroughADirectory(t *testing.T) {
 	}
 	if got := c.must(2, http.StatusCreated, ada).body; got.Policy != "day" || got.Number != 2 {
 		t.Errorf("out of the group: got policy %q, number %d", got.Policy, got.Number)
+	} else {
+		c.must(0, http.StatusForbidden, clusterStatus(got.Key))
 	}
 	if err := s.RemoveFromGroup("staff", "ada"); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 type rotation struct {
 	successor session.KeyHash
 	sealed    [session.SealedKeyBytes]byte
+	outside   uint8 // roles that an authenticator outside gives; 0 = none was asked
 	methods   uint8 // by which the user proved anew who it is; 0 = it did not
 }
 
@@ -50,8 +51,14 @@ func (rot *rotation) parse(c *fsmpb.RotateSession) bool {
 	}
 	switch a := c.Reauthentication; {
 	case a == nil:
+	case !a.Outside && a.Roles != nil:
+		return false
 	case !a.Vouched:
 		rot.methods = methodVerified(a.Outside)
+		if a.Outside {
+			rot.outside, ok = outsideRoles(a.Roles)
+			return ok
+		}
 	case c.Authority == nil || a.UserVersion != 0 || a.Outside:
 		return false
 	default:
@@ -132,7 +139,9 @@ func (s *state) rotate(slot uint32, rot *rotation) {
 	s.sessions.byRetired.insert(s.hasher.random(old.hash[:]), slot)
 	rec := s.mutSession(slot)
 	rec.methods |= rot.methods
-	rec.roles = s.rolesDue(rec)
+	if rec.roles = s.rolesDue(rec); rot.outside != 0 && !s.hasAccount(rec.user) {
+		rec.roles = rot.outside
+	}
 }
 
 // successors lists the keys that followed one in its grace, up to the present one.

@@ -12,6 +12,7 @@ type login struct {
 	user     uint32 // slot; 0 = a shell is to be made
 	policy   uint8
 	roles    uint8
+	outside  uint8 // roles that an authenticator outside gives
 	method   uint8
 	flags    uint8
 	idem     *idempotencyKey
@@ -92,6 +93,10 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 	if c.Outside.GetGrantsPolicy() && c.Policy == "" {
 		return false
 	}
+	var known bool
+	if l.outside, known = outsideRoles(c.Outside.GetRoles()); !known {
+		return false
+	}
 	if len(c.Replaces) > 0 {
 		replaces, ok := keyHash(c.Replaces)
 		if l.replaces = &replaces; !ok {
@@ -111,6 +116,9 @@ func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, str
 	l.user = s.findUser(c.User)
 	if !c.Vouched {
 		by, code, field := s.admitVerified(l.user, c.UserVersion, c.Outside != nil)
+		if code == fsmpb.Code_CODE_OK && !s.hasAccount(l.user) {
+			by.roles = l.outside
+		}
 		l.roles, l.method = by.roles, methodVerified(c.Outside != nil)
 		return by, code, field
 	}
@@ -135,7 +143,7 @@ func (s *state) admit(c *fsmpb.CreateSession, l *login) (caller, fsmpb.Code, str
 func (s *state) admitVerified(slot uint32, verified uint64, outside bool) (caller, fsmpb.Code, string) {
 	by := caller{user: slot, roles: roleUser}
 	version := uint64(0)
-	if slot != 0 && s.users.recs.at(slot).stored() {
+	if s.hasAccount(slot) {
 		u := s.users.recs.at(slot)
 		if u.disabled() || outside && u.password != 0 {
 			return caller{}, fsmpb.Code_CODE_CONFLICT, "user"
@@ -225,6 +233,9 @@ func (s *state) repeat(l *login, r *fsmpb.Result) bool {
 	if p := s.pastOf(slot); p.firstGrace() != 0 {
 		p.capGraces(s.clock, s.clock) // they led to the key that has just ended
 		s.setPast(slot, &p)
+	}
+	if l.method == methodDirectory && !s.hasAccount(l.user) {
+		s.mutSession(slot).roles = l.roles // its groups may have changed since
 	}
 	s.use(slot, false)
 	s.sessionResult(slot, "", r)

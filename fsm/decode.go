@@ -94,7 +94,7 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	case *fsmpb.Command_CreateSession:
 		m := k.CreateSession
 		if hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Idempotency != nil && hasUnknown(m.Idempotency) ||
-			m.Attempt != nil && hasUnknown(m.Attempt) || m.Outside != nil && hasUnknown(m.Outside) {
+			m.Attempt != nil && hasUnknown(m.Attempt) || m.Outside != nil && (hasUnknown(m.Outside) || rolesHaveUnknown(m.Outside.Roles)) {
 			return true
 		}
 		for _, a := range m.Attributes {
@@ -114,7 +114,7 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.PatchAttributes) || authorityHasUnknown(k.PatchAttributes.Authority)
 	case *fsmpb.Command_RotateSession:
 		m := k.RotateSession
-		return hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Reauthentication != nil && hasUnknown(m.Reauthentication)
+		return hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Reauthentication != nil && (hasUnknown(m.Reauthentication) || rolesHaveUnknown(m.Reauthentication.Roles))
 	case *fsmpb.Command_RevokeSession:
 		return hasUnknown(k.RevokeSession) || authorityHasUnknown(k.RevokeSession.Authority)
 	case *fsmpb.Command_RevokeSessions:
@@ -147,5 +147,7 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	}
 	return true
 }
+
+func rolesHaveUnknown(l *fsmpb.RoleList) bool { return l != nil && hasUnknown(l) }
 
 func authorityHasUnknown(a *fsmpb.Authority) bool { return a != nil && hasUnknown(a) }

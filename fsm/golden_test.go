@@ -56,6 +56,10 @@ func goldenSteps() []struct {
 	reauthenticated := rotationAt(40, 41)
 	reauthenticated.Authority, reauthenticated.Reauthentication = authority(1, fsmpb.Role_ROLE_ADMIN), &fsmpb.Reauthentication{Vouched: true}
 	withPassword := rotation(1, 42)
+	outside := rotationAt(50, 51)
+	outside.Address, outside.Reauthentication = goldenAddress(5), &fsmpb.Reauthentication{
+		Outside: true, Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_ADMIN}},
+	}
 	withPassword.Address, withPassword.Reauthentication = goldenAddress(1), &fsmpb.Reauthentication{UserVersion: 11}
 	over := vouched(30, "zoë")
 	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
@@ -92,7 +96,8 @@ func goldenSteps() []struct {
 		{"login_failed_unreported", loginFailed(&fsmpb.LoginFailed{Reason: fsmpb.LoginFailed_REASON_UNREPORTED, Count: 12})},
 		{"create_session_outside", create(&fsmpb.CreateSession{
 			KeyHash: bytesOf(keyOf(50)), Id: bytesOf(idOf(50)), User: "xan", Policy: "web", Address: goldenAddress(5),
-			Outside: &fsmpb.OutsideLogin{GrantsPolicy: true}})},
+			Outside: &fsmpb.OutsideLogin{GrantsPolicy: true, Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role_ROLE_SERVICE}}}})},
+		{"rotate_session_outside", rotate(outside)},
 		{"upgrade_password", upgradePassword(&fsmpb.UpgradePassword{User: "ann", ExpectedVersion: 11, PasswordHash: "$argon2id$dearer"})},
 		{"revoke_session_key", revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(77)), Address: goldenAddress(3)})},
 		{"take_attempt", takeAttempt(attempt)},

@@ -266,7 +266,10 @@ func (h *history) rotation() *fsmpb.RotateSession {
 	}
 	switch h.IntN(3) {
 	case 0:
-		c.Reauthentication = &fsmpb.Reauthentication{UserVersion: h.last, Outside: h.chance(30)}
+		c.Reauthentication = &fsmpb.Reauthentication{UserVersion: h.last, Outside: h.chance(50), Roles: h.outsideRoles()}
+		if c.Reauthentication.Outside && h.chance(70) {
+			c.Reauthentication.UserVersion = 0
+		}
 	case 1:
 		c.Reauthentication = &fsmpb.Reauthentication{Vouched: true}
 	}
@@ -278,10 +281,25 @@ func (h *history) goOutside(c *fsmpb.CreateSession) {
 	if h.chance(50) {
 		return
 	}
-	c.Outside = &fsmpb.OutsideLogin{GrantsPolicy: h.chance(40)}
+	c.Outside = &fsmpb.OutsideLogin{GrantsPolicy: h.chance(40), Roles: h.outsideRoles()}
 	if h.chance(60) {
 		c.UserVersion = 0
 	}
+}
+
+// outsideRoles are what a directory's groups give.
+func (h *history) outsideRoles() *fsmpb.RoleList {
+	if h.chance(50) {
+		return nil
+	}
+	l := &fsmpb.RoleList{}
+	for range h.IntN(3) {
+		l.Roles = append(l.Roles, fsmpb.Role(1+h.IntN(3)))
+	}
+	if h.chance(4) {
+		l.Roles = append(l.Roles, 9)
+	}
+	return l
 }
 
 func (h *history) upgradePassword() *fsmpb.Command {

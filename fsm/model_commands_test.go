@@ -121,7 +121,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		return
 	}
 	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) || c.Vouched && c.Outside != nil ||
-		c.Outside.GetGrantsPolicy() && c.Policy == "" {
+		c.Outside.GetGrantsPolicy() && c.Policy == "" || badRoles(c.Outside.GetRoles()) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -155,13 +155,16 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	} else {
 		by := u
 		if by == nil {
-			by = &modelUser{roles: []fsmpb.Role{plain}}
+			by = &modelUser{}
 		}
 		if by.refusesVerified(c.UserVersion, c.Outside != nil) {
 			set(r, fsmpb.Code_CODE_CONFLICT, "user")
 			return
 		}
-		free, s.roles, s.methods = powerful(by.roles), by.roles, []fsmpb.Method{verifiedMethod(c.Outside != nil)}
+		if s.roles = by.roles; !by.stored {
+			s.roles = orPlain(c.Outside.GetRoles())
+		}
+		free, s.methods = powerful(s.roles), []fsmpb.Method{verifiedMethod(c.Outside != nil)}
 	}
 	allowed := []string{"default"}
 	if u != nil && len(u.policies) > 0 {
@@ -275,6 +278,9 @@ func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result)
 	}
 	old.key = s.key
 	old.capGraces(m.clock)
+	if c.Outside != nil && !old.user.stored {
+		old.roles = s.roles
+	}
 	m.use(old, false, r)
 	r.Repeated = true
 	return true

@@ -61,9 +61,22 @@ func (s *modelSession) capGraces(end int64) {
 	}
 }
 
+func badRoles(l *fsmpb.RoleList) bool {
+	return slices.ContainsFunc(l.GetRoles(), func(r fsmpb.Role) bool { return r < plain || r > admin })
+}
+
+// orPlain are the roles that a directory gives.
+func orPlain(l *fsmpb.RoleList) []fsmpb.Role {
+	if len(l.GetRoles()) == 0 {
+		return []fsmpb.Role{plain}
+	}
+	return l.Roles
+}
+
 func (m *model) rotate(c *fsmpb.RotateSession, r *fsmpb.Result) {
 	a := c.Reauthentication
-	if len(c.SuccessorHash) != 32 || len(c.SealedSuccessor) != 48 || a.GetVouched() && (c.Authority == nil || a.UserVersion != 0 || a.Outside) {
+	if len(c.SuccessorHash) != 32 || len(c.SealedSuccessor) != 48 || a.GetVouched() && (c.Authority == nil || a.UserVersion != 0 || a.Outside) ||
+		a != nil && !a.Outside && a.Roles != nil || badRoles(a.GetRoles()) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -119,6 +132,9 @@ func (m *model) rotate(c *fsmpb.RotateSession, r *fsmpb.Result) {
 		}
 	}
 	s.roles = s.rolesDue()
+	if a.GetOutside() && !s.user.stored {
+		s.roles = orPlain(a.Roles)
+	}
 	m.use(s, false, r)
 }
 

@@ -50,6 +50,15 @@ func (s *state) gains(r *sessionRec) bool {
 	return covered(s.rolesDue(r))&^covered(r.roles) != 0
 }
 
+// outsideRoles reads what an authenticator outside gives to a session; false when it names a role that there is not.
+func outsideRoles(l *fsmpb.RoleList) (uint8, bool) {
+	roles, known := roleBits(l.GetRoles())
+	if roles == 0 {
+		roles = roleUser
+	}
+	return roles, known
+}
+
 func methodVerified(outside bool) uint8 {
 	if outside {
 		return methodDirectory

@@ -100,6 +100,9 @@ func (s *state) findUser(name string) uint32 {
 	return s.users.byName.find(s.hasher.bytes([]byte(name)), func(slot uint32) bool { return string(s.userName(slot)) == name })
 }
 
+// hasAccount tells accounts from shells, and from no user at all (slot 0).
+func (s *state) hasAccount(slot uint32) bool { return slot != 0 && s.users.recs.at(slot).stored() }
+
 func (s *state) mutUser(slot uint32) *userRec { return s.users.recs.mut(slot, s.shared) }
 
 // addUser makes a shell record with role user.

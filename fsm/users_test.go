@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,6 +185,54 @@ func TestOutsideLogins(t *testing.T) {
 	l.must(putUser(&fsmpb.PutUser{Name: "xan", Mode: fsmpb.PutUser_MODE_CREATE, Disabled: ptr(true), Authority: system()}))
 	l.wantLive(1, false)
 	l.wantCode(outside(9, "xan", 0, "", false), codeConflict)
+}
+
+// What a directory's groups give counts for users without account, and anew with each proof.
+func TestOutsideRoles(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	roles := func(r ...fsmpb.Role) *fsmpb.RoleList { return &fsmpb.RoleList{Roles: r} }
+	outside := func(n int, user string, version uint64, r *fsmpb.RoleList, idem bool) *fsmpb.Command {
+		c := &fsmpb.CreateSession{KeyHash: bytesOf(keyOf(n)), Id: bytesOf(idOf(n)), User: user, UserVersion: version, Outside: &fsmpb.OutsideLogin{Roles: r}}
+		if idem {
+			c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(90)), BodyHash: bytesOf(keyOf(91))}
+		}
+		return create(c)
+	}
+	want := func(n int, r ...session.Role) {
+		t.Helper()
+		if got, ok := l.m.SessionByKey(keyOf(n)); !ok || !slices.Equal(got.Roles, r) {
+			t.Fatalf("key %d: got %v %v, want %v", n, ok, got.Roles, r)
+		}
+	}
+	l.must(outside(1, "xan", 0, roles(admin), true))
+	want(1, session.RoleAdmin)
+	l.must(putUser(&fsmpb.PutUser{Name: "new", Mode: fsmpb.PutUser_MODE_CREATE, Authority: authority(1, admin)}))
+	l.must(outside(2, "xan", 0, nil, false))
+	want(2, session.RoleUser)
+	want(1, session.RoleAdmin) // groups are judged at log-in
+	l.wantCode(outside(9, "xan", 0, roles(9), false), codeInvalid)
+	// An account decides on its own, and no service comes to a directory's admin by vouching.
+	v := l.must(putUser(account("ann", ""))).GetVersion()
+	l.must(outside(3, "ann", v, roles(admin), false))
+	want(3, session.RoleUser)
+	l.must(create(vouched(4, "xan")))
+	want(4, session.RoleUser)
+	// A new proof brings what the groups say now, a rotation alone what the session has; so does a repeated create.
+	again := rotation(1, 5)
+	l.must(rotate(again))
+	want(5, session.RoleAdmin)
+	again = rotation(5, 6)
+	again.Reauthentication = &fsmpb.Reauthentication{Outside: true, Roles: roles(service)}
+	l.must(rotate(again))
+	want(6, session.RoleService)
+	if r := l.must(outside(7, "xan", 0, nil, true)); !r.Repeated {
+		t.Fatal("the create was not repeated")
+	}
+	want(7, session.RoleUser)
+	again = rotation(7, 8)
+	again.Reauthentication = &fsmpb.Reauthentication{UserVersion: v, Roles: roles(admin)}
+	l.wantCode(rotate(again), codeInvalid)
 }
 
 // Users may change their password, and nothing else.

@@ -45,7 +45,9 @@ func (n *Node) Reauthenticate(ctx context.Context, c session.Call, p session.Pro
 		return session.Issued{}, err
 	}
 	defer n.giveBack(ctx, checked.attempt)
-	return n.rotate(ctx, t, &fsmpb.Reauthentication{UserVersion: checked.account.Version, Outside: checked.Outside})
+	return n.rotate(ctx, t, &fsmpb.Reauthentication{
+		UserVersion: checked.account.Version, Outside: checked.Outside, Roles: grantedRoles(checked.Verdict),
+	})
 }
 
 // rotate draws a successor and proposes it. Of several that are proposed at once the first in the log counts: the others get that

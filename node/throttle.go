@@ -133,8 +133,10 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 	case wrong, err == nil && user.Disabled:
 		n.failures.report(user.Name, c.address, n.whyRefused(user, wrong))
 		return checkedPassword{}, session.ErrWrongCredentials()
-	case session.CodeOf(err) == session.CodeUnavailable:
-		n.giveBack(ctx, attempt) // nobody has looked at the password
+	case session.CodeOf(err) == session.CodeUnavailable && !verdict.Judged:
+		// Nobody has looked at the password. Where one directory has refused it and another is down, the attempt counts: with the first
+		// alone, anybody could guess on and on.
+		n.giveBack(ctx, attempt)
 	}
 	if err != nil {
 		return checkedPassword{}, asError("verify password", err)

@@ -26,10 +26,18 @@ func (n *Node) verify(ctx context.Context, l session.Login, create *fsmpb.Create
 	}
 	create.UserVersion, create.Attempt = checked.account.Version, checked.attempt
 	if checked.Outside {
-		create.Outside = &fsmpb.OutsideLogin{}
+		create.Outside = &fsmpb.OutsideLogin{Roles: grantedRoles(checked.Verdict)}
 		grantPolicy(checked.Policies, create)
 	}
 	return proof{subject: "user " + l.User, outdated: checked.Outdated}, nil
+}
+
+// grantedRoles are what the user's groups give, for a user without account; nil = they say nothing.
+func grantedRoles(v auth.Verdict) *fsmpb.RoleList {
+	if !v.Outside || len(v.Roles) == 0 {
+		return nil
+	}
+	return rolesTo(v.Roles)
 }
 
 // grantPolicy lets the user have one of the policies that its groups give: the one that it asks for, or the first. Without any, its

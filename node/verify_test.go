@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/node"
@@ -19,6 +20,7 @@ type office struct {
 	asked    atomic.Int32
 	down     atomic.Bool
 	policies []string
+	roles    []session.Role
 	meet     func(user string) // called in the middle of a good log-in
 }
 
@@ -36,7 +38,7 @@ func (o *office) Authenticate(_ context.Context, user, password string) (auth.Gr
 	if o.meet != nil {
 		o.meet(user)
 	}
-	return auth.Grant{Policies: o.policies}, nil
+	return auth.Grant{Policies: o.policies, Roles: o.roles}, nil
 }
 
 func startOffice(t *testing.T, n int, o *office) *trio {
@@ -81,6 +83,26 @@ func TestADirectorysUsersNeedNoAccount(t *testing.T) {
 		t.Errorf("without the directory: got %v", err)
 	}
 	c.admin(1) // the cluster's own users do not need it
+}
+
+// TestGuessesCountWhileADirectoryIsDown: those that another one has refused. Those that nobody could judge do not.
+func TestGuessesCountWhileADirectoryIsDown(t *testing.T) {
+	t.Parallel()
+	up, down := &office{}, &office{}
+	down.down.Store(true)
+	for _, s := range []struct {
+		chain []auth.Authenticator
+		want  session.Code
+	}{{[]auth.Authenticator{up, down}, session.CodeThrottled}, {[]auth.Authenticator{down}, session.CodeUnavailable}} {
+		c := startTrio(t, 1, func(_ int, config *node.Config) {
+			config.Authenticators = s.chain
+			config.Throttle = node.Throttle{Window: time.Hour, PerUser: 3, PerAddress: 100, PerNode: 16}
+		})
+		for range 3 {
+			c.wantTry(0, "zoe", "a guess", "192.0.2.7", session.CodeUnavailable)
+		}
+		c.wantTry(0, "zoe", "a guess", "192.0.2.7", s.want)
+	}
 }
 
 // TestTheClusterDecidesOnItsOwnUsers whatever a directory says of users of the same name.
@@ -174,6 +196,47 @@ func TestGroupsGivePolicies(t *testing.T) {
 		if session.CodeOf(err) != l.code || issued.Policy != l.want {
 			t.Errorf("%s under %q: got %q, %v; want %q, %q", l.user, l.asked, issued.Policy, err, l.want, l.code)
 		}
+	}
+}
+
+// TestGroupsGiveRoles: at log-in and at each new proof, and never to an account.
+func TestGroupsGiveRoles(t *testing.T) {
+	t.Parallel()
+	o := &office{roles: []session.Role{session.RoleAdmin}}
+	c := startOffice(t, 3, o)
+	n := c.nodes[1]
+	zoe, err := officeLogin(c, 0, "zoe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := with(zoe.Key)
+	if _, err := n.CreateUser(t.Context(), call, session.NewUser{Name: "ann"}); err != nil {
+		t.Fatalf("an admin by its groups: %v", err)
+	}
+	ann, err := officeLogin(c, 2, "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ListUsers(t.Context(), with(ann.Key), session.Page{}); session.CodeOf(err) != session.CodeForbidden {
+		t.Errorf("an account has its own roles alone: %v", err)
+	}
+	o.roles = nil
+	if _, err := n.ListUsers(t.Context(), call, session.Page{}); err != nil {
+		t.Errorf("a living session keeps what it has: %v", err)
+	}
+	proved, err := n.Reauthenticate(t.Context(), call, session.Proof{Password: "office zoe"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ListUsers(t.Context(), with(proved.Key), session.Page{}); session.CodeOf(err) != session.CodeForbidden {
+		t.Errorf("after a new proof, out of the group: %v", err)
+	}
+	later, err := officeLogin(c, 2, "zoe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ListUsers(t.Context(), with(later.Key), session.Page{}); session.CodeOf(err) != session.CodeForbidden {
+		t.Errorf("logged in out of the group: %v", err)
 	}
 }
 

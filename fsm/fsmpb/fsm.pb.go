@@ -1300,6 +1300,7 @@ func (x *CreateSession) GetAttempt() *Attempt {
 type OutsideLogin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GrantsPolicy  bool                   `protobuf:"varint,1,opt,name=grants_policy,json=grantsPolicy,proto3" json:"grants_policy,omitempty"` // the user may have the policy whatever its account says; a policy is named
+	Roles         *RoleList              `protobuf:"bytes,2,opt,name=roles,proto3" json:"roles,omitempty"`                                    // of the session of a user without account; absent = role user
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1339,6 +1340,13 @@ func (x *OutsideLogin) GetGrantsPolicy() bool {
 		return x.GrantsPolicy
 	}
 	return false
+}
+
+func (x *OutsideLogin) GetRoles() *RoleList {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
 }
 
 // TouchSession records a use. A dead session stays dead: CODE_UNAUTHENTICATED, as is the answer at a wrong address.
@@ -1641,6 +1649,7 @@ type Reauthentication struct {
 	Vouched       bool                   `protobuf:"varint,1,opt,name=vouched,proto3" json:"vouched,omitempty"`                            // by the command's authority
 	UserVersion   uint64                 `protobuf:"varint,2,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"` // 0 with vouched, and for a user without account
 	Outside       bool                   `protobuf:"varint,3,opt,name=outside,proto3" json:"outside,omitempty"`                            // the password was verified outside of the cluster, as with OutsideLogin
+	Roles         *RoleList              `protobuf:"bytes,50,opt,name=roles,proto3" json:"roles,omitempty"`                                // with outside: what the session of a user without account has afterwards; absent = role user
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,6 +1703,13 @@ func (x *Reauthentication) GetOutside() bool {
 		return x.Outside
 	}
 	return false
+}
+
+func (x *Reauthentication) GetRoles() *RoleList {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
 }
 
 // RevokeSession ends one session. By key: never fails, the count says whether a living one was ended. By id: authority
@@ -3350,9 +3366,10 @@ const file_fsm_proto_rawDesc = "" +
 	"\breplaces\x18( \x01(\fR\breplaces\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattemptB\n" +
 	"\n" +
-	"\b_idle_ms\"3\n" +
+	"\b_idle_ms\"f\n" +
 	"\fOutsideLogin\x12#\n" +
-	"\rgrants_policy\x18\x01 \x01(\bR\fgrantsPolicy\"\x97\x01\n" +
+	"\rgrants_policy\x18\x01 \x01(\bR\fgrantsPolicy\x121\n" +
+	"\x05roles\x18\x02 \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"\x97\x01\n" +
 	"\fTouchSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
@@ -3376,11 +3393,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12%\n" +
 	"\x0esuccessor_hash\x18\x04 \x01(\fR\rsuccessorHash\x12)\n" +
 	"\x10sealed_successor\x18\x05 \x01(\fR\x0fsealedSuccessor\x12O\n" +
-	"\x10reauthentication\x18\x06 \x01(\v2#.hydrastore.fsm.v1.ReauthenticationR\x10reauthentication\"i\n" +
+	"\x10reauthentication\x18\x06 \x01(\v2#.hydrastore.fsm.v1.ReauthenticationR\x10reauthentication\"\x9c\x01\n" +
 	"\x10Reauthentication\x12\x18\n" +
 	"\avouched\x18\x01 \x01(\bR\avouched\x12!\n" +
 	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
-	"\aoutside\x18\x03 \x01(\bR\aoutside\"\x90\x01\n" +
+	"\aoutside\x18\x03 \x01(\bR\aoutside\x121\n" +
+	"\x05roles\x182 \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"\x90\x01\n" +
 	"\rRevokeSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12:\n" +
@@ -3663,43 +3681,45 @@ var file_fsm_proto_depIdxs = []int32{
 	13, // 22: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
 	15, // 23: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
 	33, // 24: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	11, // 25: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	17, // 26: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	11, // 27: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 28: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	20, // 29: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	11, // 30: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 31: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 32: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 33: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	5,  // 34: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	24, // 35: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	25, // 36: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	11, // 37: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 38: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	6,  // 39: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 40: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	11, // 41: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 42: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	11, // 43: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	31, // 44: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	31, // 45: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	33, // 46: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	7,  // 47: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	3,  // 48: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	40, // 49: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	33, // 50: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	38, // 51: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 52: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	12, // 53: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 54: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 55: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	4,  // 56: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	24, // 25: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	11, // 26: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	17, // 27: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	11, // 28: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 29: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	20, // 30: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	24, // 31: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	11, // 32: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 33: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 34: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 35: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	5,  // 36: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	24, // 37: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	25, // 38: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	11, // 39: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 40: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	6,  // 41: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 42: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	11, // 43: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 44: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	11, // 45: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	31, // 46: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	31, // 47: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	33, // 48: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	7,  // 49: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	3,  // 50: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	40, // 51: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	33, // 52: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	38, // 53: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 54: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	12, // 55: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 56: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 57: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	4,  // 58: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }

@@ -48,6 +48,8 @@ func directorySettings(kind string, of func(*Config) *directory, patternHelp, pa
 			field: func(c *Config) any { return &of(c).allowedGroups }},
 		{Key: at + "group_policies", Help: "`GROUP=POLICY`: policies that the members of groups may log in under. The first that fits is a user's default.",
 			field: func(c *Config) any { return &of(c).groupPolicies }},
+		{Key: at + "group_roles", Help: "`GROUP=ROLE`, `user`, `service` or `admin`: roles that the members of groups have, if they have no account here. Default: `user` for everybody.",
+			field: func(c *Config) any { return &of(c).groupRoles }},
 		{Key: at + "timeout", Default: "3s", Help: "How long one log-in may wait for the directory in all. Below `limits.request_timeout`.",
 			field: func(c *Config) any { return &of(c).timeout }},
 		{Key: at + "max_connections", Default: "8", Help: "Connections at once, so log-ins at once. They are kept for the next log-ins.",
@@ -109,7 +111,13 @@ func (l *loader) directory(kind auth.Kind) {
 	c := auth.DirectoryConfig{
 		Kind: kind, Servers: d.servers, Insecure: d.insecure, UserPattern: d.userPattern, BaseDN: d.baseDN, Domain: d.domain,
 		AllowedGroups: d.allowedGroups, Timeout: d.timeout, MaxConnections: d.maxConnections,
-		TLS: l.trusted(at+"ca_file", d.caFile), GroupPolicies: l.groupPolicies(at+"group_policies", d.groupPolicies),
+		TLS: l.trusted(at+"ca_file", d.caFile),
+	}
+	for _, p := range l.pairs(at+"group_policies", "POLICY", d.groupPolicies) {
+		c.GroupPolicies = append(c.GroupPolicies, auth.GroupPolicy{Group: p[0], Policy: p[1]})
+	}
+	for _, p := range l.pairs(at+"group_roles", "ROLE", d.groupRoles) {
+		c.GroupRoles = append(c.GroupRoles, auth.GroupRole{Group: p[0], Role: session.Role(p[1])})
 	}
 	l.between(at+"timeout", d.timeout, 100*time.Millisecond, time.Minute)
 	if d.timeout >= l.config.Limits.RequestTimeout {
@@ -147,16 +155,16 @@ func (l *loader) trusted(key, file string) *tls.Config {
 	return c
 }
 
-// groupPolicies splits at the last equals sign: a distinguished name holds some, a policy's name none.
-func (l *loader) groupPolicies(key string, texts []string) []auth.GroupPolicy {
-	var all []auth.GroupPolicy
+// pairs splits at the last equals sign: a distinguished name holds some, what it gets none.
+func (l *loader) pairs(key, what string, texts []string) [][2]string {
+	var all [][2]string
 	for _, text := range texts {
 		at := strings.LastIndexByte(text, '=')
 		if at < 1 {
-			l.problem(key, "GROUP=POLICY is needed here, this is %s", describe(text))
+			l.problem(key, "GROUP=%s is needed here, this is %s", what, describe(text))
 			continue
 		}
-		all = append(all, auth.GroupPolicy{Group: strings.TrimSpace(text[:at]), Policy: strings.TrimSpace(text[at+1:])})
+		all = append(all, [2]string{strings.TrimSpace(text[:at]), strings.TrimSpace(text[at+1:])})
 	}
 	return all
 }

@@ -19,6 +19,7 @@ authenticator:
     base_dn: dc=example,dc=org
     allowed_groups: [staff, "cn=ops,dc=example,dc=org"]
     group_policies: ["cn=ops,dc=example,dc=org=night", staff=day]
+    group_roles: [ops=admin]
     timeout: 2s
   microsoft:
     servers: [ldaps://dc.example.org]
@@ -41,6 +42,9 @@ func TestDirectories(t *testing.T) {
 	}
 	if want := (auth.GroupPolicy{Group: "cn=ops,dc=example,dc=org", Policy: "night"}); len(open.GroupPolicies) != 2 || open.GroupPolicies[0] != want {
 		t.Errorf("got %+v, want first %+v", open.GroupPolicies, want)
+	}
+	if want := (auth.GroupRole{Group: "ops", Role: "admin"}); len(open.GroupRoles) != 1 || open.GroupRoles[0] != want {
+		t.Errorf("got %+v, want %+v", open.GroupRoles, want)
 	}
 	if microsoft.Kind != auth.Microsoft || microsoft.UserPattern != `{domain}\{user}` || microsoft.Domain != "CORP" || microsoft.Timeout != 3*time.Second {
 		t.Errorf("got %+v", microsoft)
@@ -67,6 +71,7 @@ func TestDirectoriesThatCannotWork(t *testing.T) {
 		{"OPENLDAP_BASE_DN=example", "authenticator.openldap.base_dn: "},
 		{"OPENLDAP_GROUP_POLICIES=ops", "authenticator.openldap.group_policies: GROUP=POLICY is needed"},
 		{"OPENLDAP_GROUP_POLICIES=ops=no policy", "authenticator.openldap.group_policies: \"no policy\" is no policy's name"},
+		{"OPENLDAP_GROUP_ROLES=ops=root", "authenticator.openldap.group_roles: \"root\" is no role"},
 		{"OPENLDAP_CA_FILE=" + notPEM, "holds no PEM certificate"},
 		{"OPENLDAP_TIMEOUT=5s", "authenticator.openldap.timeout: 5s is not below limits.request_timeout"},
 		{"OPENLDAP_TIMEOUT=1ms", "authenticator.openldap.timeout: a duration from 100ms"},

@@ -88,11 +88,11 @@ type Authenticator struct {
 
 // directory is the settings of one kind of directory, as they were written.
 type directory struct {
-	servers, allowedGroups, groupPolicies []string
-	caFile, userPattern, baseDN, domain   string
-	insecure                              bool
-	timeout                               time.Duration
-	maxConnections                        int
+	servers, allowedGroups, groupPolicies, groupRoles []string
+	caFile, userPattern, baseDN, domain               string
+	insecure                                          bool
+	timeout                                           time.Duration
+	maxConnections                                    int
 }
 
 // Peer is the port of Raft and peer calls.
