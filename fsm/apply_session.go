@@ -53,7 +53,7 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, code, field)
 		return
 	}
-	if l.idem != nil && s.repeat(&l, r) {
+	if l.idem != nil && s.repeat(&l, c.Address, r) {
 		if r.Code == fsmpb.Code_CODE_OK {
 			s.uncount(c.Attempt)
 		}
@@ -215,7 +215,7 @@ func (s *state) chooseTimers(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 
 // repeat answers a repeated request with the session made first, under the new key. It returns false when a session has to
 // be made: the request is new, or its session has ended.
-func (s *state) repeat(l *login, r *fsmpb.Result) bool {
+func (s *state) repeat(l *login, address []byte, r *fsmpb.Result) bool {
 	at := s.findScope(l.idem.scope)
 	if at == 0 || s.idem.recs.at(at).outdated(s.clock) {
 		return false
@@ -228,6 +228,12 @@ func (s *state) repeat(l *login, r *fsmpb.Result) bool {
 	}
 	if slot == 0 || !s.alive(slot) {
 		return false
+	}
+	if !s.bound(slot, address) {
+		// The new key would open nothing where it is handed out, the first one would open nothing any more, and the session
+		// would have been used from a wrong address.
+		fail(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "client_ip")
+		return true
 	}
 	s.rekey(slot, l.key)
 	if p := s.pastOf(slot); p.firstGrace() != 0 {

@@ -276,6 +276,10 @@ func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result)
 		k.seq = m.lastSeq + 1
 		return false
 	}
+	if m.opened(old.key[:], c.Address) == nil {
+		set(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "client_ip")
+		return true
+	}
 	old.key = s.key
 	old.capGraces(m.clock)
 	if c.Outside != nil && !old.user.stored {

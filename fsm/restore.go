@@ -112,7 +112,7 @@ func (b *builder) policy(f *fields) bool {
 	}
 	b.lastPolicy = p.Name
 	n := newPolicy(p, &b.s.sessions)
-	if !f.lapse(&n.uses) || !f.lapse(&n.activities) {
+	if !f.lapse(&n.uses, b.s.clock) || !f.lapse(&n.activities, b.s.clock) {
 		return false
 	}
 	n.bornMS = f.instant()
@@ -134,11 +134,14 @@ func setRules(p *session.Policy, rules byte) bool {
 	return rules <= ruleBindStrict|ruleNoTickle|rulePermanentAllowed
 }
 
-// lapse takes what a change has left due, and tells whether a change can have left it.
-func (f *fields) lapse(t *timer) bool {
+// lapse takes what a change has left due, and tells whether a change can have left it: whatever it speaks of was due then.
+func (f *fields) lapse(t *timer, clock int64) bool {
 	t.lapsed, t.lapsedSpan = int64(f.fixed(8)), int64(f.uint())
+	if t.lapsed == noLapse {
+		return !f.bad && t.lapsedSpan == 0
+	}
 	most := 2*session.MaxTimeout.Milliseconds() + session.PromptPeriod.Milliseconds()
-	return !f.bad && t.lapsed >= noLapse && t.lapsed <= MaxClockMS && t.lapsedSpan <= most
+	return !f.bad && t.lapsed >= 0 && t.lapsedSpan > 0 && t.lapsedSpan <= most && t.lapsed+t.lapsedSpan <= clock
 }
 
 func (b *builder) steps(p *policy, f *fields) bool {

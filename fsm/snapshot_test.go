@@ -2,6 +2,7 @@ package fsm_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -219,5 +220,35 @@ func TestMemoryComesBackAfterASnapshot(t *testing.T) {
 	}
 	if st := l.m.Stats(); st.Sessions != 300 {
 		t.Fatalf("left: %+v", st)
+	}
+}
+
+// What a policy's change has left due was due at the clock of that change: a snapshot that says otherwise would end living sessions.
+func TestALapseOfTheFutureIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.apply()
+	data := snapshotOf(t, l.m)
+	none := append(bytes.Repeat([]byte{0xff}, 8), make([]byte, 8)...)
+	at := bytes.Index(data, append(bytes.Clone(none), none...))
+	if at < 0 {
+		t.Fatal("the snapshot does not say that its policy has no lapse")
+	}
+	for _, timer := range []int{at, at + len(none)} {
+		for _, c := range []struct {
+			lapsed, span int64
+			possible     bool
+		}{
+			{start - 1000, 1000, true}, {start - 999, 1000, false}, {start + 1, 1000, false}, {start - 1000, 0, false}, {-1, 1000, false}, {-2, 1000, false},
+		} {
+			forged := bytes.Clone(data)
+			binary.LittleEndian.PutUint64(forged[timer:], uint64(c.lapsed))
+			binary.LittleEndian.PutUint64(forged[timer+8:], uint64(c.span))
+			if forged = mended(forged); !c.possible {
+				wantRefused(t, l.m, forged)
+			} else if err := fsm.New(fsm.Options{}).Restore(bytes.NewReader(forged)); err != nil {
+				t.Errorf("lapsed %d, span %d: %v", c.lapsed-start, c.span, err)
+			}
+		}
 	}
 }

@@ -195,6 +195,35 @@ func TestAStrictPolicyBindsToTheAddress(t *testing.T) {
 	l.endsAt(2, start+10_000, fsm.CauseIdle) // nothing at the wrong address kept it alive
 }
 
+// A repeated log-in hands out a new key of the session made first. At another address that key would open nothing, and the first one
+// would have died for it.
+func TestALogInIsNotRepeatedAtAWrongAddress(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(with(timers("default", 10_000, 0, 0), func(p *fsmpb.PutPolicy) { p.BindAddress = fsmpb.AddressBinding_ADDRESS_BINDING_STRICT }))
+	at := func(n int, address []byte) *fsmpb.Command {
+		c := vouched(n, "ann")
+		c.Address, c.Idempotency = address, &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(100)), BodyHash: bytesOf(keyOf(101))}
+		return create(c)
+	}
+	l.must(at(1, goldenAddress(1)))
+	l.clock += 5000
+	if r := l.do(at(2, goldenAddress(2))); r.Code != fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH || r.Field != "client_ip" {
+		t.Fatalf("at another address: %v", r)
+	}
+	l.wantLive(1, true)
+	l.wantLive(2, false)
+	if r, _ := l.m.SessionByKey(keyOf(1)); r.LastUseMS != start {
+		t.Fatalf("a log-in at a wrong address was a use: %+v", r)
+	}
+	if r := l.must(at(3, goldenAddress(1))); !r.Repeated {
+		t.Fatalf("at the right address: %v", r)
+	}
+	if _, ok := l.m.SessionByKey(keyOf(1)); ok {
+		t.Fatal("the first key opens the session still")
+	}
+}
+
 // A living session follows its policy, but one whose address nobody told is bound to nothing.
 func TestBindingFollowsThePolicy(t *testing.T) {
 	t.Parallel()

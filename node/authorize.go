@@ -135,9 +135,9 @@ func (t *target) authority() *fsmpb.Authority {
 	return t.principal.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
 }
 
-// addressBytes gives the form that an address has in the log: 16 bytes, empty for an unknown one.
+// addressBytes gives the form that an address has in the log: 16 bytes, empty for an unknown one. The unspecified address is nobody's.
 func addressBytes(a netip.Addr) []byte {
-	if !a.IsValid() {
+	if !a.IsValid() || a.Unmap().IsUnspecified() {
 		return nil
 	}
 	b := a.As16()

@@ -93,7 +93,7 @@ func (n *Node) vouchOrVerify(ctx context.Context, c session.Call, l *session.Log
 	} else {
 		l.ClientAddress, create.UserAgent = c.Address, agent(c.UserAgent)
 	}
-	return n.verify(ctx, *l, create)
+	return n.verify(ctx, c, *l, create)
 }
 
 // vouch lets a service answer for the user.
@@ -181,6 +181,8 @@ func loginError(r *fsmpb.Result) error {
 		return &session.Error{Code: session.CodeForbidden, Field: "idle_timeout_s", Message: "only services and admins may ask for a longer idle timeout than the policy's"}
 	case r.Code == fsmpb.Code_CODE_INVALID && r.Field == "client_ip":
 		return session.Invalid("client_ip", "is needed: the policy binds sessions to the address of their client")
+	case r.Code == fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH && r.Field == "client_ip":
+		return &session.Error{Code: session.CodeIdempotencyMismatch, Field: "Idempotency-Key", Message: "the session that this Idempotency-Key has made is bound to another address; log in with a new one"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "the user was changed or disabled meanwhile; log in again"}
 	}

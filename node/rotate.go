@@ -40,7 +40,7 @@ func (n *Node) Reauthenticate(ctx context.Context, c session.Call, p session.Pro
 		}
 		return n.rotate(ctx, t, &fsmpb.Reauthentication{Vouched: true})
 	}
-	checked, err := n.checkPassword(ctx, passwordCheck{user: t.record.User, password: p.Password, address: t.presented.Address})
+	checked, err := n.checkPassword(ctx, passwordCheck{user: t.record.User, password: p.Password, address: triedFrom(c, t.presented.Address)})
 	if err != nil {
 		return session.Issued{}, err
 	}

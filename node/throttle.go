@@ -93,6 +93,15 @@ type passwordCheck struct {
 	address  netip.Addr // invalid = unknown
 }
 
+// triedFrom is where a password comes from: the client that a service names, or else the caller. All who log in through a service
+// that names none are counted together.
+func triedFrom(c session.Call, client netip.Addr) netip.Addr {
+	if client.IsValid() {
+		return client
+	}
+	return c.Address
+}
+
 // checkedPassword is a password that was right.
 type checkedPassword struct {
 	auth.Verdict
@@ -114,7 +123,7 @@ func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (checkedPassw
 }
 
 func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
-	if err := n.foreseeThrottle(c); err != nil {
+	if err := n.foreseeThrottle(ctx, c); err != nil {
 		return checkedPassword{}, err
 	}
 	done, err := n.turnsFor(c.user).Wait(ctx, c.address, c.user)
@@ -133,7 +142,7 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 	case wrong, err == nil && user.Disabled:
 		n.failures.report(user.Name, c.address, n.whyRefused(user, wrong))
 		return checkedPassword{}, session.ErrWrongCredentials()
-	case session.CodeOf(err) == session.CodeUnavailable && !verdict.Judged:
+	case !verdict.Judged && (session.CodeOf(err) == session.CodeUnavailable || session.CodeOf(err) == session.CodeOverloaded):
 		// Nobody has looked at the password. Where one directory has refused it and another is down, the attempt counts: with the first
 		// alone, anybody could guess on and on.
 		n.giveBack(ctx, attempt)
@@ -144,8 +153,21 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 	return checkedPassword{Verdict: verdict, account: user, attempt: attempt}, nil
 }
 
-// foreseeThrottle refuses what the log would refuse, as far as this node knows, so that a flood writes nothing.
-func (n *Node) foreseeThrottle(c passwordCheck) error {
+// foreseeThrottle refuses what the log would refuse, so that a flood writes nothing. What this node knows may be of a moment ago, and a
+// right password at another node may have given its attempt back since: so before it refuses, it reads.
+func (n *Node) foreseeThrottle(ctx context.Context, c passwordCheck) error {
+	refused := n.throttledHere(c)
+	if refused == nil {
+		return nil
+	}
+	if _, err := n.read(ctx, session.Call{}); err != nil {
+		return refused
+	}
+	return n.throttledHere(c)
+}
+
+// throttledHere tells whether an attempt would be refused as far as this node knows.
+func (n *Node) throttledHere(c passwordCheck) error {
 	us, _, heard := n.time.continuation()
 	if !heard {
 		return nil

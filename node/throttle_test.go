@@ -127,6 +127,37 @@ func TestRightPasswordsAreNotCounted(t *testing.T) {
 	c.wantTry(0, "ada", "ada-password", "192.0.2.7", "")
 }
 
+// A node that has not heard yet that another one gave an attempt back asks before it refuses.
+func TestARightPasswordAtAnotherNodeIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, perUser(1))
+	c.addUser("ada", "ada-password")
+	for i := range 60 {
+		c.wantTry(i%3, "ada", "ada-password", "192.0.2.7", "")
+	}
+	c.wantTry(0, "ada", "wrong-password", "192.0.2.7", session.CodeUnauthenticated)
+	for i := range 3 {
+		c.wantTry(i, "ada", "ada-password", "192.0.2.7", session.CodeThrottled)
+	}
+}
+
+// Behind a service that names no client address all are counted by the service's own, also when it names what it knows besides.
+func TestWithoutAClientAddressTheServicesOwnIsThrottled(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, perUser(2))
+	app := c.service(0)
+	for i := range 7 {
+		_, err := c.nodes[0].Login(t.Context(), app, session.Login{User: fmt.Sprint("nobody-", i), Password: "wrong-password", UserAgent: "Firefox"})
+		want := session.CodeUnauthenticated
+		if i == 6 {
+			want = session.CodeThrottled
+		}
+		if session.CodeOf(err) != want {
+			t.Errorf("log-in %d: %v, want %q", i, err, want)
+		}
+	}
+}
+
 // Simultaneous log-ins of one user that are all right wait for one another, and are no flood.
 func TestManyRightPasswordsAtOnceAreNoFlood(t *testing.T) {
 	t.Parallel()

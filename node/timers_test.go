@@ -114,8 +114,10 @@ func TestKeysAtOtherAddresses(t *testing.T) {
 	login := func(policy string, from netip.Addr) (session.Issued, error) {
 		return n.Login(ctx, app, session.Login{User: "ada", Vouched: true, Policy: policy, ClientAddress: from})
 	}
-	if _, err := login("bound", netip.Addr{}); session.CodeOf(err) != session.CodeInvalid {
-		t.Errorf("a log-in without an address under a strict policy: %v, want invalid_request", err)
+	for _, none := range []netip.Addr{{}, netip.IPv6Unspecified(), netip.IPv4Unspecified()} {
+		if _, err := login("bound", none); session.CodeOf(err) != session.CodeInvalid {
+			t.Errorf("a log-in without an address (%v) under a strict policy: %v, want invalid_request", none, err)
+		}
 	}
 	bound, err := login("bound", home)
 	if err != nil {

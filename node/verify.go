@@ -19,8 +19,8 @@ type proof struct {
 
 // verify finds out whether the user may log in with its password, and fills in what the command needs of that: what it was verified
 // against, which apply judges again.
-func (n *Node) verify(ctx context.Context, l session.Login, create *fsmpb.CreateSession) (proof, error) {
-	checked, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: l.ClientAddress})
+func (n *Node) verify(ctx context.Context, c session.Call, l session.Login, create *fsmpb.CreateSession) (proof, error) {
+	checked, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: triedFrom(c, l.ClientAddress)})
 	if err != nil {
 		return proof{}, err
 	}
