@@ -69,3 +69,17 @@ func (h *handlers) TransferLeadership(c echo.Context) error {
 	}
 	return done(c, meta)
 }
+
+// Reseal answers POST /v1/cluster/reseal.
+func (h *handlers) Reseal(c echo.Context, p rest.ResealParams) error {
+	call, err := h.call(c)
+	if err != nil {
+		return err
+	}
+	resealed, err := h.service.Reseal(c.Request().Context(), call, page(nil, p.Cursor).Cursor)
+	if err != nil {
+		return err
+	}
+	setMeta(c, resealed.Meta)
+	return writeModel(c, http.StatusOK, rest.Resealed{Resealed: resealed.Count, Left: resealed.Left, NextCursor: unlessZero(resealed.NextCursor)})
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -98,11 +99,31 @@ func (h *handlers) PatchAttributes(c echo.Context, p rest.PatchAttributesParams)
 	if err != nil {
 		return err
 	}
+	return h.patch(c, call, ifMatch, h.service.PatchAttributes)
+}
+
+// SealAttributes answers PATCH /v1/session/sealed_attributes.
+func (h *handlers) SealAttributes(c echo.Context, p rest.SealAttributesParams) error {
+	call, err := h.subjectCall(c, subject{p.HydrastoreSession, p.HydrastoreClientIP, p.HydrastoreUserAgent})
+	if err != nil {
+		return err
+	}
+	ifMatch, err := parseIfMatch(p.IfMatch)
+	if err != nil {
+		return err
+	}
+	return h.patch(c, call, ifMatch, h.service.SealAttributes)
+}
+
+// patchFunc is one of the two ways to change attributes.
+type patchFunc func(context.Context, session.Call, session.AttributePatch, *uint64) (session.Checked, error)
+
+func (h *handlers) patch(c echo.Context, call session.Call, ifMatch *uint64, change patchFunc) error {
 	var patch session.AttributePatch
 	if err := h.readBody(c, func(body []byte) (err error) { patch, err = decodeAttributePatch(body); return err }); err != nil {
 		return err
 	}
-	checked, err := h.service.PatchAttributes(c.Request().Context(), call, patch, ifMatch)
+	checked, err := change(c.Request().Context(), call, patch, ifMatch)
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func appendChecked(b []byte, s *session.Checked) []byte {
 	b = strconv.AppendBool(b, s.Rotate)
 	b = append(b, `,"attributes":`...)
 	b = appendAttributes(b, s.Attributes)
+	b = appendSealed(b, s.Sealed)
 	return append(b, '}')
 }
 
@@ -93,6 +94,7 @@ func appendIssued(b []byte, s *session.Issued) []byte {
 	b = appendSession(b, &s.Session)
 	b = append(b, `,"attributes":`...)
 	b = appendAttributes(b, s.Attributes)
+	b = appendSealed(b, s.Sealed)
 	return append(b, '}')
 }
 
@@ -113,6 +115,14 @@ func appendSessionList(b []byte, list *session.SessionList) []byte {
 		b = appendText(b, list.NextCursor)
 	}
 	return append(b, '}')
+}
+
+// appendSealed appends the member with sealed attributes, if there are any to show.
+func appendSealed(b []byte, sealed session.Attributes) []byte {
+	if len(sealed) == 0 {
+		return b
+	}
+	return appendAttributes(append(b, `,"sealed_attributes":`...), sealed)
 }
 
 // appendAttributes appends values as they are: the service holds canonical JSON.

@@ -25,21 +25,27 @@ func TestHandWrittenJSONIsThatOfTheModels(t *testing.T) {
 		for range random.IntN(4) {
 			attributes[randomText(random)] = json.RawMessage([]string{"1", `"x"`, `{"a":[null]}`}[random.IntN(3)])
 		}
+		var sealed session.Attributes
+		var sealedModel *rest.SealedAttributes
+		if random.IntN(2) == 0 {
+			sealed = session.Attributes{randomText(random): json.RawMessage(`"s"`)}
+			sealedModel = (*rest.SealedAttributes)(&sealed)
+		}
 		key, err := session.NewKey(bytes.NewReader(make([]byte, 100)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		model, rotate := sessionModel(s), random.IntN(2) == 0
-		same(t, seed, appendChecked(nil, &session.Checked{Session: s, Roles: session.Roles(), Rotate: rotate, Attributes: attributes}), rest.CheckedSession{
+		same(t, seed, appendChecked(nil, &session.Checked{Session: s, Roles: session.Roles(), Rotate: rotate, Attributes: attributes, Sealed: sealed}), rest.CheckedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
 			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
 			AttributesVersion: model.AttributesVersion, AuthTime: model.AuthTime, Methods: model.Methods, Rotate: rotate,
-			Roles: []rest.Role{"user", "service", "admin"}, Attributes: rest.Attributes(attributes),
+			Roles: []rest.Role{"user", "service", "admin"}, Attributes: rest.Attributes(attributes), SealedAttributes: sealedModel,
 		})
-		same(t, seed, appendIssued(nil, &session.Issued{Key: key, Session: s, Attributes: attributes}), rest.IssuedSession{
+		same(t, seed, appendIssued(nil, &session.Issued{Key: key, Session: s, Attributes: attributes, Sealed: sealed}), rest.IssuedSession{
 			ID: model.ID, Number: model.Number, User: model.User, Policy: model.Policy, CreatedAt: model.CreatedAt, LastUsedAt: model.LastUsedAt,
 			ExpiresAt: model.ExpiresAt, IdleTimeoutS: model.IdleTimeoutS, Permanent: model.Permanent, Prompt: model.Prompt, ClientIP: model.ClientIP, UserAgent: model.UserAgent,
-			AttributesVersion: model.AttributesVersion, AuthTime: model.AuthTime, Methods: model.Methods, Key: key.Reveal(), Attributes: rest.Attributes(attributes),
+			AttributesVersion: model.AttributesVersion, AuthTime: model.AuthTime, Methods: model.Methods, Key: key.Reveal(), Attributes: rest.Attributes(attributes), SealedAttributes: sealedModel,
 		})
 		list := session.SessionList{Items: []session.Session{s, s}[:random.IntN(3)], NextCursor: []string{"", "c\"x"}[random.IntN(2)]}
 		page := rest.SessionPage{Items: []rest.Session{model, model}[:len(list.Items)], NextCursor: unlessZero(list.NextCursor)}
@@ -114,7 +120,7 @@ func randomText(random *rand.Rand) string {
 // FuzzDecoders: no body makes a decoder panic, and what one accepts keeps its form.
 func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{
-		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"client_ip":"::1","user_agent":"x"}`,
+		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"sealed_attributes":{"s":1},"client_ip":"::1","user_agent":"x"}`,
 		`{"user":"bob","password":"12345678","roles":["admin"],"policies":["default"],"disabled":true}`,
 		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"rotate_grace_s":0}`,
 		`{"peer_address":"a:1"}`, `{"id":"n1"}`, `{"a":null}`, "{\"\xff\":1}", `[]`, ``,

@@ -17,6 +17,7 @@ func decodeLogin(body []byte) (session.Login, error) {
 		boolean("permanent", &l.Permanent),
 		optional(seconds, "idle_timeout_s", &l.IdleTimeout),
 		attributes("attributes", &l.Attributes),
+		attributes("sealed_attributes", &l.Sealed),
 		optional(text, "client_ip", &clientIP),
 		text("user_agent", &l.UserAgent),
 	)

@@ -39,7 +39,7 @@ func takesBody(method, route string) bool {
 	case http.MethodPatch, http.MethodPut:
 		return true
 	case http.MethodPost:
-		return route != "/v1/session/touch" && route != "/v1/session/rotate"
+		return route != "/v1/session/touch" && route != "/v1/session/rotate" && route != "/v1/cluster/reseal"
 	}
 	return false
 }

@@ -20,6 +20,33 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
+func TestSealedAttributes(t *testing.T) {
+	t.Parallel()
+	service, server, admin := newServer(t)
+	ctx := context.Background()
+	shop := newClient(t, client.Config{Addresses: []string{server.URL}, Key: service.AddUser("shop", password, session.RoleService)})
+	issued, err := shop.Login(ctx, session.Login{User: "ada", Vouched: true, Sealed: session.Attributes{"token": json.RawMessage(`"t"`)}})
+	if err != nil || string(issued.Sealed["token"]) != `"t"` || len(issued.Attributes) != 0 {
+		t.Fatalf("got %s and %s, %v", issued.Sealed, issued.Attributes, err)
+	}
+	subject := client.For(session.Presented{Key: issued.Key})
+	patched, err := shop.SealAttributes(ctx, session.AttributePatch{"token": json.RawMessage("null"), "n": json.RawMessage("1")}, subject)
+	if err != nil || fmt.Sprintf("%s", patched.Sealed) != "map[n:1]" {
+		t.Errorf("got %s, %v", patched.Sealed, err)
+	}
+	root := shop.With(admin)
+	if seen, err := root.Check(ctx, subject); err != nil || seen.Sealed != nil {
+		t.Errorf("an admin is shown %s, %v", seen.Sealed, err)
+	}
+	page, err := root.Reseal(ctx, "")
+	if err != nil || page.Count != 1 || page.Left != 1 || page.NextCursor != "second" {
+		t.Errorf("got %+v, %v", page, err)
+	}
+	if page, err = root.Reseal(ctx, page.NextCursor); err != nil || page.Count != 1 || page.NextCursor != "" {
+		t.Errorf("got %+v, %v", page, err)
+	}
+}
+
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	service, server, admin := newServer(t)

@@ -45,6 +45,20 @@ func (c *Client) TransferLeadership(ctx context.Context, nodeID string, options 
 	return c.change(ctx, r)
 }
 
+// Reseal seals anew, with the present safe password, what earlier ones have sealed: one page of sessions, after cursor.
+func (c *Client) Reseal(ctx context.Context, cursor string, options ...Option) (session.Resealed, error) {
+	r := c.request(http.MethodPost, "/v1/cluster/reseal", options)
+	r.idempotent = true
+	setPage(r, session.Page{Cursor: cursor})
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return session.Resealed{}, err
+	}
+	var w wire.Resealed
+	meta, err := a.read(&w)
+	return session.Resealed{Count: w.Resealed, Left: w.Left, NextCursor: orEmpty(w.NextCursor), Meta: meta}, err
+}
+
 // Ready tells whether a node would serve a request: a linearizable one, or with local a local one.
 func (c *Client) Ready(ctx context.Context, local bool) error {
 	r := c.request(http.MethodGet, "/readyz", nil)

@@ -48,7 +48,7 @@ func issuedOf(a answer) (session.Issued, error) {
 		LastUsedAt: issued.LastUsedAt, ExpiresAt: issued.ExpiresAt, IdleTimeoutS: issued.IdleTimeoutS, Permanent: issued.Permanent, Prompt: issued.Prompt, ClientIP: issued.ClientIP,
 		UserAgent: issued.UserAgent, AttributesVersion: issued.AttributesVersion, AuthTime: issued.AuthTime, Methods: issued.Methods,
 	})
-	return session.Issued{Key: key, Session: s, Attributes: session.Attributes(issued.Attributes), Meta: meta}, err
+	return session.Issued{Key: key, Session: s, Attributes: session.Attributes(issued.Attributes), Sealed: sealedOf(issued.SealedAttributes), Meta: meta}, err
 }
 
 // Rotate gives the called session another key. Repeated within the policy's grace it answers with the same one. The client goes on
@@ -108,11 +108,22 @@ func loginRequest(l session.Login) wire.LoginRequest {
 		attributes := wire.Attributes(l.Attributes)
 		w.Attributes = &attributes
 	}
+	if len(l.Sealed) > 0 {
+		sealed := wire.SealedAttributes(l.Sealed)
+		w.SealedAttributes = &sealed
+	}
 	if l.ClientAddress.IsValid() {
 		address := l.ClientAddress.String()
 		w.ClientIP = &address
 	}
 	return w
+}
+
+func sealedOf(a *wire.SealedAttributes) session.Attributes {
+	if a == nil {
+		return nil
+	}
+	return session.Attributes(*a)
 }
 
 func unlessEmpty(text string) *string {
@@ -136,7 +147,16 @@ func (c *Client) Touch(ctx context.Context, options ...Option) (session.Checked,
 
 // PatchAttributes changes attributes of the called session; null removes one.
 func (c *Client) PatchAttributes(ctx context.Context, p session.AttributePatch, options ...Option) (session.Checked, error) {
-	r := c.request(http.MethodPatch, "/v1/session/attributes", options)
+	return c.patch(ctx, "/v1/session/attributes", p, options)
+}
+
+// SealAttributes is PatchAttributes for values that the cluster keeps encrypted.
+func (c *Client) SealAttributes(ctx context.Context, p session.AttributePatch, options ...Option) (session.Checked, error) {
+	return c.patch(ctx, "/v1/session/sealed_attributes", p, options)
+}
+
+func (c *Client) patch(ctx context.Context, path string, p session.AttributePatch, options []Option) (session.Checked, error) {
+	r := c.request(http.MethodPatch, path, options)
 	if p == nil {
 		p = session.AttributePatch{}
 	}
@@ -228,7 +248,7 @@ func (c *Client) checked(ctx context.Context, r *request) (session.Checked, erro
 		ExpiresAt: w.ExpiresAt, IdleTimeoutS: w.IdleTimeoutS, Permanent: w.Permanent, Prompt: w.Prompt, ClientIP: w.ClientIP, UserAgent: w.UserAgent,
 		AttributesVersion: w.AttributesVersion, AuthTime: w.AuthTime, Methods: w.Methods,
 	})
-	return session.Checked{Session: s, Roles: rolesOf(w.Roles), Rotate: w.Rotate, Attributes: session.Attributes(w.Attributes), Meta: meta}, err
+	return session.Checked{Session: s, Roles: rolesOf(w.Roles), Rotate: w.Rotate, Attributes: session.Attributes(w.Attributes), Sealed: sealedOf(w.SealedAttributes), Meta: meta}, err
 }
 
 func (c *Client) revoked(ctx context.Context, r *request) (session.Revoked, error) {

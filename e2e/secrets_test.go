@@ -26,8 +26,9 @@ func TestNoSecretsAnywhere(t *testing.T) {
 		withAudit(i, settings)
 		settings["log"] = fields{"requests": true, "level": "debug"}
 		settings["gossip"].(fields)["keys"] = []string{base64.StdEncoding.EncodeToString(gossip)}
+		settings["tokenizer"] = fields{"safe_password": safePassword}
 	})
-	s := &search{t: t, c: c, secrets: map[string][]byte{"gossip key": gossip, "admin's password": []byte(adminPassword)}}
+	s := &search{t: t, c: c, secrets: map[string][]byte{"gossip key": gossip, "admin's password": []byte(adminPassword), "safe password": []byte(safePassword)}}
 	s.traffic()
 	for _, node := range c.nodes {
 		s.text("the command line of "+node.name, commandLine(t, node.cmd.Process.Pid))
@@ -59,6 +60,8 @@ type search struct {
 	foundUser, foundRoute, foundFailure, foundHash bool
 }
 
+const safePassword = "safe-password-of-this-search-5501"
+
 const markedUser = "findable-user-name"
 
 // traffic does everything that could leave a trace of a secret, right and wrong.
@@ -73,6 +76,7 @@ func (s *search) traffic() {
 	vouched := s.issue("vouched key", vouch(service, markedUser, fields{"attributes": fields{"a": 1}}))
 	s.ask(http.StatusOK, patch(service, vouched, "", fields{"b": []int{2}}))
 	s.ask(http.StatusOK, touch(vouched))
+	s.sealed(service, vouched)
 	s.idempotent(service)
 	s.rotated(service)
 	ended := s.issue("ended key", vouch(service, markedUser, nil))
@@ -85,6 +89,21 @@ func (s *search) traffic() {
 	const typed = "typed-where-the-name-belongs-5519" // people do that, and names are folded
 	s.secret("password in place of the name", typed)
 	s.ask(http.StatusUnauthorized, logIn(typed, "whatever-it-may-be"))
+}
+
+// sealed keeps values encrypted, gets them back, and tries what is refused.
+func (s *search) sealed(service, key string) {
+	const first, second = "sealed-at-log-in-20394", "sealed-by-a-patch-88213"
+	s.secret("value sealed at log-in", first)
+	s.secret("value sealed by a patch", second)
+	s.issue("key of a session with a sealed value", vouch(service, markedUser, fields{"sealed_attributes": fields{"token": first}}))
+	r := patch(service, key, "", fields{"token": second})
+	r.path = "/v1/session/sealed_attributes"
+	if a := s.ask(http.StatusOK, r); !strings.Contains(string(a.text), second) {
+		s.t.Errorf("the service is not shown what it has sealed: %s", a.text)
+	}
+	r.body = fields{"hydrastore.token": second}
+	s.ask(http.StatusBadRequest, r)
 }
 
 // idempotent issues two keys for one session.

@@ -151,6 +151,12 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.takeAttempt(k.TakeAttempt, r)
 	case *fsmpb.Command_GiveBackAttempt:
 		s.giveBackAttempt(k.GiveBackAttempt, r)
+	case *fsmpb.Command_PutSealKey:
+		s.putSealKey(k.PutSealKey, r)
+	case *fsmpb.Command_HoldSealKeys:
+		s.holdSealKeys(k.HoldSealKeys, r)
+	case *fsmpb.Command_ReplaceSealed:
+		s.replaceSealed(k.ReplaceSealed, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_LoginFailed:

@@ -33,7 +33,7 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "user_agent")
 		return
 	}
-	blob, code := firstAttributes(nil, c.Attributes)
+	blob, code := s.firstAttributes(nil, c.Attributes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "attributes")
 		return
@@ -265,6 +265,7 @@ func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
 	s.setExtras(&rec, l.own)
 	copy(rec.address[:], c.Address)
 	slot := s.placeSession(rec)
+	s.countSealed(l.blob, 1)
 	if l.idem != nil {
 		s.rememberLogin(l.idem, rec.seq)
 	}
@@ -292,13 +293,14 @@ func (s *state) lookReplaced(c *fsmpb.CreateSession, l *login) (uint32, keyState
 	return slot, state
 }
 
-// carryOver gives the attributes of the new session: those of the same user's session before, and over them the log-in's own.
+// carryOver gives the attributes of the new session: those of the same user's session before, and over them the log-in's own. What is sealed
+// opens in its own session only: the node seals it anew for this one and sends it with the log-in.
 func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte, fsmpb.Code) {
 	rec := s.sessions.recs.at(old)
 	if rec.user != l.user {
 		return l.blob, fsmpb.Code_CODE_OK
 	}
-	return firstAttributes(s.arena.get(rec.attributes), c.Attributes)
+	return s.firstAttributes(s.inTheClear(s.arena.get(rec.attributes)), c.Attributes)
 }
 
 // endReplaced ends the session that a log-in replaces. That is after the new one is made, so that a user without account does not

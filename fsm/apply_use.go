@@ -55,7 +55,7 @@ func (s *state) answer(shown presentation, r *fsmpb.Result) {
 }
 
 func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
-	changes, code := checkChanges(c.Changes)
+	changes, code := s.checkChanges(c.Changes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "attributes")
 		return
@@ -89,8 +89,16 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 
 // setAttributes gives the attributes a version that they never had: two patches in one entry must not share one.
 func (s *state) setAttributes(slot uint32, blob []byte) {
+	s.storeAttributes(slot, blob)
 	rec := s.mutSession(slot)
+	rec.attributesVersion = max(s.index, rec.attributesVersion+1)
+}
+
+// storeAttributes puts another blob in the place of a session's attributes.
+func (s *state) storeAttributes(slot uint32, blob []byte) {
+	rec := s.mutSession(slot)
+	s.countSealed(s.arena.get(rec.attributes), -1)
+	s.countSealed(blob, 1)
 	s.arena.drop(rec.attributes, s.shared)
 	rec.attributes = s.arena.put(blob)
-	rec.attributesVersion = max(s.index, rec.attributesVersion+1)
 }

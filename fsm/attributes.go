@@ -32,7 +32,7 @@ func cutAttribute(blob []byte) (name, value, rest []byte) {
 }
 
 // validAttributes tells whether bytes from a snapshot are a blob of attributes within the limits.
-func validAttributes(blob []byte) bool {
+func (s *state) validAttributes(blob []byte) bool {
 	var last []byte
 	count, total := 0, 0
 	for len(blob) > 0 {
@@ -41,7 +41,7 @@ func validAttributes(blob []byte) bool {
 		}
 		var name, value []byte
 		name, value, blob = cutAttribute(blob)
-		if len(name) == 0 || len(name) > session.MaxAttributeNameBytes || len(value) > session.MaxAttributeBytes || bytes.Compare(name, last) <= 0 {
+		if len(name) == 0 || len(name) > session.MaxAttributeNameBytes || len(value) > session.MaxAttributeBytes || bytes.Compare(name, last) <= 0 || !s.mayStore(value) {
 			return false
 		}
 		last, count, total = name, count+1, total+len(name)+len(value)
@@ -50,7 +50,7 @@ func validAttributes(blob []byte) bool {
 }
 
 // checkChanges orders changes by name and judges each by itself.
-func checkChanges(changes []*fsmpb.AttributeChange) ([]*fsmpb.AttributeChange, fsmpb.Code) {
+func (s *state) checkChanges(changes []*fsmpb.AttributeChange) ([]*fsmpb.AttributeChange, fsmpb.Code) {
 	if len(changes) > session.MaxAttributes {
 		return nil, fsmpb.Code_CODE_TOO_LARGE
 	}
@@ -66,6 +66,9 @@ func checkChanges(changes []*fsmpb.AttributeChange) ([]*fsmpb.AttributeChange, f
 		case len(c.Name) > session.MaxAttributeNameBytes || len(c.Value) > session.MaxAttributeBytes:
 			return nil, fsmpb.Code_CODE_TOO_LARGE
 		}
+	}
+	if slices.ContainsFunc(changes, func(c *fsmpb.AttributeChange) bool { return !s.mayStore(c.Value) }) {
+		return nil, fsmpb.Code_CODE_CONFLICT
 	}
 	return changes, fsmpb.Code_CODE_OK
 }
@@ -102,7 +105,7 @@ func mergeAttributes(out, blob []byte, changes []*fsmpb.AttributeChange) ([]byte
 }
 
 // firstAttributes returns the blob of a new session's attributes, laid over those of a session before it, if any.
-func firstAttributes(before []byte, attributes []*fsmpb.Attribute) ([]byte, fsmpb.Code) {
+func (s *state) firstAttributes(before []byte, attributes []*fsmpb.Attribute) ([]byte, fsmpb.Code) {
 	if len(attributes) == 0 {
 		return before, fsmpb.Code_CODE_OK
 	}
@@ -110,7 +113,7 @@ func firstAttributes(before []byte, attributes []*fsmpb.Attribute) ([]byte, fsmp
 	for i, a := range attributes {
 		changes[i] = &fsmpb.AttributeChange{Name: a.Name, Value: a.Value}
 	}
-	changes, code := checkChanges(changes)
+	changes, code := s.checkChanges(changes)
 	if code != fsmpb.Code_CODE_OK {
 		return nil, code
 	}

@@ -31,6 +31,8 @@ type blockKind uint8
 
 const (
 	blockMeta blockKind = iota + 1
+	blockSealKeys
+	blockSealHolders
 	blockPolicies
 	blockUsers
 	blockSessions

@@ -138,6 +138,17 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(m) || m.PerUser != nil && hasUnknown(m.PerUser) || m.PerAddress != nil && hasUnknown(m.PerAddress)
 	case *fsmpb.Command_GiveBackAttempt:
 		return hasUnknown(k.GiveBackAttempt) || k.GiveBackAttempt.Attempt != nil && hasUnknown(k.GiveBackAttempt.Attempt)
+	case *fsmpb.Command_PutSealKey:
+		return hasUnknown(k.PutSealKey)
+	case *fsmpb.Command_HoldSealKeys:
+		return hasUnknown(k.HoldSealKeys)
+	case *fsmpb.Command_ReplaceSealed:
+		for _, change := range k.ReplaceSealed.Changes {
+			if hasUnknown(change) {
+				return true
+			}
+		}
+		return hasUnknown(k.ReplaceSealed)
 	case *fsmpb.Command_SetFormatLevel:
 		return hasUnknown(k.SetFormatLevel)
 	case *fsmpb.Command_NoOp:

@@ -31,6 +31,9 @@ var commandEvents = map[string][]fsm.EventKind{
 	"set_format_level":     {fsm.EventFormatLevel},
 	"no_op":                nil, // it does nothing
 	"login_failed":         {fsm.EventLoginFailed},
+	"put_seal_key":         nil, // how a node keeps values; no user, session or policy changes
+	"hold_seal_keys":       nil,
+	"replace_sealed":       nil, // the same values, sealed anew
 	"take_attempt":         nil, // a try: what came of it, a log-in or a failed one, is reported by another command
 	"give_back_attempt":    nil, // the log-in it belongs to has failed for another reason than the password
 }

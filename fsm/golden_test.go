@@ -113,6 +113,12 @@ func goldenSteps() []struct {
 		{"rotate_session_password", rotate(withPassword)},
 		{"rotate_session_fourth", rotate(rotationAt(41, 43))},
 		{"create_session_over", create(over)},
+		{"create_session_to_seal", create(vouched(40, "sealer"))},
+		{"put_seal_key", sealCommand(putSealKey(0))},
+		{"hold_seal_keys", holdSealKeys("node-a", 1)},
+		{"patch_attributes_sealed", patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(40)), Authority: system(), Changes: []*fsmpb.AttributeChange{{Name: "token", Value: sealedValue(1, 'a')}}})},
+		{"put_seal_key_second", sealCommand(putSealKey(1))},
+		{"replace_sealed", replaceSealed(&fsmpb.ReplaceSealed{Id: bytesOf(idOf(40)), Changes: []*fsmpb.SealedChange{{Name: "token", Old: sealedValue(1, 'a'), New: sealedValue(2, 'b')}}})},
 	}
 }
 

@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -150,6 +151,27 @@ func upgradePassword(c *fsmpb.UpgradePassword) *fsmpb.Command {
 
 func deleteUser(c *fsmpb.DeleteUser) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_DeleteUser{DeleteUser: c}}
+}
+
+func putSealKey(after uint32) *fsmpb.PutSealKey {
+	return &fsmpb.PutSealKey{After: after, Salt: make([]byte, 16), MemoryKib: 64, Iterations: 3, Parallelism: 4, Check: bytesOf(idOf(int(after)))}
+}
+
+func sealCommand(c *fsmpb.PutSealKey) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_PutSealKey{PutSealKey: c}}
+}
+
+func holdSealKeys(node string, ids ...uint32) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_HoldSealKeys{HoldSealKeys: &fsmpb.HoldSealKeys{Node: node, Ids: ids}}}
+}
+
+func replaceSealed(c *fsmpb.ReplaceSealed) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_ReplaceSealed{ReplaceSealed: c}}
+}
+
+// sealedValue looks like a value that is sealed with a key.
+func sealedValue(key uint32, content byte) []byte {
+	return append(fsm.SealHeader(key), bytes.Repeat([]byte{content}, 40)...)
 }
 
 func takeAttempt(c *fsmpb.TakeAttempt) *fsmpb.Command {

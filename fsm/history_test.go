@@ -18,6 +18,7 @@ type history struct {
 	last uint64
 
 	attempts []*fsmpb.Attempt // taken, the last few
+	sealKeys int              // the last id given
 }
 
 func newHistory(seed uint64) *history { return &history{Rand: rand.New(rand.NewPCG(seed, 1))} }
@@ -97,6 +98,9 @@ func (h *history) entry() []*fsmpb.Command {
 }
 
 func (h *history) command() *fsmpb.Command {
+	if h.chance(6) {
+		return h.seal()
+	}
 	if h.chance(12) {
 		if h.chance(75) {
 			return takeAttempt(h.takeAttempt())
@@ -310,7 +314,44 @@ func (h *history) upgradePassword() *fsmpb.Command {
 	return upgradePassword(c)
 }
 
-func (h *history) value() []byte { return []byte(fmt.Sprintf("%d", h.IntN(1<<h.IntN(40)))) }
+func (h *history) seal() *fsmpb.Command {
+	switch h.IntN(8) {
+	case 0, 1:
+		c := putSealKey(h.sealKey())
+		if h.chance(10) {
+			c.Salt = nil
+		}
+		return sealCommand(c)
+	case 2:
+		ids := make([]uint32, h.IntN(4))
+		for i := range ids {
+			ids[i] = h.sealKey()
+		}
+		return holdSealKeys(fmt.Sprint("node-", h.IntN(70)), ids...)
+	}
+	c := &fsmpb.ReplaceSealed{Id: bytesOf(idOf(h.known()))}
+	for range h.IntN(4) {
+		c.Changes = append(c.Changes, &fsmpb.SealedChange{
+			Name: pick(h, []string{"a", "b", "c", "d"}), Old: h.sealedValue(), New: h.sealedValue()})
+	}
+	return replaceSealed(c)
+}
+
+// sealKey is an id that may have been given, or is the next.
+func (h *history) sealKey() uint32 { return uint32(h.IntN(2) + h.sealKeys) }
+
+func (h *history) sealedValue() []byte {
+	return sealedValue(uint32(max(0, h.sealKeys-h.IntN(3))), byte(h.IntN(2)))
+}
+
+func (h *history) value() []byte {
+	if h.sealKeys > 0 && h.chance(40) {
+		return h.sealedValue()
+	}
+	return h.plainValue()
+}
+
+func (h *history) plainValue() []byte { return []byte(fmt.Sprintf("%d", h.IntN(1<<h.IntN(40)))) }
 
 func (h *history) patch() *fsmpb.PatchAttributes {
 	c := &fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.authority()}

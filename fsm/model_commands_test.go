@@ -57,6 +57,12 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		if c.Reason < 1 || c.Reason > 6 || !goodAddress(c.Address) || several != (c.Count > 0) {
 			set(r, fsmpb.Code_CODE_INVALID, "")
 		}
+	case *fsmpb.Command_PutSealKey:
+		m.putSealKey(k.PutSealKey, r)
+	case *fsmpb.Command_HoldSealKeys:
+		m.holdSealKeys(k.HoldSealKeys, r)
+	case *fsmpb.Command_ReplaceSealed:
+		m.replaceSealed(k.ReplaceSealed, r)
 	case *fsmpb.Command_TakeAttempt:
 		m.takeAttempt(k.TakeAttempt, r)
 	case *fsmpb.Command_GiveBackAttempt:
@@ -133,6 +139,10 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 		attributes[a.Name] = string(a.Value)
 	}
+	if slices.ContainsFunc(c.Attributes, func(a *fsmpb.Attribute) bool { return !m.mayStore(a.Value) }) {
+		set(r, fsmpb.Code_CODE_CONFLICT, "attributes")
+		return
+	}
 	var free bool // to choose among all policies
 	u := m.users[c.User]
 	s := &modelSession{lastUse: m.clock, activity: m.clock, attributes: attributes, version: m.index, address: string(c.Address), agent: c.UserAgent}
@@ -203,6 +213,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	spent, old := m.spentBy(c.Replaces), m.opened(c.Replaces, c.Address)
 	if old != nil && old.user == u {
 		s.attributes = maps.Clone(old.attributes)
+		maps.DeleteFunc(s.attributes, func(_, value string) bool { return sealedBy(value) != 0 })
 		maps.Copy(s.attributes, attributes)
 	}
 	m.giveBack(c.Attempt)
@@ -357,6 +368,10 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 			return
 		}
 		names[change.Name] = true
+	}
+	if slices.ContainsFunc(c.Changes, func(c *fsmpb.AttributeChange) bool { return !m.mayStore(c.Value) }) {
+		set(r, fsmpb.Code_CODE_CONFLICT, "attributes")
+		return
 	}
 	s, by := m.presented(c.KeyHash, c.Address, c.Authority, r)
 	switch {

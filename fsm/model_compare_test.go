@@ -154,12 +154,29 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 	for _, s := range want.sessions {
 		retired += len(s.retired)
 	}
+	compareSeals(t, got, want)
 	st := got.Stats()
 	if st.RetiredKeys != retired {
 		t.Fatalf("%d retired keys, want %d", st.RetiredKeys, retired)
 	}
 	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) || st.AttemptCounters != len(want.counters) {
 		t.Fatalf("stats %+v, want %d sessions, %d reaps, %d users, %d repeats, %d counters", st, len(want.sessions), len(want.reaps), len(want.users), len(want.repeats), len(want.counters))
+	}
+}
+
+func compareSeals(t *testing.T, got *fsm.Machine, want *model) {
+	t.Helper()
+	keys, last := got.SealKeys()
+	if last != want.lastSealKey || len(keys) != len(want.sealKeys) {
+		t.Fatalf("seal keys %+v, last %d; want %v, last %d", keys, last, want.sealKeys, want.lastSealKey)
+	}
+	for i, k := range keys {
+		if k.ID != want.sealKeys[i] || k.Uses != want.sealUses(k.ID) {
+			t.Fatalf("seal key %+v, want %d with %d uses", k, want.sealKeys[i], want.sealUses(k.ID))
+		}
+	}
+	if fmt.Sprint(got.SealHolders()) != fmt.Sprint(want.holders) {
+		t.Fatalf("holders %v, want %v", got.SealHolders(), want.holders)
 	}
 }
 

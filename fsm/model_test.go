@@ -30,6 +30,10 @@ type model struct {
 	attempts uint64          // counted so far
 
 	byCommands []fsm.Ended // what the commands of the present entry ended beside their purpose
+
+	sealKeys    []uint32
+	lastSealKey uint32
+	holders     []fsm.SealHolder
 }
 
 type modelUser struct {

@@ -68,6 +68,9 @@ func noteVersions(h *history, applied *fsm.Applied) {
 			if a := r.GetAttempt(); a != nil {
 				h.attempts = append(h.attempts[max(0, len(h.attempts)-20):], a)
 			}
+			if v := r.GetVersion(); int(v) == h.sealKeys+1 {
+				h.sealKeys++ // perhaps only another version: an unknown key is of use, too
+			}
 			if v := r.GetVersion(); v != 0 {
 				h.last = v
 			}

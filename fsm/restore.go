@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -67,6 +68,10 @@ func (b *builder) record(kind blockKind, f *fields) bool {
 	switch kind {
 	case blockMeta:
 		return b.meta(f)
+	case blockSealKeys:
+		return b.sealKey(f)
+	case blockSealHolders:
+		return b.sealHolder(f)
 	case blockPolicies:
 		return b.policy(f)
 	case blockUsers:
@@ -91,8 +96,10 @@ func (b *builder) meta(f *fields) bool {
 	s.history, s.version = f.uint(), f.uint()
 	b.lastSeq, s.users.serial, s.users.floor = f.uint(), f.uint(), f.uint()
 	s.users.reapTurn, s.idem.serial, s.attempts.serial = f.uint(), f.uint(), f.uint()
+	last := f.uint()
+	s.seals.last = uint32(last)
 	s.level = uint32(level)
-	return level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
+	return last <= math.MaxUint32 && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
 
 func (b *builder) policy(f *fields) bool {
@@ -209,7 +216,7 @@ func (b *builder) session(f *fields) bool {
 	agent, attributes, before := f.bytes(session.MaxUserAgentBytes), f.bytes(maxBlobBytes), f.bytes(maxPastBytes)
 	own, possible := f.extras(&r)
 	switch {
-	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !validAttributes(attributes) || !possible,
+	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !s.validAttributes(attributes) || !possible,
 		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
 		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
 		r.roles == 0 || r.roles > roleUser|roleService|roleAdmin || r.methods == 0 || r.methods > allMethods,
@@ -220,6 +227,7 @@ func (b *builder) session(f *fields) bool {
 	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 {
 		return false
 	}
+	s.countSealed(attributes, 1)
 	r.agent, r.attributes, r.past = s.arena.put(agent), s.arena.put(attributes), s.arena.put(before)
 	s.setExtras(&r, own)
 	s.placeSession(r)
@@ -272,6 +280,40 @@ func (b *builder) idempotency(f *fields) bool {
 	}
 	b.idempotencySerial = r.serial
 	b.s.placeIdempotency(r)
+	return true
+}
+
+func (b *builder) sealKey(f *fields) bool {
+	var k SealKey
+	id, memory, iterations, parallelism := f.uint(), f.uint(), f.uint(), f.uint()
+	copy(k.Salt[:], f.take(len(k.Salt)))
+	copy(k.Check[:], f.take(len(k.Check)))
+	k.ID, k.MemoryKiB, k.Iterations, k.Parallelism = uint32(id), uint32(memory), uint32(iterations), uint8(parallelism)
+	seals := &b.s.seals
+	switch n := len(seals.keys); {
+	case f.bad || id == 0 || id > uint64(seals.last) || n == session.MaxSealKeys || n > 0 && k.ID <= seals.keys[n-1].ID,
+		memory == 0 || memory > math.MaxUint32 || iterations == 0 || iterations > math.MaxUint32 || parallelism == 0 || parallelism > math.MaxUint8:
+		return false
+	}
+	seals.keys = append(seals.keys, k)
+	return true
+}
+
+func (b *builder) sealHolder(f *fields) bool {
+	h := SealHolder{Node: string(f.bytes(maxHolderBytes))}
+	for range min(int(f.byte()), session.MaxSealKeys+1) {
+		id := f.uint()
+		if id > math.MaxUint32 {
+			return false
+		}
+		h.IDs = append(h.IDs, uint32(id))
+	}
+	seals := &b.s.seals
+	again := slices.ContainsFunc(seals.holders, func(o SealHolder) bool { return o.Node == h.Node })
+	if f.bad || again || h.Node == "" || !utf8.ValidString(h.Node) || len(h.IDs) > session.MaxSealKeys || !ascending(h.IDs) || len(seals.holders) == session.MaxSealHolders {
+		return false
+	}
+	seals.holders = append(seals.holders, h)
 	return true
 }
 

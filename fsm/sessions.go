@@ -116,6 +116,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	ss.byID.remove(s.hasher.random(rec.id[:]), slot)
 	ss.byKey.remove(s.hasher.random(rec.key[:]), slot)
 	s.dropPast(slot)
+	s.countSealed(s.arena.get(rec.attributes), -1)
 	s.arena.drop(rec.attributes, s.shared)
 	s.arena.drop(rec.agent, s.shared)
 	s.arena.drop(rec.extras, s.shared)

@@ -20,6 +20,7 @@ type Snapshot struct {
 	sessions frozen[sessionRec]
 	idem     frozen[idempotencyRec]
 	attempts frozen[attemptRec]
+	seals    seals
 	arena    frozenArena
 
 	generation uint64
@@ -32,7 +33,7 @@ type meta struct {
 	index, clock, level, history, version uint64
 	lastSeq, userSerial, floor            uint64
 	reapTurn, idempotencySerial           uint64
-	attemptSerial                         uint64
+	attemptSerial, lastSealKey            uint64
 }
 
 type frozenPolicy struct {
@@ -52,9 +53,10 @@ func (m *Machine) Snapshot() *Snapshot {
 			index: s.index, clock: uint64(s.clock), level: uint64(s.level), history: s.history, version: s.version,
 			lastSeq: s.sessions.lastSeq, userSerial: s.users.serial, floor: s.users.floor,
 			reapTurn: s.users.reapTurn, idempotencySerial: s.idem.serial,
-			attemptSerial: s.attempts.serial,
+			attemptSerial: s.attempts.serial, lastSealKey: uint64(s.seals.last),
 		},
 		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
+		seals:   seals{keys: slices.Clone(s.seals.keys), holders: s.seals.holders},
 		sharing: &s.sharing, generation: s.sharing.begin(),
 	}
 	for _, i := range s.policies.sorted() {
@@ -82,6 +84,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	}
 	b := newBlockWriter(w)
 	b.record(blockMeta, s.meta.append)
+	s.writeSeals(b)
 	var ordinals [session.MaxPolicies]uint8
 	for i, p := range s.policies {
 		ordinals[p.index] = uint8(i)
@@ -150,6 +153,24 @@ func (s *Snapshot) writeIdempotency(b *blockWriter) {
 	}
 }
 
+func (s *Snapshot) writeSeals(b *blockWriter) {
+	for _, k := range s.seals.keys {
+		b.record(blockSealKeys, func(out []byte) []byte {
+			out = appendUints(out, uint64(k.ID), uint64(k.MemoryKiB), uint64(k.Iterations), uint64(k.Parallelism))
+			return append(append(out, k.Salt[:]...), k.Check[:]...)
+		})
+	}
+	for _, h := range s.seals.holders {
+		b.record(blockSealHolders, func(out []byte) []byte {
+			out = append(appendShort(out, []byte(h.Node)), byte(len(h.IDs)))
+			for _, id := range h.IDs {
+				out = appendUints(out, uint64(id))
+			}
+			return out
+		})
+	}
+}
+
 func (s *Snapshot) writeAttempts(b *blockWriter) {
 	for _, p := range inOrder(s.attempts, func(r *attemptRec) uint64 { return r.serial }) {
 		r := s.attempts.at(p.slot)
@@ -176,7 +197,7 @@ func appendShort(out, b []byte) []byte {
 
 func (m meta) append(out []byte) []byte {
 	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
-		m.attemptSerial)
+		m.attemptSerial, m.lastSealKey)
 }
 
 func (p frozenPolicy) append(out []byte) []byte {

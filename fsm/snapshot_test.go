@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,13 +87,18 @@ func sample(t testing.TB) []byte {
 			l.clock += h.advance()
 			noteVersions(h, l.apply(h.entry()...))
 			permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
-			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && st.IdempotencyRecords > 0 && st.GraceSessions > 0 && st.RetiredKeys > 3 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && sealsSome(l.m) && st.IdempotencyRecords > 0 && st.GraceSessions > 0 && st.RetiredKeys > 3 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
 				return snapshotOf(t, l.m)
 			}
 		}
 	}
 	t.Fatal("the history never came to a state with everything in it")
 	return nil
+}
+
+func sealsSome(m *fsm.Machine) bool {
+	keys, _ := m.SealKeys()
+	return len(m.SealHolders()) > 1 && slices.ContainsFunc(keys, func(k fsm.SealKey) bool { return k.Uses > 1 })
 }
 
 // wantRefused restores what must not be restored, and looks whether the old state stays.
@@ -126,8 +132,8 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 		"later version": append([]byte("HYDRAFSM\x02\x00\x00\x00"), data[12:]...),
 		"huge block":    append(bytes.Clone(data[:13]), 0xff, 0xff, 0xff, 0xff),
 		"empty block":   append(bytes.Clone(data[:13]), 0, 0, 0, 0),
-		"no trailer":    data[:len(data)-61],
-		"twice":         append(bytes.Clone(data[:len(data)-61]), data[12:]...),
+		"no trailer":    data[:len(data)-77],
+		"twice":         append(bytes.Clone(data[:len(data)-77]), data[12:]...),
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, l.m, damage) })
 	}
@@ -142,7 +148,7 @@ func TestABlockOfAnotherSnapshotIsRefused(t *testing.T) {
 	l.clock += 5000
 	l.must(touch(1))
 	two := snapshotOf(t, l.m)
-	const metaEnd = 12 + 5 + 88 + 4
+	const metaEnd = 12 + 5 + 96 + 4
 	wantRefused(t, l.m, append(bytes.Clone(two[:metaEnd]), one[metaEnd:]...))
 	if err := l.m.Restore(bytes.NewReader(append(bytes.Clone(one[:metaEnd]), one[metaEnd:]...))); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type state struct {
 	policies policies
 	idem     idempotency
 	attempts attempts
+	seals    seals
 	arena    arena
 
 	sharing sharing

@@ -26,6 +26,14 @@ func textIsValid(c *fsmpb.Command) bool {
 				return false
 			}
 		}
+	case *fsmpb.Command_HoldSealKeys:
+		return valid(k.HoldSealKeys.GetNode())
+	case *fsmpb.Command_ReplaceSealed:
+		for _, c := range k.ReplaceSealed.GetChanges() {
+			if !utf8.ValidString(c.GetName()) {
+				return false
+			}
+		}
 	case *fsmpb.Command_RevokeUserSessions:
 		return valid(k.RevokeUserSessions.GetUser())
 	case *fsmpb.Command_PutUser:

@@ -168,6 +168,9 @@ func (n *Node) Ready(local bool) error {
 	if _, seeded := n.fsm.Policy(session.DefaultPolicyName); !seeded {
 		return errStarting("the cluster's first values are not written yet")
 	}
+	if !n.sealing.settled.Load() {
+		return errStarting("its safe_password is compared with the cluster's")
+	}
 	if age > most {
 		return &session.Error{Code: session.CodeNoQuorum, RetryAfter: electionPause, Message: "no leader with a majority has been heard of for longer than requests wait"}
 	}

@@ -78,6 +78,9 @@ func (p *principal) has(roles ...session.Role) bool {
 	return p.call.Operator || slices.ContainsFunc(roles, func(r session.Role) bool { return slices.Contains(p.record.Roles, r) })
 }
 
+// serves tells whether the caller is a service itself; an admin, who may do the same, is none.
+func (p *principal) serves() bool { return slices.Contains(p.record.Roles, session.RoleService) }
+
 // extends tells whether the call may count as a use: local and min_index reads extend nothing.
 func (p *principal) extends() bool {
 	return p.call.Consistency == session.Linearizable && p.call.MinIndex == ""
@@ -126,6 +129,9 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 	}
 	return &target{principal: p, record: record, presented: *c.Subject, byService: true}, nil
 }
+
+// maySeeSealed tells whether the caller may see sealed attributes: the session's own bearer, or a service.
+func (t *target) maySeeSealed() bool { return !t.byService || t.principal.serves() }
 
 // authority of the service that presents the key; nil when the bearer itself asks.
 func (t *target) authority() *fsmpb.Authority {

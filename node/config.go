@@ -43,6 +43,9 @@ type Config struct {
 	// Audit is the trail of who did what. Only File, Nodes and QueueLines are its owner's to set. Default: none.
 	Audit audit.Config
 
+	// Sealing is what sealed attributes are sealed with.
+	Sealing Sealing
+
 	// Hashing are the costs of new password hashes and how many are computed at once.
 	Hashing auth.Config
 
@@ -116,6 +119,9 @@ func (c Config) Validate() error {
 		return session.Invalid("max_stale", "must be positive")
 	}
 	if err := c.Throttle.validate(); err != nil {
+		return err
+	}
+	if err := c.Sealing.validate(); err != nil {
 		return err
 	}
 	for _, p := range c.Policies {

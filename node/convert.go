@@ -27,10 +27,24 @@ func (n *Node) checked(r fsm.Record, m session.Meta) session.Checked {
 	}
 }
 
+// shown is checked with the sealed attributes, which the session's own bearer and services may see.
+func (n *Node) shown(r fsm.Record, m session.Meta, openSealed bool) (session.Checked, error) {
+	c := n.checked(r, m)
+	if !openSealed || len(c.Attributes) == len(r.Attributes) {
+		return c, nil
+	}
+	var err error
+	c.Sealed, err = n.sealing.open(r.ID, r.Attributes)
+	return c, err
+}
+
+// attributes gives those that are not sealed.
 func attributes(list []fsm.Attribute) session.Attributes {
 	out := make(session.Attributes, len(list))
 	for _, a := range list {
-		out[a.Name] = a.Value
+		if _, _, sealed := fsm.CutSealed(a.Value); !sealed {
+			out[a.Name] = a.Value
+		}
 	}
 	return out
 }

@@ -33,7 +33,11 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	create.Replaces = n.replaced(c, l)
 	create.Address = addressBytes(l.ClientAddress)
 	create.Idempotency = idempotency(proof.subject, asked)
-	issued, err := n.create(ctx, create)
+	if err := n.carrySealed(ctx, &l, create.Replaces); err != nil {
+		n.giveBack(ctx, create.Attempt)
+		return session.Issued{}, err
+	}
+	issued, err := n.create(ctx, create, l.Sealed)
 	if err == nil && proof.outdated {
 		n.upgradePassword(ctx, l, create)
 	}
@@ -47,6 +51,14 @@ func (n *Node) normalLogin(l *session.Login) (err error) {
 	}
 	if l.Attributes, err = l.Attributes.Canonical(); err != nil {
 		return err
+	}
+	if l.Sealed, err = l.Sealed.Canonical(); err != nil {
+		return ofSealed(err)
+	}
+	for name := range l.Sealed {
+		if _, twice := l.Attributes[name]; twice {
+			return session.Invalid("sealed_attributes", "%q is among the attributes too", name)
+		}
 	}
 	if l.Policy != "" {
 		if err := session.ValidatePolicyName(l.Policy); err != nil {
@@ -142,8 +154,8 @@ func (n *Node) replaced(c session.Call, l session.Login) []byte {
 	return hash[:]
 }
 
-// create draws key and id and writes the session.
-func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session.Issued, error) {
+// create draws key and id, seals, and writes the session.
+func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, secrets session.Attributes) (session.Issued, error) {
 	key, err := session.NewKey(n.config.Random)
 	if err != nil {
 		return session.Issued{}, internalError("create session", err)
@@ -152,6 +164,12 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session
 	if err != nil {
 		return session.Issued{}, internalError("create session", err)
 	}
+	sealed, err := n.sealing.seal(id, secrets)
+	if err != nil {
+		n.giveBack(ctx, create.Attempt)
+		return session.Issued{}, err
+	}
+	create.Attributes = append(create.Attributes, sealed...)
 	hash := key.Hash()
 	create.KeyHash, create.Id = hash[:], id[:]
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
@@ -163,7 +181,9 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession) (session
 		return session.Issued{}, err
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	return session.Issued{Key: key, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}, nil
+	issued := session.Issued{Key: key, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
+	issued.Sealed, err = n.sealing.open(r.ID, r.Attributes)
+	return issued, err
 }
 
 // loginError translates the refusals of a create.
@@ -175,6 +195,8 @@ func loginError(r *fsmpb.Result) error {
 		return errVouchForPowerful()
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "policy":
 		return &session.Error{Code: session.CodeForbidden, Field: "policy", Message: "the user may not log in under this policy"}
+	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "attributes":
+		return &session.Error{Code: session.CodeConflict, Field: "sealed_attributes", Message: "the seal key was retired meanwhile; log in again"}
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "permanent":
 		return &session.Error{Code: session.CodeForbidden, Field: "permanent", Message: "the policy does not allow permanent sessions; an admin can change that with permanent_allowed"}
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "idle_timeout_s":
@@ -200,7 +222,7 @@ func agent(header string) string {
 	return header
 }
 
-// idempotency hashes what makes two creates the same. The password is left out: it is verified each time, and a hash of
+// idempotency hashes what makes two creates the same. Sealed values are left out: a hash would tell who guesses them. So is the password: it is verified each time, and a hash of
 // it beside known text would be a gift to whoever steals a disk.
 func idempotency(subject string, l session.Login) *fsmpb.Idempotency {
 	if l.IdempotencyKey == "" {
@@ -217,6 +239,9 @@ func idempotency(subject string, l session.Login) *fsmpb.Idempotency {
 	}
 	for _, a := range newAttributes(l.Attributes) {
 		writeParts(body, a.Name, string(a.Value))
+	}
+	for _, a := range newAttributes(l.Sealed) {
+		writeParts(body, "sealed", a.Name)
 	}
 	return &fsmpb.Idempotency{ScopeHash: scope.Sum(nil), BodyHash: body.Sum(nil)}
 }

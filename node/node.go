@@ -41,6 +41,7 @@ type Node struct {
 	peers      *peers
 	touches    *touches
 	reuses     *reuses
+	sealing    *sealing
 	audit      *audit.Trail   // nil = none is kept
 	failures   *loginFailures // nil likewise
 	mismatches mismatches
@@ -85,6 +86,7 @@ func New(c Config) (*Node, error) {
 	n.mismatches.node = n
 	n.reuses = newReuses(n, c.Limits.AsyncTouches)
 	n.leader = newLeader(n)
+	n.sealing = newSealing(n)
 	if n.cluster, err = cluster.Open(c.Cluster, &machine{node: n, fsm: n.fsm}); err != nil {
 		return nil, fmt.Errorf("open cluster: %w", err)
 	}
@@ -117,6 +119,9 @@ func (c Config) filled() Config {
 		c.Logger = slog.Default()
 	}
 	c.Limits = c.Limits.withDefaults()
+	if c.Sealing.Params == (auth.Params{}) {
+		c.Sealing.Params = auth.DefaultSealParams()
+	}
 	if !hasPolicy(c.Policies, session.DefaultPolicyName) {
 		c.Policies = append([]session.Policy{session.DefaultPolicy()}, c.Policies...)
 	}
@@ -144,6 +149,7 @@ func (n *Node) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.work.Go(func() { n.leader.run(running) })
+	n.work.Go(func() { n.sealing.run(running) })
 	return nil
 }
 

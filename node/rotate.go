@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -79,7 +80,14 @@ func (n *Node) rotate(ctx context.Context, t *target, proof *fsmpb.Reauthenticat
 		}
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	return session.Issued{Key: successor, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}, nil
+	issued := session.Issued{Key: successor, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
+	if t.maySeeSealed() {
+		if issued.Sealed, err = n.sealing.open(r.ID, r.Attributes); err != nil {
+			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.
+			n.log.Warn("sealed attributes do not open", slog.String("session", r.ID.String()), slog.Any("error", err))
+		}
+	}
+	return issued, nil
 }
 
 // follow opens one key after the other, up to the present one.

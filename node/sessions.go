@@ -27,7 +27,7 @@ func (n *Node) Check(ctx context.Context, c session.Call, look bool) (session.Ch
 	}
 	meta := n.readMeta(c, t.principal.point)
 	if look || !t.principal.extends() {
-		return n.checked(t.record, meta), nil
+		return n.shown(t.record, meta, t.maySeeSealed())
 	}
 	return n.used(ctx, t, false)
 }
@@ -50,7 +50,7 @@ func (n *Node) used(ctx context.Context, t *target, tickle bool) (session.Checke
 	if err != nil {
 		return session.Checked{}, err
 	}
-	return n.checked(r, n.writeMeta(index)), nil
+	return n.shown(r, n.writeMeta(index), t.maySeeSealed())
 }
 
 // PatchAttributes implements session.Sessions.
@@ -61,8 +61,13 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err != nil {
 		return session.Checked{}, err
 	}
-	command := &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)}
-	if err := n.addressPatch(ctx, c, command); err != nil {
+	return n.patch(ctx, c, &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)})
+}
+
+// patch addresses and writes a patch of the called session.
+func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) (session.Checked, error) {
+	openSealed, err := n.addressPatch(ctx, c, command)
+	if err != nil {
 		return session.Checked{}, err
 	}
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PatchAttributes{PatchAttributes: command}})
@@ -72,15 +77,15 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err := resultError(result, "change the attributes of this session: its policy leaves that to services"); err != nil {
 		return session.Checked{}, err
 	}
-	return n.checked(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index)), nil
+	return n.shown(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index), openSealed)
 }
 
-// addressPatch says whose attributes a patch changes and on whose authority.
-func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) error {
+// addressPatch says whose attributes a patch changes and on whose authority, and tells whether the caller may see sealed ones.
+func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) (openSealed bool, err error) {
 	presented := c.Subject
 	if presented == nil {
 		if c.Key.IsZero() {
-			return session.ErrUnauthenticated()
+			return false, session.ErrUnauthenticated()
 		}
 		presented = &session.Presented{Key: c.Key, Address: c.Address}
 	}
@@ -92,13 +97,13 @@ func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.
 	p, err := n.writer(ctx, c, session.Roles()...)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case p.has(session.RoleService, session.RoleAdmin): // also for a service's own session
 		command.Authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
 	case c.Subject != nil:
-		return errMayNotPresent()
+		return false, errMayNotPresent()
 	}
-	return nil
+	return c.Subject == nil || p.serves(), nil
 }
 
 func changes(patch session.AttributePatch) []*fsmpb.AttributeChange {

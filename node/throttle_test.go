@@ -161,7 +161,10 @@ func TestWithoutAClientAddressTheServicesOwnIsThrottled(t *testing.T) {
 // Simultaneous log-ins of one user that are all right wait for one another, and are no flood.
 func TestManyRightPasswordsAtOnceAreNoFlood(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t, 3, perUser(3))
+	c := startTrio(t, 3, func(i int, config *node.Config) {
+		perUser(3)(i, config)
+		config.RequestTimeout = patience // under the race detector a hundred take long
+	})
 	c.addUser("ada", "ada-password")
 	var work sync.WaitGroup
 	for i := range 100 {

@@ -51,8 +51,13 @@ func (a Attributes) Canonical() (Attributes, error) {
 // IsDeletion tells whether a canonical value of a patch deletes its key.
 func IsDeletion(value json.RawMessage) bool { return string(value) == "null" }
 
+// ReservedAttributePrefix begins the names of attributes that only Hydrastore itself sets.
+const ReservedAttributePrefix = "hydrastore."
+
 func validateAttributeName(name string) error {
 	switch {
+	case strings.HasPrefix(name, ReservedAttributePrefix):
+		return Invalid("attributes", "names that begin with %q are reserved", ReservedAttributePrefix)
 	case name == "":
 		return Invalid("attributes", "an attribute needs a name")
 	case len(name) > MaxAttributeNameBytes:

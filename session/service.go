@@ -62,6 +62,7 @@ type Login struct {
 	// IdleTimeout of this session alone, 0 = none; nil = the policy's. A longer one than the policy's is for services and admins.
 	IdleTimeout    *time.Duration
 	Attributes     Attributes
+	Sealed         Attributes // further attributes, kept encrypted
 	ClientAddress  netip.Addr // services and admins only; invalid = Call.Address for password log-ins, unknown for vouched ones
 	UserAgent      string
 	IdempotencyKey string // "" = none
@@ -72,6 +73,7 @@ type Issued struct {
 	Key Key
 	Session
 	Attributes Attributes
+	Sealed     Attributes // nil = none
 	Meta
 }
 
@@ -82,6 +84,7 @@ type Checked struct {
 	// Rotate: there are other roles for the session, or another key than the one that was presented, to be had by Rotate.
 	Rotate     bool
 	Attributes Attributes
+	Sealed     Attributes // in the clear, for the session's own bearer and services; nil = none, or not for this caller
 	Meta
 }
 
@@ -218,6 +221,9 @@ type Sessions interface {
 	Reauthenticate(ctx context.Context, c Call, p Proof) (Issued, error)
 	// PatchAttributes changes attributes and counts as a use. ifMatch nil = unconditionally.
 	PatchAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
+	// SealAttributes is PatchAttributes for values that are kept encrypted: only the session's own bearer and services see them.
+	// An attribute is either sealed or not; the last patch that names it decides. CodeConflict: the cluster has no seal key.
+	SealAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
 	// Logout ends the called session. A key that opens nothing is no error: what was asked for is true.
 	Logout(ctx context.Context, c Call) (Meta, error)
 	// ListSessions lists live sessions; a user without role admin must filter by itself.
@@ -256,8 +262,18 @@ type Cluster interface {
 	// AddMember invites the node that waits at peerAddress (host:port of its peer port) into this cluster.
 	AddMember(ctx context.Context, c Call, peerAddress string) (Meta, error)
 	RemoveMember(ctx context.Context, c Call, nodeID string) (Meta, error)
+	// Reseal seals anew, with the present safe password, what earlier ones have sealed: one page of the sessions after cursor.
+	Reseal(ctx context.Context, c Call, cursor string) (Resealed, error)
 	// TransferLeadership to nodeID; "" = the most up-to-date voter.
 	TransferLeadership(ctx context.Context, c Call, nodeID string) (Meta, error)
+}
+
+// Resealed answers a Reseal. NextCursor "" = that was the last page.
+type Resealed struct {
+	Count      int // values sealed anew
+	Left       int // values that earlier safe passwords still seal, in the whole cluster
+	NextCursor string
+	Meta
 }
 
 // ClusterStatus is one node's view of the cluster.

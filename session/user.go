@@ -114,6 +114,20 @@ func ValidatePassword(password string) error {
 	return nil
 }
 
+// ValidateSafePassword tells what is wrong with a password from which seal keys are derived. The password itself is never part
+// of the error.
+func ValidateSafePassword(password string) error {
+	switch {
+	case password == "" || password == "default_password":
+		return Invalid("tokenizer.safe_password", "the empty one and the one of the example are refused: draw one, for example with: head -c 24 /dev/urandom | base64")
+	case len(password) < MinSafePasswordBytes:
+		return Invalid("tokenizer.safe_password", "has at least %d bytes, this has %d", MinSafePasswordBytes, len(password))
+	case len(password) > MaxPasswordBytes:
+		return TooLarge("tokenizer.safe_password", "has at most %d bytes", MaxPasswordBytes)
+	}
+	return nil
+}
+
 // cut shortens foreign text for an error message.
 func cut(s string) string {
 	const most = 40

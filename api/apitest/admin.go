@@ -316,3 +316,19 @@ func (s *Service) TransferLeadership(ctx context.Context, c session.Call, nodeID
 	}
 	return s.written(), nil
 }
+
+// Reseal implements session.Cluster: two pages, one value each.
+func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (session.Resealed, error) {
+	leave, err := s.admin(ctx, "Reseal", c)
+	if err != nil {
+		return session.Resealed{}, err
+	}
+	defer leave()
+	switch cursor {
+	case "":
+		return session.Resealed{Count: 1, Left: 1, NextCursor: "second", Meta: s.written()}, nil
+	case "second":
+		return session.Resealed{Count: 1, Meta: s.written()}, nil
+	}
+	return session.Resealed{}, session.Invalid("cursor", "is not one of this list")
+}

@@ -34,6 +34,7 @@ type held struct {
 	roles      []session.Role
 	retired    map[session.KeyHash]session.Key // keys that were rotated, and what followed each: they work on, for there is no time here
 	attributes session.Attributes
+	sealed     session.Attributes
 	request    string // what an idempotent log-in asked for
 	ended      bool
 	uses       int
@@ -209,7 +210,7 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 	}
 	s.index++
 	policy := s.policies[l.Policy]
-	h := &held{hash: key.Hash(), roles: roles, attributes: l.Attributes, Session: session.Session{
+	h := &held{hash: key.Hash(), roles: roles, attributes: l.Attributes, sealed: l.Sealed, Session: session.Session{
 		ID: id, Number: uint64(len(s.order) + 1), User: l.User, Policy: l.Policy, CreatedAt: s.now, LastUsedAt: s.now,
 		ExpiresAt: s.now.Add(policy.IdleTimeout), IdleTimeout: policy.IdleTimeout, ClientAddress: l.ClientAddress,
 		UserAgent: l.UserAgent, AttributesVersion: s.index, Permanent: l.Permanent,

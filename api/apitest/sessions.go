@@ -25,6 +25,9 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (s
 	if l.Attributes, err = l.Attributes.Canonical(); err != nil {
 		return session.Issued{}, err
 	}
+	if l.Sealed, err = l.Sealed.Canonical(); err != nil {
+		return session.Issued{}, err
+	}
 	roles, err := s.admit(c, &l)
 	if err != nil {
 		return session.Issued{}, err
@@ -45,7 +48,7 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (s
 	if h.request = request; l.IdempotencyKey != "" {
 		s.repeated[l.IdempotencyKey] = h
 	}
-	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
+	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Sealed: h.sealed, Meta: s.written()}, nil
 }
 
 // replaced finds the session in whose place a log-in comes.
@@ -68,7 +71,7 @@ func (s *Service) again(h *held, request string) (session.Issued, error) {
 	if err != nil {
 		return session.Issued{}, err
 	}
-	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Meta: s.written()}, nil
+	return session.Issued{Key: key, Session: h.Session, Attributes: h.attributes, Sealed: h.sealed, Meta: s.written()}, nil
 }
 
 // admit judges a log-in and fills in its policy and address.
@@ -116,7 +119,7 @@ func (s *Service) checked(h *held, c session.Call) session.Checked {
 		key = c.Subject.Key
 	}
 	_, rotate := h.retired[key.Hash()]
-	return session.Checked{Session: h.Session, Roles: h.roles, Rotate: rotate, Attributes: maps.Clone(h.attributes), Meta: s.meta(c)}
+	return session.Checked{Session: h.Session, Roles: h.roles, Rotate: rotate, Attributes: maps.Clone(h.attributes), Sealed: s.sealedFor(h, c), Meta: s.meta(c)}
 }
 
 // Check implements session.Sessions.
@@ -179,7 +182,7 @@ func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, e
 		}
 		h.retired[old.Hash()] = key
 	}
-	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Meta: s.written()}, nil
+	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Sealed: maps.Clone(h.sealed), Meta: s.written()}, nil
 }
 
 // rekey draws a session's next key. The one before opens nothing any more.
@@ -214,12 +217,38 @@ func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.
 	}
 	key, err := s.rekey(h)
 	h.AuthTime, h.retired = s.now, nil
-	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Meta: s.written()}, err
+	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Sealed: maps.Clone(h.sealed), Meta: s.written()}, err
+}
+
+// sealedFor gives the sealed attributes to the session's own bearer and to services.
+func (s *Service) sealedFor(h *held, c session.Call) session.Attributes {
+	presented := c.Key
+	if c.Subject != nil {
+		presented = c.Subject.Key
+	}
+	if presented.Hash() != h.hash {
+		return nil
+	}
+	if c.Subject != nil {
+		if by, err := s.caller(c); err != nil || !by.has(session.RoleService) {
+			return nil
+		}
+	}
+	return maps.Clone(h.sealed)
 }
 
 // PatchAttributes implements session.Sessions.
 func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
-	leave, err := s.enter(ctx, "PatchAttributes", c)
+	return s.patch(ctx, "PatchAttributes", c, p, ifMatch)
+}
+
+// SealAttributes implements session.Sessions.
+func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	return s.patch(ctx, "SealAttributes", c, p, ifMatch)
+}
+
+func (s *Service) patch(ctx context.Context, method string, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	leave, err := s.enter(ctx, method, c)
 	if err != nil {
 		return session.Checked{}, err
 	}
@@ -234,15 +263,22 @@ func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session
 	if ifMatch != nil && *ifMatch != h.AttributesVersion {
 		return session.Checked{}, session.Errorf(session.CodeVersionMismatch, "another version")
 	}
-	merged := session.Attributes{}
-	maps.Copy(merged, h.attributes)
+	plain, sealed := session.Attributes{}, session.Attributes{}
+	maps.Copy(plain, h.attributes)
+	maps.Copy(sealed, h.sealed)
+	to := plain
+	if method == "SealAttributes" {
+		to = sealed
+	}
 	for name, value := range p {
-		if merged[name] = value; session.IsDeletion(value) {
-			delete(merged, name)
+		delete(plain, name)
+		delete(sealed, name)
+		if !session.IsDeletion(value) {
+			to[name] = value
 		}
 	}
 	s.index++
-	h.attributes, h.AttributesVersion = merged, s.index
+	h.attributes, h.sealed, h.AttributesVersion = plain, sealed, s.index
 	return s.checked(h, c), nil
 }
 

@@ -472,7 +472,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -633,6 +633,9 @@ type Command struct {
 	//	*Command_UpgradePassword
 	//	*Command_TakeAttempt
 	//	*Command_GiveBackAttempt
+	//	*Command_PutSealKey
+	//	*Command_HoldSealKeys
+	//	*Command_ReplaceSealed
 	//	*Command_LoginFailed
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
@@ -822,6 +825,33 @@ func (x *Command) GetGiveBackAttempt() *GiveBackAttempt {
 	return nil
 }
 
+func (x *Command) GetPutSealKey() *PutSealKey {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutSealKey); ok {
+			return x.PutSealKey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetHoldSealKeys() *HoldSealKeys {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_HoldSealKeys); ok {
+			return x.HoldSealKeys
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReplaceSealed() *ReplaceSealed {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ReplaceSealed); ok {
+			return x.ReplaceSealed
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetLoginFailed() *LoginFailed {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_LoginFailed); ok {
@@ -906,6 +936,18 @@ type Command_GiveBackAttempt struct {
 	GiveBackAttempt *GiveBackAttempt `protobuf:"bytes,61,opt,name=give_back_attempt,json=giveBackAttempt,proto3,oneof"`
 }
 
+type Command_PutSealKey struct {
+	PutSealKey *PutSealKey `protobuf:"bytes,70,opt,name=put_seal_key,json=putSealKey,proto3,oneof"`
+}
+
+type Command_HoldSealKeys struct {
+	HoldSealKeys *HoldSealKeys `protobuf:"bytes,71,opt,name=hold_seal_keys,json=holdSealKeys,proto3,oneof"`
+}
+
+type Command_ReplaceSealed struct {
+	ReplaceSealed *ReplaceSealed `protobuf:"bytes,72,opt,name=replace_sealed,json=replaceSealed,proto3,oneof"`
+}
+
 type Command_LoginFailed struct {
 	LoginFailed *LoginFailed `protobuf:"bytes,80,opt,name=login_failed,json=loginFailed,proto3,oneof"`
 }
@@ -941,6 +983,12 @@ func (*Command_UpgradePassword) isCommand_Kind() {}
 func (*Command_TakeAttempt) isCommand_Kind() {}
 
 func (*Command_GiveBackAttempt) isCommand_Kind() {}
+
+func (*Command_PutSealKey) isCommand_Kind() {}
+
+func (*Command_HoldSealKeys) isCommand_Kind() {}
+
+func (*Command_ReplaceSealed) isCommand_Kind() {}
 
 func (*Command_LoginFailed) isCommand_Kind() {}
 
@@ -1027,7 +1075,7 @@ func (x *Authority) GetSystem() bool {
 type Attribute struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // canonical JSON
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // canonical JSON, or sealed: 0, the seal key's id (4 bytes, big-endian), nonce (12), ciphertext and tag
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2688,6 +2736,259 @@ func (x *GiveBackAttempt) GetAttempt() *Attempt {
 	return nil
 }
 
+// PutSealKey makes a key known with which attributes are sealed, not the key itself: what it is derived from beside the
+// password, and how to know it again. Its id is the next one. CODE_CONFLICT when after is not the last id.
+type PutSealKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint32                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"` // id of the last known key; 0 = none
+	Salt          []byte                 `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`    // 16 bytes
+	MemoryKib     uint32                 `protobuf:"varint,3,opt,name=memory_kib,json=memoryKib,proto3" json:"memory_kib,omitempty"`
+	Iterations    uint32                 `protobuf:"varint,4,opt,name=iterations,proto3" json:"iterations,omitempty"`
+	Parallelism   uint32                 `protobuf:"varint,5,opt,name=parallelism,proto3" json:"parallelism,omitempty"`
+	Check         []byte                 `protobuf:"bytes,6,opt,name=check,proto3" json:"check,omitempty"` // 16 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSealKey) Reset() {
+	*x = PutSealKey{}
+	mi := &file_fsm_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSealKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSealKey) ProtoMessage() {}
+
+func (x *PutSealKey) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSealKey.ProtoReflect.Descriptor instead.
+func (*PutSealKey) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PutSealKey) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *PutSealKey) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *PutSealKey) GetMemoryKib() uint32 {
+	if x != nil {
+		return x.MemoryKib
+	}
+	return 0
+}
+
+func (x *PutSealKey) GetIterations() uint32 {
+	if x != nil {
+		return x.Iterations
+	}
+	return 0
+}
+
+func (x *PutSealKey) GetParallelism() uint32 {
+	if x != nil {
+		return x.Parallelism
+	}
+	return 0
+}
+
+func (x *PutSealKey) GetCheck() []byte {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+// HoldSealKeys says which seal keys a node can derive.
+type HoldSealKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Ids           []uint32               `protobuf:"varint,2,rep,packed,name=ids,proto3" json:"ids,omitempty"` // ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldSealKeys) Reset() {
+	*x = HoldSealKeys{}
+	mi := &file_fsm_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldSealKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldSealKeys) ProtoMessage() {}
+
+func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldSealKeys.ProtoReflect.Descriptor instead.
+func (*HoldSealKeys) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HoldSealKeys) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *HoldSealKeys) GetIds() []uint32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+type SealedChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Old           []byte                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	New           []byte                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedChange) Reset() {
+	*x = SealedChange{}
+	mi := &file_fsm_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedChange) ProtoMessage() {}
+
+func (x *SealedChange) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedChange.ProtoReflect.Descriptor instead.
+func (*SealedChange) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SealedChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SealedChange) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *SealedChange) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+// ReplaceSealed puts newly sealed values in the place of old ones, where those still stand. It is no use of the session, and its
+// attributes keep their version: nobody sees a difference. CODE_NOT_FOUND for a dead session.
+type ReplaceSealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Changes       []*SealedChange        `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"` // at most 64
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceSealed) Reset() {
+	*x = ReplaceSealed{}
+	mi := &file_fsm_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceSealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceSealed) ProtoMessage() {}
+
+func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceSealed.ProtoReflect.Descriptor instead.
+func (*ReplaceSealed) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ReplaceSealed) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ReplaceSealed) GetChanges() []*SealedChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
 type SetFormatLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2698,7 +2999,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3011,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +3024,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -2741,7 +3042,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +3054,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +3067,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{28}
+	return file_fsm_proto_rawDescGZIP(), []int{32}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -2782,7 +3083,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3095,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +3108,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29}
+	return file_fsm_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -2849,7 +3150,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +3162,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +3175,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{30}
+	return file_fsm_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -2912,7 +3213,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3225,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3238,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{31}
+	return file_fsm_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Result) GetCode() Code {
@@ -3088,7 +3389,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3401,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3414,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{32}
+	return file_fsm_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -3306,8 +3607,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x80\n" +
-	"\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd7\v\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -3327,7 +3627,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0erotate_session\x18( \x01(\v2 .hydrastore.fsm.v1.RotateSessionH\x00R\rrotateSession\x12O\n" +
 	"\x10upgrade_password\x182 \x01(\v2\".hydrastore.fsm.v1.UpgradePasswordH\x00R\x0fupgradePassword\x12C\n" +
 	"\ftake_attempt\x18< \x01(\v2\x1e.hydrastore.fsm.v1.TakeAttemptH\x00R\vtakeAttempt\x12P\n" +
-	"\x11give_back_attempt\x18= \x01(\v2\".hydrastore.fsm.v1.GiveBackAttemptH\x00R\x0fgiveBackAttempt\x12C\n" +
+	"\x11give_back_attempt\x18= \x01(\v2\".hydrastore.fsm.v1.GiveBackAttemptH\x00R\x0fgiveBackAttempt\x12A\n" +
+	"\fput_seal_key\x18F \x01(\v2\x1d.hydrastore.fsm.v1.PutSealKeyH\x00R\n" +
+	"putSealKey\x12G\n" +
+	"\x0ehold_seal_keys\x18G \x01(\v2\x1f.hydrastore.fsm.v1.HoldSealKeysH\x00R\fholdSealKeys\x12I\n" +
+	"\x0ereplace_sealed\x18H \x01(\v2 .hydrastore.fsm.v1.ReplaceSealedH\x00R\rreplaceSealed\x12C\n" +
 	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xa3\x01\n" +
@@ -3499,7 +3803,28 @@ const file_fsm_proto_rawDesc = "" +
 	"addressRun\x12(\n" +
 	"\x10address_share_ms\x18\x06 \x01(\x03R\x0eaddressShareMs\"G\n" +
 	"\x0fGiveBackAttempt\x124\n" +
-	"\aattempt\x18\x01 \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"&\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\"\xad\x01\n" +
+	"\n" +
+	"PutSealKey\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\rR\x05after\x12\x12\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x1d\n" +
+	"\n" +
+	"memory_kib\x18\x03 \x01(\rR\tmemoryKib\x12\x1e\n" +
+	"\n" +
+	"iterations\x18\x04 \x01(\rR\n" +
+	"iterations\x12 \n" +
+	"\vparallelism\x18\x05 \x01(\rR\vparallelism\x12\x14\n" +
+	"\x05check\x18\x06 \x01(\fR\x05check\"4\n" +
+	"\fHoldSealKeys\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\rR\x03ids\"F\n" +
+	"\fSealedChange\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\fR\x03new\"Z\n" +
+	"\rReplaceSealed\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
+	"\achanges\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.SealedChangeR\achanges\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
 	"\x04NoOp\"\xd1\x02\n" +
@@ -3611,7 +3936,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -3648,12 +3973,16 @@ var file_fsm_proto_goTypes = []any{
 	(*TakeAttempt)(nil),        // 32: hydrastore.fsm.v1.TakeAttempt
 	(*Attempt)(nil),            // 33: hydrastore.fsm.v1.Attempt
 	(*GiveBackAttempt)(nil),    // 34: hydrastore.fsm.v1.GiveBackAttempt
-	(*SetFormatLevel)(nil),     // 35: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 36: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 37: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 38: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 39: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 40: hydrastore.fsm.v1.SessionState
+	(*PutSealKey)(nil),         // 35: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 36: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 37: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 38: hydrastore.fsm.v1.ReplaceSealed
+	(*SetFormatLevel)(nil),     // 39: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 40: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 41: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 42: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 43: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 44: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	9,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
@@ -3668,58 +3997,62 @@ var file_fsm_proto_depIdxs = []int32{
 	28, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
 	29, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
 	30, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	35, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	36, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	39, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	40, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
 	19, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
 	27, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
 	32, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
 	34, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	37, // 18: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	0,  // 19: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	11, // 20: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 21: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	13, // 22: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	15, // 23: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	33, // 24: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	24, // 25: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	11, // 26: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	17, // 27: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	11, // 28: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 29: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	20, // 30: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	24, // 31: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	11, // 32: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 33: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 34: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 35: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	5,  // 36: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	24, // 37: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	25, // 38: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	11, // 39: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 40: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	6,  // 41: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 42: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	11, // 43: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 44: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	11, // 45: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	31, // 46: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	31, // 47: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	33, // 48: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	7,  // 49: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	3,  // 50: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	40, // 51: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	33, // 52: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	38, // 53: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 54: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	12, // 55: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 56: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 57: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	4,  // 58: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	35, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	36, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	38, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	41, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	0,  // 22: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	11, // 23: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 24: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	13, // 25: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	15, // 26: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	33, // 27: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	24, // 28: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	11, // 29: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	17, // 30: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	11, // 31: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 32: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	20, // 33: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	24, // 34: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	11, // 35: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 36: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 37: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 38: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	5,  // 39: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	24, // 40: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	25, // 41: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	11, // 42: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	11, // 43: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	6,  // 44: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 45: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	11, // 46: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 47: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	11, // 48: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	31, // 49: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	31, // 50: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	33, // 51: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	37, // 52: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	7,  // 53: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	3,  // 54: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	44, // 55: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	33, // 56: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	42, // 57: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 58: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	12, // 59: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 60: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 61: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	4,  // 62: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -3744,6 +4077,9 @@ func file_fsm_proto_init() {
 		(*Command_UpgradePassword)(nil),
 		(*Command_TakeAttempt)(nil),
 		(*Command_GiveBackAttempt)(nil),
+		(*Command_PutSealKey)(nil),
+		(*Command_HoldSealKeys)(nil),
+		(*Command_ReplaceSealed)(nil),
 		(*Command_LoginFailed)(nil),
 	}
 	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
@@ -3752,7 +4088,7 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[20].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[21].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[22].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[31].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[35].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -3765,7 +4101,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

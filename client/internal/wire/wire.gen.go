@@ -209,7 +209,8 @@ func (e RevokeUserSessionsParamsExcept) Valid() bool {
 // AttributePatch Null removes, any other value replaces whole.
 type AttributePatch map[string]*json.RawMessage
 
-// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
+// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
+// value takes 33 bytes more. Names that begin with `hydrastore.` are reserved.
 type Attributes map[string]json.RawMessage
 
 // AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
@@ -221,7 +222,8 @@ type BindAddress string
 
 // CheckedSession defines model for CheckedSession.
 type CheckedSession struct {
-	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
+	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
+	// value takes 33 bytes more. Names that begin with `hydrastore.` are reserved.
 	Attributes        Attributes `json:"attributes"`
 	AttributesVersion uint64     `json:"attributes_version"`
 
@@ -262,8 +264,12 @@ type CheckedSession struct {
 	Roles []Role `json:"roles"`
 
 	// Rotate Rotate the session: its user has other roles now, or the presented key was rotated already and ends soon.
-	Rotate bool   `json:"rotate"`
-	User   string `json:"user"`
+	Rotate bool `json:"rotate"`
+
+	// SealedAttributes Attributes that are kept encrypted, within the limits of `attributes`. Answers show them to the session's own bearer and to
+	// services; the member is absent when there are none, or not for this caller.
+	SealedAttributes *SealedAttributes `json:"sealed_attributes,omitempty"`
+	User             string            `json:"user"`
 
 	// UserAgent Absent when unknown.
 	UserAgent *string `json:"user_agent,omitempty"`
@@ -305,7 +311,8 @@ type Health struct {
 
 // IssuedSession defines model for IssuedSession.
 type IssuedSession struct {
-	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
+	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
+	// value takes 33 bytes more. Names that begin with `hydrastore.` are reserved.
 	Attributes        Attributes `json:"attributes"`
 	AttributesVersion uint64     `json:"attributes_version"`
 
@@ -343,8 +350,12 @@ type IssuedSession struct {
 
 	// Prompt The user should be asked to stay: within a minute the session ends through inactivity. Any activity, which is every use but
 	// a touch, is the answer.
-	Prompt bool   `json:"prompt"`
-	User   string `json:"user"`
+	Prompt bool `json:"prompt"`
+
+	// SealedAttributes Attributes that are kept encrypted, within the limits of `attributes`. Answers show them to the session's own bearer and to
+	// services; the member is absent when there are none, or not for this caller.
+	SealedAttributes *SealedAttributes `json:"sealed_attributes,omitempty"`
+	User             string            `json:"user"`
 
 	// UserAgent Absent when unknown.
 	UserAgent *string `json:"user_agent,omitempty"`
@@ -358,7 +369,8 @@ type LeaderTransfer struct {
 
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
-	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together.
+	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
+	// value takes 33 bytes more. Names that begin with `hydrastore.` are reserved.
 	Attributes *Attributes `json:"attributes,omitempty"`
 
 	// ClientIP The address of the user's client. For services and admins only.
@@ -375,6 +387,10 @@ type LoginRequest struct {
 
 	// Policy One of the user's policies (services and admins may name any). Left out, the user's first.
 	Policy *string `json:"policy,omitempty"`
+
+	// SealedAttributes Attributes that are kept encrypted, within the limits of `attributes`. Answers show them to the session's own bearer and to
+	// services; the member is absent when there are none, or not for this caller.
+	SealedAttributes *SealedAttributes `json:"sealed_attributes,omitempty"`
 
 	// User Case does not matter.
 	User string `json:"user"`
@@ -531,6 +547,18 @@ type Proof struct {
 	Password *string `json:"password,omitempty"`
 }
 
+// Resealed defines model for Resealed.
+type Resealed struct {
+	// Left Values in the whole cluster that earlier safe passwords still seal.
+	Left int `json:"left"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
+
+	// Resealed Values of this page that were sealed anew.
+	Resealed int `json:"resealed"`
+}
+
 // Revoked defines model for Revoked.
 type Revoked struct {
 	// Revoked Sessions that were alive and are ended now.
@@ -539,6 +567,10 @@ type Revoked struct {
 
 // Role `user` has its own sessions, `service` creates and checks sessions for users, `admin` may do everything.
 type Role string
+
+// SealedAttributes Attributes that are kept encrypted, within the limits of `attributes`. Answers show them to the session's own bearer and to
+// services; the member is absent when there are none, or not for this caller.
+type SealedAttributes map[string]json.RawMessage
 
 // Session defines model for Session.
 type Session struct {
@@ -749,6 +781,12 @@ type ClusterStatusParams struct {
 	MinIndex *MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
 }
 
+// ResealParams defines parameters for Reseal.
+type ResealParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListPoliciesParams defines parameters for ListPolicies.
 type ListPoliciesParams struct {
 	// Consistency `local` reads this node's memory without asking anybody.
@@ -848,6 +886,21 @@ type ReauthenticateParams struct {
 
 // RotateParams defines parameters for Rotate.
 type RotateParams struct {
+	// HydrastoreSession The key of the user for whom a service or admin asks, with its own key in `Authorization`.
+	HydrastoreSession *SubjectKey `json:"Hydrastore-Session,omitempty"`
+
+	// HydrastoreClientIP The address of that user's client. Only with `Hydrastore-Session`.
+	HydrastoreClientIP *SubjectClientIP `json:"Hydrastore-Client-IP,omitempty"`
+
+	// HydrastoreUserAgent The user agent of that user's client, cut to 512 bytes. Only with `Hydrastore-Session`.
+	HydrastoreUserAgent *SubjectUserAgent `json:"Hydrastore-User-Agent,omitempty"`
+}
+
+// SealAttributesParams defines parameters for SealAttributes.
+type SealAttributesParams struct {
+	// IfMatch Change only if this is the current version: an `ETag`, like `"4711"`. `*` means any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
 	// HydrastoreSession The key of the user for whom a service or admin asks, with its own key in `Authorization`.
 	HydrastoreSession *SubjectKey `json:"Hydrastore-Session,omitempty"`
 
@@ -1027,6 +1080,12 @@ type PatchAttributesApplicationMergePatchPlusJSONRequestBody = AttributePatch
 
 // ReauthenticateJSONRequestBody defines body for Reauthenticate for application/json ContentType.
 type ReauthenticateJSONRequestBody = Proof
+
+// SealAttributesJSONRequestBody defines body for SealAttributes for application/json ContentType.
+type SealAttributesJSONRequestBody = AttributePatch
+
+// SealAttributesApplicationMergePatchPlusJSONRequestBody defines body for SealAttributes for application/merge-patch+json ContentType.
+type SealAttributesApplicationMergePatchPlusJSONRequestBody = AttributePatch
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = LoginRequest

@@ -77,6 +77,8 @@ func TestCommands(t *testing.T) {
 		{line: "cluster remove b2", asked: "remove b2"},
 		{line: "cluster transfer", out: []string{"leadership is handed to another server"}, asked: `transfer to ""`},
 		{line: "cluster transfer two -o json", out: []string{`"done": true`}, asked: `transfer to "b2"`},
+		{line: "cluster reseal", out: []string{"5 values are sealed anew, 0 are left"}, asked: `reseal from ""; reseal from "c1"`},
+		{line: "cluster reseal -o json", out: []string{`"resealed": 5`, `"left": 0`}, asked: `reseal from ""; reseal from "c1"`},
 		{line: "logout", out: []string{"logged out"}, asked: "logout"},
 		{line: "health", out: []string{"ready"}},
 		{line: "version", out: []string{"v1.2.3"}},

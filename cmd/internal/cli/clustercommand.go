@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,7 @@ import (
 
 func (p *Program) clusterCommand() *cobra.Command {
 	c := group(&cobra.Command{Use: "cluster", Short: "Look at and change the cluster's servers"})
-	c.AddCommand(p.clusterMembersCommand(), p.clusterAddCommand(), p.clusterRemoveCommand(), p.clusterTransferCommand())
+	c.AddCommand(p.clusterMembersCommand(), p.clusterAddCommand(), p.clusterRemoveCommand(), p.clusterTransferCommand(), p.clusterResealCommand())
 	return c
 }
 
@@ -78,6 +79,34 @@ func (p *Program) clusterTransferCommand() *cobra.Command {
 		}
 		return r.say(done{true}, "leadership is handed to %s", to)
 	})
+}
+
+func (p *Program) clusterResealCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "reseal", Short: "Seal attributes anew after tokenizer.safe_password was changed", Args: cobra.NoArgs,
+		Long: `Seals anew, with the present tokenizer.safe_password, what earlier ones have sealed, while the cluster works on. When nothing is left the
+earlier password can leave tokenizer.safe_password_previous on all nodes. Shows its progress on standard error.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
+		var all resealView
+		for cursor := ""; ; {
+			page, err := r.Reseal(ctx, cursor)
+			if err != nil {
+				return err
+			}
+			all.Resealed, all.Left = all.Resealed+page.Count, page.Left
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
+			fmt.Fprintf(p.Stderr, "%d values are sealed anew, %d are left\n", all.Resealed, all.Left)
+		}
+		return r.say(all, "%d values are sealed anew, %d are left", all.Resealed, all.Left)
+	})
+}
+
+type resealView struct {
+	Resealed int `json:"resealed"`
+	Left     int `json:"left"`
 }
 
 // memberID finds a server by id, or by its name when only one has it.

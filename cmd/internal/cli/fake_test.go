@@ -272,6 +272,16 @@ func (f *fake) TransferLeadership(_ context.Context, c session.Call, id string) 
 	return f.changed("transfer to %q", id), err
 }
 
+func (f *fake) Reseal(_ context.Context, c session.Call, cursor string) (session.Resealed, error) {
+	_, err := f.enter(c)
+	defer f.mu.Unlock()
+	meta := f.changed("reseal from %q", cursor)
+	if cursor == "" {
+		return session.Resealed{Count: 3, Left: 2, NextCursor: "c1", Meta: meta}, err
+	}
+	return session.Resealed{Count: 2, Meta: meta}, err
+}
+
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

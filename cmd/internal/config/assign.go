@@ -12,7 +12,7 @@ import (
 func assign(field, value any, secret bool) string {
 	switch f := field.(type) {
 	case *string:
-		return assignText(f, value)
+		return assignText(f, value, secret)
 	case *int:
 		return assignNumber(f, value)
 	case *bool:
@@ -25,13 +25,16 @@ func assign(field, value any, secret bool) string {
 	return fmt.Sprintf("a setting of type %T cannot be read", field)
 }
 
-func assignText(field *string, value any) string {
+func assignText(field *string, value any, secret bool) string {
 	switch v := value.(type) {
 	case string:
 		*field = strings.TrimSpace(v)
 	case int:
 		*field = strconv.Itoa(v)
 	default:
+		if secret {
+			return "a text is needed here: put it in quotes"
+		}
 		return "a text is needed here, this is " + describe(value)
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -34,6 +35,7 @@ func (l *loader) complete() {
 	l.clusterMembers()
 	l.times()
 	l.throttle()
+	l.sealing()
 	l.keys()
 	l.files()
 	l.proxies()
@@ -209,6 +211,25 @@ func (l *loader) throttle() {
 		case n.least == 0 && int64(n.value) > t.Window.Milliseconds():
 			l.problem(n.key, "%d attempts need a throttle.window of at least %v, a millisecond for each", n.value, time.Duration(n.value)*time.Millisecond)
 		}
+	}
+}
+
+func (l *loader) sealing() {
+	s := l.config.Sealing
+	check := func(key, password string) {
+		var e *session.Error
+		if errors.As(session.ValidateSafePassword(password), &e) {
+			l.problem(key, "%s", e.Message)
+		}
+	}
+	if _, given := l.sources["tokenizer.safe_password"]; given {
+		check("tokenizer.safe_password", s.SafePassword)
+	}
+	for _, password := range s.Previous {
+		check("tokenizer.safe_password_previous", password)
+	}
+	if len(s.Previous) >= session.MaxSealKeys {
+		l.problem("tokenizer.safe_password_previous", "at most %d, these are %d", session.MaxSealKeys-1, len(s.Previous))
 	}
 }
 

@@ -25,6 +25,7 @@ type Config struct {
 	Policies []session.Policy // first values, in the order of their names
 
 	Authenticator Authenticator
+	Sealing       Sealing
 
 	// The seeds' words that are accepted because they say what is so anyway.
 	tokenizerType      string
@@ -156,6 +157,12 @@ type Audit struct {
 
 // ToFile tells that there is a trail, and that it goes to a file.
 func (a Audit) ToFile() bool { return a.File != "" && a.File != "-" }
+
+// Sealing is what sealed attributes are sealed with. The passwords are secrets: they are never printed.
+type Sealing struct {
+	SafePassword string   // "" = this node seals nothing
+	Previous     []string // whose values can still be opened
+}
 
 // Log is where and how much is logged; it goes to standard error.
 type Log struct {

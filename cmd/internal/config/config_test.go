@@ -95,7 +95,7 @@ gossip:
   keys: [`+key+`]
 cluster: {name: prod, join: [n2.example:8701, n3.example:8701], bootstrap_expect: 3}
 log: {level: warn, format: text}
-tokenizer: {type: raft}
+tokenizer: {type: raft, safe_password: a good safe password, safe_password_previous: [an earlier password]}
 user: {sessionPersistence: true}
 policies:
   web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, rotate_grace_s: 2.5}
@@ -112,6 +112,9 @@ policies:
 	}
 	if len(c.Gossip.Keys) != 1 || len(c.Gossip.Keys[0]) != 32 {
 		t.Errorf("gossip keys: got %d, want one of 32 bytes", len(c.Gossip.Keys))
+	}
+	if s := c.Sealing; s.SafePassword != "a good safe password" || len(s.Previous) != 1 || s.Previous[0] != "an earlier password" {
+		t.Errorf("sealing: got %+v", s)
 	}
 	if c.Log.Level != slog.LevelWarn || c.Cluster.BootstrapExpect != 3 || c.API.CookieName != "__Host-session" {
 		t.Errorf("got level %v, expect %d, cookie %q", c.Log.Level, c.Cluster.BootstrapExpect, c.API.CookieName)
@@ -286,6 +289,11 @@ func TestRefusals(t *testing.T) {
 		{name: "cookie name", yaml: "api: {cookie: {name: 'a b'}}", want: []string{`a cookie's name has 1 to 64 letters, digits, '-' and '_', this is "a b"`}},
 		{name: "PROXY from nobody", yaml: "api: {proxy_protocol: true}", want: []string{"api.proxy_protocol: true needs api.trusted_proxies"}},
 		{name: "proxy", yaml: "api: {trusted_proxies: [lb]}", want: []string{`an address or a network is needed here, such as 10.0.0.5 or 10.0.0.0/8; this is "lb"`}},
+		{name: "safe password of the example", yaml: "tokenizer: {safe_password: default_password}", want: []string{":1: tokenizer.safe_password: the empty one and the one of the example are refused"}},
+		{name: "empty safe password", yaml: "tokenizer: {safe_password: ''}", want: []string{"tokenizer.safe_password: the empty one"}},
+		{name: "short safe password", environ: []string{"HYDRASTORE_TOKENIZER_SAFE_PASSWORD=short"}, want: []string{"HYDRASTORE_TOKENIZER_SAFE_PASSWORD: tokenizer.safe_password: has at least 12 bytes, this has 5"}},
+		{name: "safe password of another kind", yaml: "tokenizer: {safe_password: [hidden-word]}", want: []string{"tokenizer.safe_password: a text is needed here: put it in quotes"}},
+		{name: "earlier safe password of the example", yaml: "tokenizer: {safe_password_previous: [default_password]}", want: []string{"tokenizer.safe_password_previous: the empty one"}},
 		{name: "tokenizer type", yaml: "tokenizer: {type: redis}", want: []string{"tokenizer.type: redis is not in this version"}},
 		{name: "tokenizer nonsense", yaml: "tokenizer: {type: paper}", want: []string{`tokenizer.type: use raft, this is "paper"`}},
 		{name: "tokenizer path", yaml: "tokenizer: {path: /tmp}", want: []string{":1: tokenizer.path: has no effect in this version"}},

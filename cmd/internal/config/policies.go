@@ -142,7 +142,7 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 	case "bind_address":
 		return setBinding(&p.BindAddress, value)
 	case "attributes_write":
-		return assignText((*string)(&p.AttributesWrite), value)
+		return assignText((*string)(&p.AttributesWrite), value, false)
 	case "rotate_grace_s":
 		return setSeconds(&p.RotateGrace, value)
 	}
@@ -157,7 +157,7 @@ func setBinding(field *session.AddressBinding, value any) string {
 	if value == false {
 		value = string(session.BindOff)
 	}
-	return assignText((*string)(field), value)
+	return assignText((*string)(field), value, false)
 }
 
 // setSeconds reads a number of seconds, to the millisecond.

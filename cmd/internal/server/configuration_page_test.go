@@ -94,6 +94,8 @@ func limitsTable() string {
 		{"User agent", size(session.MaxUserAgentBytes)},
 		{"Attributes of a session", fmt.Sprintf("%d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},
+		{"Value of a sealed attribute", size(session.MaxSealedAttributeBytes)},
+		{"Safe password; earlier ones that are still in use", fmt.Sprintf("%s to %s; %d", size(session.MinSafePasswordBytes), size(session.MaxPasswordBytes), session.MaxSealKeys-1)},
 		{"`Idempotency-Key`", fmt.Sprintf("%s, remembered for %v, at most %s of them", size(session.MaxIdempotencyKeyBytes), session.IdempotencyLifetime, thousands(session.MaxIdempotencyRecords))},
 		{"Page of a list", fmt.Sprintf("%d, at most %s", session.DefaultPageSize, thousands(session.MaxPageSize))},
 		{"Counters of wrong passwords, in the cluster", thousands(session.MaxAttemptCounters) + "; the oldest makes room"},

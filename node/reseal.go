@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// resealing at once, so that they share log entries.
+const resealsAtOnce = 64
+
+// Reseal implements session.Cluster: it looks at one page of sessions and seals anew what an older key has sealed. Whoever changes such a
+// value meanwhile wins.
+func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session.Resealed, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	after, err := parseCursor(from)
+	if err != nil {
+		return session.Resealed{}, err
+	}
+	if _, err := n.authenticateAs(ctx, c, session.RoleAdmin); err != nil {
+		return session.Resealed{}, err
+	}
+	id, key, err := n.sealing.active()
+	if err != nil {
+		return session.Resealed{}, err
+	}
+	records, next, done := n.scan(ctx, session.Filter{}, after, n.fsm.LastSeq(), session.MaxPageSize)
+	out := session.Resealed{}
+	if out.Count, err = n.resealAll(ctx, id, key, records); err != nil {
+		return session.Resealed{}, err
+	}
+	if !done {
+		out.NextCursor = cursor(next)
+	}
+	known, _ := n.fsm.SealKeys()
+	for _, k := range known {
+		if k.ID != id {
+			out.Left += k.Uses
+		}
+	}
+	out.Meta = n.writeMeta(n.cluster.AppliedIndex())
+	return out, nil
+}
+
+// resealAll reseals several sessions at once and returns how many values it replaced, and the first error.
+func (n *Node) resealAll(ctx context.Context, id uint32, key *auth.SealKey, records []fsm.Record) (count int, err error) {
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	places := make(chan struct{}, resealsAtOnce)
+	for _, r := range records {
+		command, failed := n.resealed(id, key, r)
+		if failed != nil {
+			work.Wait()
+			return count, failed
+		}
+		if command == nil {
+			continue
+		}
+		places <- struct{}{}
+		work.Go(func() {
+			defer func() { <-places }()
+			result, index, failed := n.outbox.submit(ctx, command)
+			if failed == nil && result.Code != fsmpb.Code_CODE_NOT_FOUND {
+				failed = resultError(result, "seal attributes anew")
+			}
+			if failed == nil {
+				failed = asError("seal attributes anew", n.cluster.WaitApplied(ctx, index))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			count += int(result.GetCount())
+			if err == nil {
+				err = failed
+			}
+		})
+	}
+	work.Wait()
+	return count, err
+}
+
+// resealed makes the command that seals a session's attributes anew; nil when there is nothing to do.
+func (n *Node) resealed(id uint32, key *auth.SealKey, r fsm.Record) (*fsmpb.Command, error) {
+	replace := &fsmpb.ReplaceSealed{Id: r.ID[:]}
+	for _, a := range r.Attributes {
+		with, _, isSealed := fsm.CutSealed(a.Value)
+		if !isSealed || with == id {
+			continue
+		}
+		value, err := n.sealing.openOne(with, r.ID, a)
+		if err != nil {
+			return nil, err
+		}
+		anew, err := n.sealing.sealOne(id, key, r.ID, a.Name, value)
+		if err != nil {
+			return nil, err
+		}
+		replace.Changes = append(replace.Changes, &fsmpb.SealedChange{Name: a.Name, Old: a.Value, New: anew})
+	}
+	if len(replace.Changes) == 0 {
+		return nil, nil
+	}
+	return &fsmpb.Command{Kind: &fsmpb.Command_ReplaceSealed{ReplaceSealed: replace}}, nil
+}

@@ -1,0 +1,383 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Sealing is what sealed attributes are sealed with.
+type Sealing struct {
+	// Password derives the key that new values are sealed with, once all nodes have it. Equal on all nodes. "" = this node seals
+	// nothing.
+	Password string
+	// Previous are earlier passwords, whose values can still be opened.
+	Previous []string
+	// Params are the costs of deriving a key that the cluster does not have yet. Default auth.DefaultSealParams.
+	Params auth.Params
+}
+
+func (s Sealing) validate() error {
+	if len(s.Previous) > session.MaxSealKeys-1 {
+		return session.TooLarge("tokenizer.safe_password_previous", "at most %d", session.MaxSealKeys-1)
+	}
+	for _, password := range s.passwords() {
+		if err := session.ValidateSafePassword(password); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passwords lists all, the present one first.
+func (s Sealing) passwords() []string {
+	if s.Password == "" {
+		return s.Previous
+	}
+	return append([]string{s.Password}, s.Previous...)
+}
+
+// SealAttributes implements session.Sessions.
+func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	patch, err := p.Canonical()
+	if err != nil {
+		return session.Checked{}, ofSealed(err)
+	}
+	id, err := n.calledID(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	command := &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)}
+	values := maps.Clone(session.Attributes(patch))
+	maps.DeleteFunc(values, func(_ string, value json.RawMessage) bool { return session.IsDeletion(value) })
+	sealed, err := n.sealing.seal(id, values)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	for _, change := range command.Changes {
+		if i := slices.IndexFunc(sealed, func(a *fsmpb.Attribute) bool { return a.Name == change.Name }); i >= 0 {
+			change.Value = sealed[i].Value
+		}
+	}
+	return n.patch(ctx, c, command)
+}
+
+// carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
+// clear: what is sealed opens in its own session only. The log-in's own win.
+func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) error {
+	if replaces == nil || n.sealing.held() == 0 {
+		return nil
+	}
+	hash := session.KeyHash(replaces)
+	old, ok := n.fsm.SessionByKey(hash)
+	if !ok { // perhaps made a moment ago at another node
+		if _, err := n.read(ctx, session.Call{}); err != nil {
+			return asError("read", err)
+		}
+		old, ok = n.fsm.SessionByKey(hash)
+	}
+	if !ok || old.User != l.User {
+		return nil
+	}
+	before, err := n.sealing.open(old.ID, old.Attributes)
+	if err != nil || before == nil {
+		return err
+	}
+	maps.Copy(before, l.Sealed)
+	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := l.Attributes[name]; return inTheClear })
+	l.Sealed = before
+	return nil
+}
+
+// ofSealed names the member that the request calls these attributes.
+func ofSealed(err error) error {
+	var e *session.Error
+	if errors.As(err, &e) {
+		named := *e
+		named.Field = "sealed_" + e.Field
+		return &named
+	}
+	return err
+}
+
+// calledID finds the id of the called session, by which its values are sealed. A key that this node does not know may have been issued
+// a moment ago at another one.
+func (n *Node) calledID(ctx context.Context, c session.Call) (session.ID, error) {
+	key, unknown := c.Key, session.ErrUnauthenticated()
+	if c.Subject != nil {
+		key, unknown = c.Subject.Key, errSubject()
+	}
+	if key.IsZero() {
+		return session.ID{}, session.ErrUnauthenticated()
+	}
+	if record, ok := n.fsm.SessionByKey(key.Hash()); ok {
+		return record.ID, nil
+	}
+	if _, err := n.read(ctx, session.Call{}); err != nil {
+		return session.ID{}, asError("read", err)
+	}
+	record, ok := n.fsm.SessionByKey(key.Hash())
+	if !ok {
+		return session.ID{}, unknown
+	}
+	return record.ID, nil
+}
+
+// sealing holds the seal keys that this node could derive. They are found once, when the node starts: settle compares its passwords
+// with what the cluster knows, and until then the node is not ready.
+type sealing struct {
+	node    *Node
+	settled atomic.Bool
+
+	mu   sync.RWMutex
+	keys map[uint32]*auth.SealKey
+}
+
+func newSealing(n *Node) *sealing { return &sealing{node: n, keys: map[uint32]*auth.SealKey{}} }
+
+// misfit is why a node may not serve with the passwords that it has.
+type misfit struct{ text string }
+
+func (m *misfit) Error() string { return m.text }
+
+const sealRetry = 100 * time.Millisecond
+
+// run settles, trying again until the cluster can be read. A node whose passwords do not fit must stop.
+func (s *sealing) run(ctx context.Context) {
+	for {
+		err := s.settle(ctx)
+		var bad *misfit
+		switch {
+		case err == nil:
+			s.settled.Store(true)
+			return
+		case ctx.Err() != nil:
+			return
+		case errors.As(err, &bad):
+			s.node.config.Fatal(bad)
+			return
+		}
+		select {
+		case <-time.After(sealRetry):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settle derives the keys that the cluster knows, makes one of the present password if it is new, and says what this node holds.
+func (s *sealing) settle(ctx context.Context) error {
+	ctx, cancel := s.node.limit(ctx)
+	defer cancel()
+	if _, err := s.node.read(ctx, session.Call{}); err != nil {
+		return err
+	}
+	known, last := s.node.fsm.SealKeys()
+	current, err := s.judge(known)
+	if err != nil {
+		return err
+	}
+	if s.node.config.Sealing.Password != "" && !current {
+		if err := s.add(ctx, last); err != nil {
+			return err
+		}
+	}
+	return s.tell(ctx)
+}
+
+// judge derives what the node's passwords fit, and tells whether the present one is among that.
+func (s *sealing) judge(known []fsm.SealKey) (current bool, err error) {
+	passwords := s.node.config.Sealing.passwords()
+	for _, k := range known {
+		if s.holds(k.ID) {
+			continue
+		}
+		for i, password := range passwords {
+			if key, fits := recipeOf(k).Key(password); fits {
+				s.put(k.ID, key)
+				current = current || i == 0 && s.node.config.Sealing.Password != ""
+				break
+			}
+		}
+	}
+	missing := slices.IndexFunc(known, func(k fsm.SealKey) bool { return k.Uses > 0 && !s.holds(k.ID) })
+	switch {
+	case len(passwords) > 0 && len(known) > 0 && s.held() == 0:
+		return false, &misfit{"tokenizer.safe_password is not the one that this cluster's attributes are sealed with, nor is any of tokenizer.safe_password_previous: give this node the other nodes' values"}
+	case missing >= 0:
+		return false, &misfit{fmt.Sprintf("%d attributes are sealed with a key that none of this node's safe passwords gives: put the password that was used before into tokenizer.safe_password_previous", known[missing].Uses)}
+	}
+	return current, nil
+}
+
+func recipeOf(k fsm.SealKey) auth.SealRecipe {
+	return auth.SealRecipe{
+		Salt: k.Salt, Check: k.Check, Params: auth.Params{MemoryKiB: k.MemoryKiB, Iterations: k.Iterations, Parallelism: k.Parallelism},
+	}
+}
+
+// add makes the key of the present password known. Another node may have been faster: then it is judged anew.
+func (s *sealing) add(ctx context.Context, last uint32) error {
+	c := s.node.config
+	key, r, err := auth.NewSealKey(c.Random, c.Sealing.Password, c.Sealing.Params)
+	if err != nil {
+		return err
+	}
+	result, _, err := s.node.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutSealKey{PutSealKey: &fsmpb.PutSealKey{
+		After: last, Salt: r.Salt[:], Check: r.Check[:],
+		MemoryKib: r.Params.MemoryKiB, Iterations: r.Params.Iterations, Parallelism: uint32(r.Params.Parallelism),
+	}}})
+	if err != nil {
+		return err
+	}
+	if result.Code == fsmpb.Code_CODE_TOO_LARGE {
+		return &misfit{fmt.Sprintf("this cluster has values sealed with %d different keys: bring them down with `hydrastore cluster reseal` before a new tokenizer.safe_password", session.MaxSealKeys)}
+	}
+	if err := resultError(result, "make a seal key known"); err != nil {
+		return err
+	}
+	s.put(uint32(result.GetVersion()), key)
+	s.node.log.Info("a new safe_password is known; it seals once all nodes have it", slog.Uint64("seal_key", result.GetVersion()))
+	return nil
+}
+
+// tell says what this node holds, unless that is known.
+func (s *sealing) tell(ctx context.Context) error {
+	s.mu.RLock()
+	ids := slices.Sorted(maps.Keys(s.keys))
+	s.mu.RUnlock()
+	self := s.node.cluster.NodeID()
+	if told, ok := s.heldBy()[self]; slices.Equal(told, ids) && (ok || len(ids) == 0) {
+		return nil
+	}
+	result, _, err := s.node.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_HoldSealKeys{HoldSealKeys: &fsmpb.HoldSealKeys{Node: self, Ids: ids}}})
+	if err != nil {
+		return err
+	}
+	return resultError(result, "say which seal keys this node holds")
+}
+
+func (s *sealing) heldBy() map[string][]uint32 {
+	held := map[string][]uint32{}
+	for _, h := range s.node.fsm.SealHolders() {
+		held[h.Node] = h.IDs
+	}
+	return held
+}
+
+func (s *sealing) put(id uint32, k *auth.SealKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[id] = k
+}
+
+func (s *sealing) key(id uint32) *auth.SealKey {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.keys[id]
+}
+
+func (s *sealing) holds(id uint32) bool { return s.key(id) != nil }
+
+func (s *sealing) held() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.keys)
+}
+
+// active is the newest key that every node has: voters, and others that have said anything.
+func (s *sealing) active() (uint32, *auth.SealKey, error) {
+	known, _ := s.node.fsm.SealKeys()
+	held := s.heldBy()
+	for _, k := range slices.Backward(known) {
+		everywhere := true
+		for _, m := range s.node.cluster.Members() {
+			ids, told := held[m.ID]
+			everywhere = everywhere && (slices.Contains(ids, k.ID) || !told && m.Suffrage != cluster.Voter)
+		}
+		if key := s.key(k.ID); everywhere && key != nil {
+			return k.ID, key, nil
+		}
+	}
+	return 0, nil, &session.Error{
+		Code: session.CodeConflict, Field: "sealed_attributes",
+		Message: "this cluster has no seal key that all its nodes have: set the same tokenizer.safe_password on all of them",
+	}
+}
+
+// seal turns values into sealed attributes of a session.
+func (s *sealing) seal(id session.ID, values session.Attributes) ([]*fsmpb.Attribute, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	key, k, err := s.active()
+	if err != nil {
+		return nil, err
+	}
+	out := newAttributes(values)
+	for _, a := range out {
+		if a.Value, err = s.sealOne(key, k, id, a.Name, a.Value); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *sealing) sealOne(key uint32, k *auth.SealKey, id session.ID, name string, value []byte) ([]byte, error) {
+	if len(value) > session.MaxSealedAttributeBytes {
+		return nil, session.TooLarge("sealed_attributes", "a sealed value has at most %d bytes, this has %d", session.MaxSealedAttributeBytes, len(value))
+	}
+	sealed, err := k.Seal(fsm.SealHeader(key), s.node.config.Random, id[:], name, value)
+	if err != nil {
+		return nil, internalError("seal attribute", err)
+	}
+	return sealed, nil
+}
+
+// open gives the sealed attributes of a session in the clear; nil when it has none.
+func (s *sealing) open(id session.ID, list []fsm.Attribute) (session.Attributes, error) {
+	var out session.Attributes
+	for _, a := range list {
+		key, _, isSealed := fsm.CutSealed(a.Value)
+		if !isSealed {
+			continue
+		}
+		value, err := s.openOne(key, id, a)
+		if err != nil {
+			return nil, err
+		}
+		if out == nil {
+			out = session.Attributes{}
+		}
+		out[a.Name] = value
+	}
+	return out, nil
+}
+
+func (s *sealing) openOne(key uint32, id session.ID, a fsm.Attribute) (json.RawMessage, error) {
+	k := s.key(key)
+	if k == nil {
+		return nil, &session.Error{Code: session.CodeUnavailable, Field: "sealed_attributes", Message: "this node has not the key that these attributes are sealed with; ask another one", RetryAfter: electionPause}
+	}
+	_, sealed, _ := fsm.CutSealed(a.Value)
+	value, err := k.Open(sealed, id[:], a.Name)
+	if err != nil {
+		return nil, internalError("open sealed attribute", err)
+	}
+	return value, nil
+}
