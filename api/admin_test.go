@@ -72,6 +72,11 @@ type policyAnswer struct {
 	TouchWindowS     float64 `json:"touch_window_s"`
 	EffectiveWindowS float64 `json:"effective_touch_window_s"`
 	AttributesWrite  string  `json:"attributes_write"`
+	PerUser          int     `json:"max_sessions_per_user"`
+	PerAddress       int     `json:"max_sessions_per_address"`
+	InAll            int     `json:"max_sessions"`
+	OnLimit          string  `json:"on_limit"`
+	Single           bool    `json:"single_session"`
 	Version          uint64
 }
 
@@ -87,18 +92,23 @@ func TestPolicies(t *testing.T) {
 	}
 	r := h.do(change("PUT", `{"idle_timeout_s":64.5}`, ""))
 	got := read[policyAnswer](t, r, 200)
-	want := policyAnswer{"web.app", 64.5, 43200, -1, 2.015, "service", got.Version}
+	want := policyAnswer{"web.app", 64.5, 43200, -1, 2.015, "service", 0, 0, 0, "refuse", false, got.Version}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	got = read[policyAnswer](t, h.do(change("PATCH", `{"touch_window_s":0,"absolute_lifetime_s":0,"attributes_write":"bearer"}`, r.Header.Get("ETag"))), 200)
-	want = policyAnswer{"web.app", 64.5, 0, 0, 0, "bearer", got.Version}
+	want = policyAnswer{"web.app", 64.5, 0, 0, 0, "bearer", 0, 0, 0, "refuse", false, got.Version}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	wantProblem(t, h.do(change("PATCH", `{}`, r.Header.Get("ETag"))), 412, session.CodeVersionMismatch)
 	got = read[policyAnswer](t, h.do(change("PATCH", `{"touch_window_s":-1}`, "")), 200)
 	if got.TouchWindowS != -1 || got.EffectiveWindowS != 2.015 {
+		t.Errorf("got %+v", got)
+	}
+	limits := `{"max_sessions_per_user":5,"max_sessions_per_address":50,"max_sessions":1024,"on_limit":"evict_idle","single_session":true}`
+	got = read[policyAnswer](t, h.do(change("PATCH", limits, "")), 200)
+	if got.PerUser != 5 || got.PerAddress != 50 || got.InAll != 1024 || got.OnLimit != "evict_idle" || !got.Single {
 		t.Errorf("got %+v", got)
 	}
 	if got := read[policyAnswer](t, h.do(request{method: "GET", target: "/v1/policies/web.app", key: h.admin}), 200); got.Name != "web.app" {
@@ -161,4 +171,36 @@ func TestCluster(t *testing.T) {
 	if got := get(); len(got.Members) != 2 || got.Members[1].Role != "non-voter" {
 		t.Errorf("got %+v", got.Members)
 	}
+}
+
+type limitsAnswer struct {
+	InAll   int    `json:"max_sessions"`
+	OnLimit string `json:"on_limit"`
+	Version uint64
+}
+
+func TestClusterLimits(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	change := func(body, ifMatch string) request {
+		r := request{method: "PATCH", target: "/v1/limits", body: body, key: h.admin}
+		if ifMatch != "" {
+			r.headers = map[string]string{"If-Match": ifMatch}
+		}
+		return r
+	}
+	r := h.do(request{method: "GET", target: "/v1/limits", key: h.admin})
+	if got := read[limitsAnswer](t, r, 200); got != (limitsAnswer{OnLimit: "refuse"}) {
+		t.Errorf("got %+v", got)
+	}
+	got := read[limitsAnswer](t, h.do(change(`{"max_sessions":1000}`, r.Header.Get("ETag"))), 200)
+	if got.InAll != 1000 || got.OnLimit != "refuse" || got.Version == 0 {
+		t.Errorf("got %+v", got)
+	}
+	wantProblem(t, h.do(change(`{}`, r.Header.Get("ETag"))), 412, session.CodeVersionMismatch)
+	got = read[limitsAnswer](t, h.do(change(`{"on_limit":"evict_oldest"}`, "")), 200)
+	if got.InAll != 1000 || got.OnLimit != "evict_oldest" {
+		t.Errorf("got %+v", got)
+	}
+	wantProblem(t, h.do(request{method: "GET", target: "/v1/limits", key: h.trusted}), 403, session.CodeForbidden)
 }

@@ -58,6 +58,10 @@ func seconds(name string, to *time.Duration) member {
 	return member{name, func(v strictjson.Value) (err error) { *to, err = v.Seconds(); return err }}
 }
 
+func whole(name string, to *int) member {
+	return member{name, func(v strictjson.Value) (err error) { *to, err = v.Whole(); return err }}
+}
+
 func texts(name string, to *[]string) member {
 	return member{name, func(v strictjson.Value) (err error) { *to, err = v.Texts(maxListElements); return err }}
 }

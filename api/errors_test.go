@@ -18,7 +18,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	h := newHouse(t)
 	want := map[session.Code]int{
 		session.CodeInvalid: 400, session.CodeTooLarge: 400, session.CodeUnauthenticated: 401, session.CodeReauthenticate: 401, session.CodeForbidden: 403,
-		session.CodeNotFound: 404, session.CodeExists: 409, session.CodeConflict: 409, session.CodeHistoryMismatch: 409,
+		session.CodeNotFound: 404, session.CodeExists: 409, session.CodeConflict: 409, session.CodeSessionLimit: 409, session.CodeHistoryMismatch: 409,
 		session.CodeVersionMismatch: 412, session.CodeIdempotencyMismatch: 422, session.CodeThrottled: 429, session.CodeOverloaded: 503, session.CodeNoQuorum: 503,
 		session.CodeTooStale: 503, session.CodeUnavailable: 503, session.CodeOutcomeUnknown: 504, session.CodeIndexTimeout: 504,
 		session.CodeInternal: 500,

@@ -42,7 +42,13 @@ func policyModel(p session.Policy) rest.Policy {
 		TouchWindowS: inSeconds(window), EffectiveTouchWindowS: inSeconds(p.EffectiveTouchWindow()),
 		AttributesWrite: rest.AttributesWrite(p.AttributesWrite), InactivityTimeoutS: inSeconds(p.InactivityTimeout), NoTickle: p.NoTickle,
 		BindAddress: rest.BindAddress(p.BindAddress), PermanentAllowed: p.PermanentAllowed, RotateGraceS: inSeconds(p.RotateGrace), Version: p.Version,
+		MaxSessionsPerUser: p.MaxSessionsPerUser, MaxSessionsPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
+		OnLimit: rest.OnLimit(p.OnLimit), SingleSession: p.SingleSession,
 	}
+}
+
+func limitsModel(l session.ClusterLimits) rest.Limits {
+	return rest.Limits{MaxSessions: l.MaxSessions, OnLimit: rest.OnLimit(l.OnLimit), Version: l.Version}
 }
 
 func policyPageModel(list session.PolicyList) rest.PolicyPage {

@@ -27,6 +27,7 @@ var kinds = map[session.Code]struct {
 	session.CodeNotFound:            {http.StatusNotFound, "Not found"},
 	session.CodeExists:              {http.StatusConflict, "It exists already"},
 	session.CodeConflict:            {http.StatusConflict, "Conflict with the current state"},
+	session.CodeSessionLimit:        {http.StatusConflict, "As many sessions as allowed"},
 	session.CodeHistoryMismatch:     {http.StatusConflict, "Index of another history"},
 	session.CodeVersionMismatch:     {http.StatusPreconditionFailed, "Not the current version"},
 	session.CodeIdempotencyMismatch: {http.StatusUnprocessableEntity, "Idempotency key used before"},

@@ -85,7 +85,7 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 
 func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 	var ch session.PolicyChange
-	var write, bind *string
+	var write, bind, onLimit *string
 	err := decodeMembers(body, "",
 		optional(seconds, "idle_timeout_s", &ch.IdleTimeout),
 		optional(seconds, "absolute_lifetime_s", &ch.AbsoluteLifetime),
@@ -96,12 +96,25 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		optional(text, "bind_address", &bind),
 		optional(boolean, "permanent_allowed", &ch.PermanentAllowed),
 		optional(seconds, "rotate_grace_s", &ch.RotateGrace),
+		optional(whole, "max_sessions_per_user", &ch.MaxSessionsPerUser),
+		optional(whole, "max_sessions_per_address", &ch.MaxSessionsPerAddress),
+		optional(whole, "max_sessions", &ch.MaxSessions),
+		optional(text, "on_limit", &onLimit),
+		optional(boolean, "single_session", &ch.SingleSession),
 	)
 	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
 		*ch.TouchWindow = session.TouchWindowAuto
 	}
-	ch.AttributesWrite = (*session.AttributesWriter)(write)
+	ch.AttributesWrite, ch.OnLimit = (*session.AttributesWriter)(write), (*session.OnLimit)(onLimit)
 	ch.BindAddress = (*session.AddressBinding)(bind)
+	return ch, err
+}
+
+func decodeLimitsChange(body []byte) (session.ClusterLimitsChange, error) {
+	var ch session.ClusterLimitsChange
+	var onLimit *string
+	err := decodeMembers(body, "", optional(whole, "max_sessions", &ch.MaxSessions), optional(text, "on_limit", &onLimit))
+	ch.OnLimit = (*session.OnLimit)(onLimit)
 	return ch, err
 }
 

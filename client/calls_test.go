@@ -250,12 +250,21 @@ func TestUsersAndPolicies(t *testing.T) {
 	want := session.Policy{
 		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
 		BindAddress: session.BindStrict, PermanentAllowed: true, RotateGrace: grace, Version: policy.Version,
+		PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse},
 	}
 	if err != nil || policy.Policy != want {
 		t.Errorf("got %+v, %v", policy, err)
 	}
 	policy, err = c.PatchPolicy(ctx, "web", session.PolicyChange{TouchWindow: &auto, AbsoluteLifetime: &zero, IfMatch: &policy.Version})
 	want.TouchWindow, want.AbsoluteLifetime, want.Version = auto, 0, policy.Version
+	if err != nil || policy.Policy != want {
+		t.Errorf("got %+v, %v", policy, err)
+	}
+	two, most, total, evict, single := 2, 50, 1024, session.OnLimitOldest, true
+	want.PolicyLimits = session.PolicyLimits{MaxSessionsPerUser: 2, MaxSessionsPerAddress: 50, MaxSessions: 1024, OnLimit: evict, SingleSession: true}
+	policy, err = c.PatchPolicy(ctx, "web", session.PolicyChange{LimitsChange: session.LimitsChange{
+		MaxSessionsPerUser: &two, MaxSessionsPerAddress: &most, MaxSessions: &total, OnLimit: &evict, SingleSession: &single}})
+	want.Version = policy.Version
 	if err != nil || policy.Policy != want {
 		t.Errorf("got %+v, %v", policy, err)
 	}

@@ -79,6 +79,10 @@ func policyOf(w wire.Policy) session.Policy {
 		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
 		InactivityTimeout: duration(w.InactivityTimeoutS), NoTickle: w.NoTickle, BindAddress: session.AddressBinding(w.BindAddress),
 		PermanentAllowed: w.PermanentAllowed, RotateGrace: duration(w.RotateGraceS), Version: w.Version,
+		PolicyLimits: session.PolicyLimits{
+			MaxSessionsPerUser: w.MaxSessionsPerUser, MaxSessionsPerAddress: w.MaxSessionsPerAddress, MaxSessions: w.MaxSessions,
+			OnLimit: session.OnLimit(w.OnLimit), SingleSession: w.SingleSession,
+		},
 	}
 	if w.TouchWindowS < 0 {
 		p.TouchWindow = session.TouchWindowAuto

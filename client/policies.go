@@ -58,8 +58,10 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 		IdleTimeoutS: secondsOrNil(ch.IdleTimeout), AbsoluteLifetimeS: secondsOrNil(ch.AbsoluteLifetime),
 		TouchWindowS: secondsOrNil(ch.TouchWindow), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
 		InactivityTimeoutS: secondsOrNil(ch.InactivityTimeout), NoTickle: ch.NoTickle, BindAddress: (*wire.BindAddress)(ch.BindAddress),
-		PermanentAllowed: ch.PermanentAllowed,
-		RotateGraceS:     secondsOrNil(ch.RotateGrace),
+		PermanentAllowed:   ch.PermanentAllowed,
+		RotateGraceS:       secondsOrNil(ch.RotateGrace),
+		MaxSessionsPerUser: ch.MaxSessionsPerUser, MaxSessionsPerAddress: ch.MaxSessionsPerAddress, MaxSessions: ch.MaxSessions,
+		OnLimit: (*wire.OnLimit)(ch.OnLimit), SingleSession: ch.SingleSession,
 	}
 	if ch.TouchWindow != nil && *ch.TouchWindow == session.TouchWindowAuto {
 		asDefault := -1.0

@@ -61,8 +61,8 @@ func (m *Machine) begin(index uint64, clock int64) {
 func (m *Machine) end() []Ended {
 	s := m.state
 	var ended []Ended
+	more := true
 	for budget := m.endsPerEntry; budget > 0; {
-		more := false
 		m.locked(func() {
 			for range min(budget, endsPerLock) {
 				if ended, more = s.endDue(ended); !more {
@@ -78,6 +78,7 @@ func (m *Machine) end() []Ended {
 			break
 		}
 	}
+	s.room = newRoomWork(more, m.endsPerEntry)
 	return ended
 }
 
@@ -157,6 +158,8 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.holdSealKeys(k.HoldSealKeys, r)
 	case *fsmpb.Command_ReplaceSealed:
 		s.replaceSealed(k.ReplaceSealed, r)
+	case *fsmpb.Command_PutLimits:
+		s.putLimits(k.PutLimits, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_LoginFailed:

@@ -52,6 +52,7 @@ func (s *state) storePolicy(old *policy, p session.Policy, r *fsmpb.Result) {
 			fail(r, fsmpb.Code_CODE_CONFLICT, "absolute_lifetime_s")
 			return
 		}
+		s.room.backlog = true // what the change has made due
 		s.nextVersion()
 	case s.policies.n == session.MaxPolicies:
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "policies")
@@ -112,7 +113,8 @@ func parsePolicy(c *fsmpb.PutPolicy, base session.Policy) (p session.Policy, fie
 	if field := parseRules(c, &p); field != "" {
 		return p, field
 	}
-	return p, invalidField(p)
+	parsePolicyLimits(c, &p.PolicyLimits)
+	return p, invalidField(p.Validate())
 }
 
 // parseRules lays what is no timer over p; field names what is wrong.
@@ -140,8 +142,8 @@ func parseRules(c *fsmpb.PutPolicy, p *session.Policy) (field string) {
 	return ""
 }
 
-func invalidField(p session.Policy) string {
-	err := p.Validate()
+// invalidField names the field that a rule of the domain is broken by.
+func invalidField(err error) string {
 	if err == nil {
 		return ""
 	}

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"bytes"
+
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -19,6 +21,10 @@ type login struct {
 	blob     []byte           // attributes
 	own      extras           // with sessionOwnIdle
 	replaces *session.KeyHash // the key of the session in whose place it comes
+
+	old      uint32 // that session
+	oldState keyState
+	address  [16]byte // zero = unknown
 }
 
 type idempotencyKey struct{ scope, body [32]byte }
@@ -63,19 +69,19 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "sessions")
 		return
 	}
-	old, state := s.lookReplaced(c, &l)
-	if state == keyCurrent || state == keyInGrace {
-		if l.blob, code = s.carryOver(c, &l, old); code != fsmpb.Code_CODE_OK {
+	l.old, l.oldState = s.lookReplaced(c, &l)
+	if l.oldState == keyCurrent || l.oldState == keyInGrace {
+		if l.blob, code = s.carryOver(c, &l, l.old); code != fsmpb.Code_CODE_OK {
 			fail(r, code, "attributes")
 			return
 		}
 	}
+	if code, limit := s.makeRoom(c, &l); code != fsmpb.Code_CODE_OK {
+		fail(r, code, limit)
+		return
+	}
 	s.uncount(c.Attempt)
 	slot := s.logIn(c, &l)
-	if !c.Vouched {
-		s.actsBySession(slot, c.Address)
-	}
-	s.endReplaced(old, state)
 	s.sessionResult(slot, c.User, r)
 }
 
@@ -103,6 +109,7 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 			return false
 		}
 	}
+	copy(l.address[:], c.Address)
 	if c.Idempotency == nil {
 		return true
 	}
@@ -257,13 +264,12 @@ func (s *state) logIn(c *fsmpb.CreateSession, l *login) uint32 {
 	u := s.mutUser(l.user)
 	u.lastNumber++
 	rec := sessionRec{
-		key: l.key, id: l.id, seq: s.sessions.lastSeq + 1, number: u.lastNumber, lastUseMS: s.clock,
+		key: l.key, id: l.id, address: l.address, seq: s.sessions.lastSeq + 1, number: u.lastNumber, lastUseMS: s.clock,
 		createdMS:         s.policies.byIndex[l.policy].birth(s.clock),
 		attributesVersion: s.index, user: l.user, policy: l.policy, roles: l.roles, methods: l.method,
 		attributes: s.arena.put(l.blob), agent: s.arena.put([]byte(c.UserAgent)), flags: l.flags,
 	}
 	s.setExtras(&rec, l.own)
-	copy(rec.address[:], c.Address)
 	slot := s.placeSession(rec)
 	s.countSealed(l.blob, 1)
 	if l.idem != nil {
@@ -300,11 +306,11 @@ func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte,
 	if rec.user != l.user {
 		return l.blob, fsmpb.Code_CODE_OK
 	}
-	return s.firstAttributes(s.inTheClear(s.arena.get(rec.attributes)), c.Attributes)
+	// A copy: the old session ends, and its blob with it, before the new one is made.
+	return s.firstAttributes(bytes.Clone(s.inTheClear(s.arena.get(rec.attributes))), c.Attributes)
 }
 
-// endReplaced ends the session that a log-in replaces. That is after the new one is made, so that a user without account does not
-// lose its record in between.
+// endReplaced ends the session that a log-in replaces. A user without account keeps its record meanwhile: see pinned.
 func (s *state) endReplaced(slot uint32, state keyState) {
 	switch state {
 	case keyCurrent, keyInGrace:

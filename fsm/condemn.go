@@ -56,6 +56,9 @@ func (s *state) condemn(slot uint32, permanent bool, exempt uint64) uint64 {
 	if killed == 0 {
 		return 0
 	}
+	if !permanent {
+		s.leaveInTree(s.users.links.at(slot), exempt)
+	}
 	*living = survivors
 	rec := s.mutUser(slot)
 	s.setCondemnation(rec, permanent, condemnation{s.sessions.lastSeq + 1, exempt})
@@ -65,6 +68,28 @@ func (s *state) condemn(slot uint32, permanent bool, exempt uint64) uint64 {
 		s.queueReap(slot)
 	}
 	return uint64(killed)
+}
+
+// leaveInTree takes all of a user's sessions that are not permanent out of what limits count, but for the one numbered exempt, in as many
+// steps as there are policies.
+func (s *state) leaveInTree(links *userLinks, exempt uint64) {
+	tree := s.sessions.tree(ofUser)
+	take := func(p *policy, n int) {
+		p.standing -= n
+		s.sessions.standing -= n
+		s.sessions.condemned += n
+	}
+	for i, p := range s.policies.all() {
+		if p != nil {
+			take(p, int(tree.under(links.root, uint8(i)).count))
+		}
+	}
+	links.root = 0
+	if exempt != 0 {
+		survivor := s.sessions.order.find(exempt)
+		links.root = tree.insert(0, survivor)
+		take(s.policies.byIndex[s.sessions.recs.at(survivor).policy], -1)
+	}
 }
 
 // condemnAll kills all of a user's sessions.

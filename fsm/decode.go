@@ -149,6 +149,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 			}
 		}
 		return hasUnknown(k.ReplaceSealed)
+	case *fsmpb.Command_PutLimits:
+		return hasUnknown(k.PutLimits) || authorityHasUnknown(k.PutLimits.Authority)
 	case *fsmpb.Command_SetFormatLevel:
 		return hasUnknown(k.SetFormatLevel)
 	case *fsmpb.Command_NoOp:

@@ -148,10 +148,13 @@ func (s *state) arm(slot uint32) {
 	case !r.ownIdle():
 		p.idle.push(slot, r.lastUseMS)
 	case x.idleMS != 0:
-		s.policies.own.push(slot, x.ownEnd(r.lastUseMS))
+		p.own.push(slot, x.ownEnd(r.lastUseMS))
 	}
 	if r.ownIdle() || r.tickled() {
 		p.inactive.push(slot, r.lastActivity(x))
+	}
+	if r.ownIdle() {
+		p.recent.push(slot, r.lastUseMS)
 	}
 }
 
@@ -167,10 +170,13 @@ func (s *state) disarm(slot uint32) {
 	case !r.ownIdle():
 		p.idle.remove(slot)
 	case s.extrasOf(r).idleMS != 0:
-		s.policies.own.remove(slot)
+		p.own.remove(slot)
 	}
 	if r.ownIdle() || r.tickled() {
 		p.inactive.remove(slot)
+	}
+	if r.ownIdle() {
+		p.recent.remove(slot)
 	}
 }
 
@@ -182,7 +188,7 @@ func (s *state) use(slot uint32, tickle bool) {
 	r := s.mutSession(slot)
 	p := s.policies.byIndex[r.policy]
 	if r.permanent() {
-		r.lastUseMS = max(r.lastUseMS, s.clock)
+		s.usedAt(slot, max(r.lastUseMS, s.clock))
 		return
 	}
 	if tickle && p.NoTickle {
@@ -196,11 +202,14 @@ func (s *state) use(slot uint32, tickle bool) {
 	if s.clock <= r.lastUseMS {
 		return
 	}
-	r.lastUseMS = s.clock
+	s.usedAt(slot, s.clock)
 	if !r.ownIdle() {
 		p.idle.later(slot, s.clock)
-	} else if x := s.extrasOf(r); x.idleMS != 0 {
-		s.policies.own.later(slot, x.ownEnd(s.clock))
+		return
+	}
+	p.recent.later(slot, s.clock)
+	if x := s.extrasOf(r); x.idleMS != 0 {
+		p.own.later(slot, x.ownEnd(s.clock))
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	EventPolicyCreated       EventKind = "policy_created"
 	EventPolicyChanged       EventKind = "policy_changed"
 	EventPolicyDeleted       EventKind = "policy_deleted"
+	EventLimitsChanged       EventKind = "limits_changed" // of the cluster
 	EventFormatLevel         EventKind = "format_level_raised"
 )
 
@@ -51,6 +52,7 @@ type Event struct {
 	// What a change made of a user or policy; nil before the first value and after the last.
 	UserBefore, UserAfter     *session.User
 	PolicyBefore, PolicyAfter *session.Policy
+	LimitsBefore, LimitsAfter *session.ClusterLimits
 	PasswordChanged           bool
 
 	Actor Actor
@@ -113,6 +115,25 @@ func (s *state) actsBySession(slot uint32, address []byte) {
 	}
 	r := s.sessions.recs.at(slot)
 	s.events.actor = Actor{User: string(s.userName(r.user)), Session: r.id, Address: addressOf(address)}
+}
+
+// actsByLogin makes the session that a log-in with a password is about to make the actor of what follows.
+func (s *state) actsByLogin(c *fsmpb.CreateSession, id session.ID) {
+	if s.events != nil && !c.Vouched {
+		s.events.actor = Actor{User: c.User, Session: id, Address: addressOf(c.Address)}
+	}
+}
+
+// byTime runs f as an act of nobody.
+func (s *state) byTime(f func()) {
+	if s.events == nil {
+		f()
+		return
+	}
+	actor := s.events.actor
+	s.events.nobody()
+	f()
+	s.events.actor = actor
 }
 
 func addressOf(b []byte) netip.Addr {

@@ -28,6 +28,7 @@ var commandEvents = map[string][]fsm.EventKind{
 	"delete_user":          {fsm.EventUserDeleted},
 	"put_policy":           {fsm.EventPolicyCreated, fsm.EventPolicyChanged},
 	"delete_policy":        {fsm.EventPolicyDeleted},
+	"put_limits":           {fsm.EventLimitsChanged},
 	"set_format_level":     {fsm.EventFormatLevel},
 	"no_op":                nil, // it does nothing
 	"login_failed":         {fsm.EventLoginFailed},

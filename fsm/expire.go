@@ -25,6 +25,8 @@ func (s *state) endedEvent(slot uint32, deadline int64, cause Cause) Ended {
 		s.ended.user++
 	case CauseReused:
 		s.ended.reused++
+	case CauseEvicted:
+		s.ended.evicted++
 	case CauseReplaced:
 		s.ended.replaced++
 	}

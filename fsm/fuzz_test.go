@@ -28,6 +28,10 @@ func FuzzApply(f *testing.F) {
 	for range 20 {
 		f.Add(encode(f, start+h.advance(), h.entry()...))
 	}
+	h.crowd = true
+	for range 20 {
+		f.Add(encode(f, start+h.advance(), h.entry()...))
+	}
 	f.Add([]byte{})
 	f.Add([]byte{0x22, 0x00})
 	f.Fuzz(func(t *testing.T, data []byte) {

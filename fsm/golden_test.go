@@ -27,9 +27,12 @@ func goldenSteps() []struct {
 	admin.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
 	policy := timers("web", 1_800_000, 43_200_000, -1)
 	policy.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
+	policy.MaxSessionsPerUser, policy.MaxSessionsPerAddress, policy.MaxSessions = ptr(uint32(5)), ptr(uint32(50)), ptr(uint32(1000))
+	policy.OnLimit, policy.SingleSession = fsmpb.OnLimit_ON_LIMIT_EVICT_IDLE, ptr(false)
 	policy.ExpectedVersion = nil
 	policy.InactivityMs, policy.NoTickle = ptr(int64(3_600_000)), ptr(false)
 	policy.BindAddress, policy.PermanentAllowed = fsmpb.AddressBinding_ADDRESS_BINDING_STRICT, ptr(true)
+	single := &fsmpb.PutPolicy{Name: "web", Mode: fsmpb.PutPolicy_MODE_MERGE, SingleSession: ptr(true), Authority: system()}
 	password := &fsmpb.CreateSession{
 		KeyHash: bytesOf(keyOf(1)), Id: bytesOf(idOf(1)), User: "ann", UserVersion: 11, Address: goldenAddress(1), UserAgent: "curl/8",
 	}
@@ -63,6 +66,8 @@ func goldenSteps() []struct {
 	withPassword.Address, withPassword.Reauthentication = goldenAddress(1), &fsmpb.Reauthentication{UserVersion: 11}
 	over := vouched(30, "zoë")
 	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
+	replacing := vouched(6, "zoë")
+	replacing.Policy, replacing.Address = "web", goldenAddress(2)
 	return []struct {
 		name    string
 		command *fsmpb.Command
@@ -119,6 +124,10 @@ func goldenSteps() []struct {
 		{"patch_attributes_sealed", patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(40)), Authority: system(), Changes: []*fsmpb.AttributeChange{{Name: "token", Value: sealedValue(1, 'a')}}})},
 		{"put_seal_key_second", sealCommand(putSealKey(1))},
 		{"replace_sealed", replaceSealed(&fsmpb.ReplaceSealed{Id: bytesOf(idOf(40)), Changes: []*fsmpb.SealedChange{{Name: "token", Old: sealedValue(1, 'a'), New: sealedValue(2, 'b')}}})},
+		{"put_limits", putLimits(&fsmpb.PutLimits{
+			MaxSessions: ptr(uint32(1_000_000)), OnLimit: fsmpb.OnLimit_ON_LIMIT_EVICT_OLDEST, ExpectedVersion: ptr(uint64(0)), Authority: authority(42)})},
+		{"put_policy_single", putPolicy(single)},
+		{"create_session_replacing", create(replacing)},
 	}
 }
 

@@ -186,6 +186,10 @@ func putPolicy(c *fsmpb.PutPolicy) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_PutPolicy{PutPolicy: c}}
 }
 
+func putLimits(c *fsmpb.PutLimits) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_PutLimits{PutLimits: c}}
+}
+
 func deletePolicy(c *fsmpb.DeletePolicy) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_DeletePolicy{DeletePolicy: c}}
 }

@@ -13,9 +13,10 @@ import (
 // history draws random commands from a small world, so that they often meet: the same users, policies, keys, requests.
 type history struct {
 	*rand.Rand
-	made int // keys and ids given out
-	next int // the last successor, rotated on from rather often
-	last uint64
+	made  int // keys and ids given out
+	next  int // the last successor, rotated on from rather often
+	last  uint64
+	crowd bool // mostly log-ins, under limits
 
 	attempts []*fsmpb.Attempt // taken, the last few
 	sealKeys int              // the last id given
@@ -98,6 +99,9 @@ func (h *history) entry() []*fsmpb.Command {
 }
 
 func (h *history) command() *fsmpb.Command {
+	if h.crowd && h.chance(85) {
+		return h.crowded()
+	}
 	if h.chance(6) {
 		return h.seal()
 	}
@@ -107,7 +111,7 @@ func (h *history) command() *fsmpb.Command {
 		}
 		return giveBack(h.attempt())
 	}
-	switch n := h.IntN(100); {
+	switch n := h.IntN(103); {
 	case n < 38:
 		return create(h.create())
 	case n < 47:
@@ -145,8 +149,32 @@ func (h *history) command() *fsmpb.Command {
 		return loginFailed(h.loginFailed())
 	case n < 99:
 		return &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{SetFormatLevel: &fsmpb.SetFormatLevel{Level: uint32(h.IntN(2))}}}
+	case n < 100:
+		return &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}}
 	}
-	return &fsmpb.Command{Kind: &fsmpb.Command_NoOp{NoOp: &fsmpb.NoOp{}}}
+	return putLimits(h.putLimits())
+}
+
+// limit is a limit up to most, one that is none, or one that is not possible.
+func (h *history) limit(most, impossible int) *uint32 {
+	if h.chance(3) {
+		return ptr(uint32(impossible))
+	}
+	if h.chance(50) {
+		return ptr(uint32(0))
+	}
+	if !h.crowd {
+		most *= 5 // met now and then
+	}
+	return ptr(uint32(1 + h.IntN(most)))
+}
+
+func (h *history) putLimits() *fsmpb.PutLimits {
+	c := &fsmpb.PutLimits{OnLimit: fsmpb.OnLimit(h.IntN(5)), Authority: h.authority(), ExpectedVersion: h.version()}
+	if h.chance(80) {
+		c.MaxSessions = h.limit(30, session.MaxSessions+1)
+	}
+	return c
 }
 
 func (h *history) takeAttempt() *fsmpb.TakeAttempt {
@@ -431,6 +459,9 @@ func (h *history) putPolicy() *fsmpb.PutPolicy {
 	if c.RotateGraceMs = ptr(int64(h.IntN(4)) * 700); h.chance(20) {
 		c.RotateGraceMs = nil
 	}
+	if h.chance(50) {
+		h.putPolicyLimits(c)
+	}
 	return c
 }
 
@@ -447,6 +478,24 @@ func (h *history) rules(c *fsmpb.PutPolicy) {
 	}
 	if h.chance(50) {
 		c.BindAddress = pick(h, []fsmpb.AddressBinding{1, 1, 1, 2, 3})
+	}
+}
+
+func (h *history) putPolicyLimits(c *fsmpb.PutPolicy) {
+	if h.chance(50) {
+		c.MaxSessionsPerUser = h.limit(4, session.MaxSessionsPerOwner+1)
+	}
+	if h.chance(50) {
+		c.MaxSessionsPerAddress = h.limit(5, session.MaxSessionsPerOwner+1)
+	}
+	if h.chance(50) {
+		c.MaxSessions = h.limit(15, session.MaxSessions+1)
+	}
+	if h.chance(70) {
+		c.OnLimit = fsmpb.OnLimit(h.IntN(5))
+	}
+	if h.chance(30) {
+		c.SingleSession = ptr(h.chance(30))
 	}
 }
 

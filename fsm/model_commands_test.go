@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
 
@@ -50,6 +49,8 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.deleteUser(k.DeleteUser, r)
 	case *fsmpb.Command_PutPolicy:
 		m.putPolicy(k.PutPolicy, r)
+	case *fsmpb.Command_PutLimits:
+		m.putLimits(k.PutLimits, r)
 	case *fsmpb.Command_DeletePolicy:
 		m.deletePolicy(k.DeletePolicy, r)
 	case *fsmpb.Command_LoginFailed:
@@ -204,26 +205,28 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if s.permanent = c.Permanent; c.IdleMs != nil {
 		s.own, s.ownWindow = c.IdleMs, p.ownWindow(*c.IdleMs)
 	}
-	if c.Idempotency != nil && m.repeat(c, s, r) {
-		if r.Code == fsmpb.Code_CODE_OK {
-			m.giveBack(c.Attempt)
+	remember := func() {}
+	if c.Idempotency != nil {
+		var repeated bool
+		if remember, repeated = m.repeat(c, s, r); repeated {
+			if r.Code == fsmpb.Code_CODE_OK {
+				m.giveBack(c.Attempt)
+			}
+			return
 		}
-		return
 	}
 	spent, old := m.spentBy(c.Replaces), m.opened(c.Replaces, c.Address)
+	if !m.makeRoom(s, spent, old, r) {
+		return
+	}
 	if old != nil && old.user == u {
 		s.attributes = maps.Clone(old.attributes)
 		maps.DeleteFunc(s.attributes, func(_, value string) bool { return sealedBy(value) != 0 })
 		maps.Copy(s.attributes, attributes)
 	}
 	m.giveBack(c.Attempt)
+	remember()
 	m.record(c.User, s)
-	if spent != nil {
-		m.endNow(spent, fsm.CauseReused)
-	}
-	if old != nil {
-		m.endNow(old, fsm.CauseReplaced)
-	}
 	m.answer(s, r)
 }
 
@@ -270,26 +273,26 @@ func verifiedMethod(outside bool) fsmpb.Method {
 	return fsmpb.Method_METHOD_PASSWORD
 }
 
-// repeat answers a request that was made before; s is the session that it would make now.
-func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result) bool {
+// repeat answers a request that was made before; s is the session that it would make now. Otherwise remember notes that it was made.
+func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result) (remember func(), repeated bool) {
 	i := slices.IndexFunc(m.repeats, func(k *modelRepeat) bool { return k.scope == string(c.Idempotency.ScopeHash) })
 	if i < 0 {
-		m.repeats = append(m.repeats, &modelRepeat{string(c.Idempotency.ScopeHash), string(c.Idempotency.BodyHash), m.lastSeq + 1, m.clock})
-		return false
+		return func() {
+			m.repeats = append(m.repeats, &modelRepeat{string(c.Idempotency.ScopeHash), string(c.Idempotency.BodyHash), m.lastSeq + 1, m.clock})
+		}, false
 	}
 	k := m.repeats[i]
 	old := m.find(func(o *modelSession) bool { return o.seq == k.seq })
 	if k.body != string(c.Idempotency.BodyHash) || old != nil && old.user != s.user {
 		set(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "idempotency")
-		return true
+		return nil, true
 	}
 	if !m.alive(old) {
-		k.seq = m.lastSeq + 1
-		return false
+		return func() { k.seq = m.lastSeq + 1 }, false
 	}
 	if m.opened(old.key[:], c.Address) == nil {
 		set(r, fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH, "client_ip")
-		return true
+		return nil, true
 	}
 	old.key = s.key
 	old.capGraces(m.clock)
@@ -298,7 +301,7 @@ func (m *model) repeat(c *fsmpb.CreateSession, s *modelSession, r *fsmpb.Result)
 	}
 	m.use(old, false, r)
 	r.Repeated = true
-	return true
+	return nil, true
 }
 
 func (m *model) record(name string, s *modelSession) {

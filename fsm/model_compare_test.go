@@ -89,10 +89,20 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 
 func TestMachineBehavesLikeTheModel(t *testing.T) {
 	t.Parallel()
+	compareWithModel(t, false)
+}
+
+func TestMachineBehavesLikeTheModelUnderLimits(t *testing.T) {
+	t.Parallel()
+	compareWithModel(t, true)
+}
+
+func compareWithModel(t *testing.T, crowd bool) {
 	for seed := range *modelSeeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(seed)
+			h.crowd = crowd
 			ends := 1 + h.IntN(6)
 			l, want := newLog(t, fsm.Options{EndsPerEntry: ends, HashSeed: seed}), newModel(ends)
 			for range 300 {
@@ -149,6 +159,9 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 	at, ok := got.NextDeadlineMS()
 	if wantAt, wantOK := want.nextDeadline(); ok != wantOK || ok && at != wantAt {
 		t.Fatalf("next deadline %d %v, want %d %v", at, ok, wantAt, wantOK)
+	}
+	if l := got.Limits(); l.MaxSessions != want.limits.total || string(l.OnLimit) != onLimitNames[want.limits.onLimit] || l.Version != want.version2 {
+		t.Fatalf("limits %+v, want %+v of version %d", l, want.limits, want.version2)
 	}
 	retired := 0
 	for _, s := range want.sessions {

@@ -32,14 +32,23 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	next := modelPolicy{name: c.Name, window: c.GetTouchWindowMs()}
 	next.bearer = c.AttributesWrite == fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
 	if c.Mode == fsmpb.PutPolicy_MODE_MERGE {
-		next.idle, next.absolute = old.idle, old.absolute
+		next.idle, next.absolute, next.limits = old.idle, old.absolute, old.limits
 		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
 		next.grace = old.grace
+		if c.TouchWindowMs == nil {
+			next.window = old.window
+		}
+		if c.AttributesWrite == 0 {
+			next.bearer = old.bearer
+		}
+	} else {
+		next.limits.onLimit = refuse
 	}
 	if c.RotateGraceMs != nil {
 		next.grace = *c.RotateGraceMs
 	}
 	next.takeRules(c)
+	limitField := next.limits.change(c)
 	if c.IdleMs != nil {
 		next.idle = *c.IdleMs
 	}
@@ -52,6 +61,9 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 		return
 	case next.window > next.shortest():
 		set(r, fsmpb.Code_CODE_INVALID, "touch_window_s")
+		return
+	case limitField != "":
+		set(r, fsmpb.Code_CODE_INVALID, limitField)
 		return
 	}
 	next.version = m.nextVersion()
@@ -104,6 +116,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 		s.absoluteEnd = min(s.absoluteEnd, plus(s.created, next.lifetime()))
 	}
 	p.raise(under, next.lifetime())
+	p.limits = next.limits
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
 	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace
 }

@@ -28,6 +28,10 @@ type model struct {
 	reaps    []*modelUser
 	counters []*modelCounter // of attempts
 	attempts uint64          // counted so far
+	limits   modelLimits     // of the cluster; only total and onLimit
+	version2 uint64          // of these
+	spare    int             // endings that the present entry's log-ins share
+	pinned   *modelUser
 
 	byCommands []fsm.Ended // what the commands of the present entry ended beside their purpose
 
@@ -93,6 +97,7 @@ type modelPolicy struct {
 	lapsedQuietSpan        int64
 	raises                 []modelRaise
 	born                   int64
+	limits                 modelLimits
 }
 
 type modelRaise struct{ through, lifetime int64 }
@@ -109,7 +114,9 @@ func newModel(ends int) *model {
 	day := int64(12 * 3600 * 1000)
 	return &model{
 		ends: ends, users: map[string]*modelUser{},
-		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1, grace: 30_000, bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF}},
+		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1, grace: 30_000,
+			bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF, limits: modelLimits{onLimit: refuse}}},
+		limits: modelLimits{onLimit: refuse},
 	}
 }
 
@@ -304,7 +311,7 @@ func (m *model) remove(s *modelSession) {
 
 // forget drops a user that is known only through sessions that it does not have any more.
 func (m *model) forget(u *modelUser) {
-	if !u.stored && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
+	if !u.stored && u != m.pinned && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
 		m.floor = max(m.floor, u.lastNumber)
 		delete(m.users, u.name)
 	}
@@ -312,7 +319,7 @@ func (m *model) forget(u *modelUser) {
 
 // apply applies an entry and returns the results of its commands and what it ended.
 func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (results []*fsmpb.Result, ended []fsm.Ended) {
-	m.index, m.clock, m.byCommands = index, max(m.clock, clock), nil
+	m.index, m.clock, m.spare, m.byCommands = index, max(m.clock, clock), 4*m.ends, nil
 	m.repeats = slices.DeleteFunc(m.repeats, func(r *modelRepeat) bool { return m.clock >= r.made+600_000 })
 	m.forgetDry()
 	for budget := m.ends; budget > 0; budget-- {
@@ -339,14 +346,7 @@ func (m *model) endOne() (*fsm.Ended, bool) {
 		s := slices.MinFunc(due, func(a, b *modelSession) int {
 			return cmp.Or(cmp.Compare(a.deadline(), b.deadline()), bytes.Compare(a.id[:], b.id[:]))
 		})
-		cause := fsm.CauseInactive
-		switch s.deadline() {
-		case s.absoluteEnd:
-			cause = fsm.CauseAbsolute
-		case s.idleEnd():
-			cause = fsm.CauseIdle
-		}
-		return m.end(s, cause), true
+		return m.end(s, m.deathOf(s)), true
 	}
 	if len(m.reaps) == 0 {
 		return nil, false
@@ -361,6 +361,20 @@ func (m *model) endOne() (*fsm.Ended, bool) {
 	m.reaps = m.reaps[1:]
 	m.forget(u)
 	return nil, true
+}
+
+// deathOf is why a dead session is dead.
+func (m *model) deathOf(s *modelSession) fsm.Cause {
+	if s.deadline() > m.clock {
+		return fsm.CauseUser
+	}
+	switch s.deadline() {
+	case s.absoluteEnd:
+		return fsm.CauseAbsolute
+	case s.idleEnd():
+		return fsm.CauseIdle
+	}
+	return fsm.CauseInactive
 }
 
 func (m *model) end(s *modelSession, cause fsm.Cause) *fsm.Ended {

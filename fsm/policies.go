@@ -18,7 +18,8 @@ const (
 // policy is a policy with what its past still means for living sessions, and its sessions in the order of their ends.
 type policy struct {
 	session.Policy
-	users int // accounts that name it
+	users    int // accounts that name it
+	standing int // sessions recorded and not condemned
 
 	uses       timer // idle timeout + touch window
 	activities timer // inactivity timeout + time to be asked + touch window
@@ -30,6 +31,8 @@ type policy struct {
 	bornMS int64 // the latest creation under this policy
 
 	idle       deadlineHeap // by last use: sessions that have no idle timeout of their own
+	own        deadlineHeap // by their end through it: those that have one
+	recent     deadlineHeap // by last use: those that are not in idle, for limits
 	absolute   deadlineHeap // by creation: all that are not permanent
 	inactive   deadlineHeap // by last activity: those whose place among the former does not tell it
 	permanents int
@@ -45,6 +48,7 @@ func newPolicy(p session.Policy, s *sessions) *policy {
 	n := &policy{
 		uses: timer{lapsed: noLapse}, activities: timer{lapsed: noLapse},
 		idle: deadlineHeap{sessions: s}, absolute: deadlineHeap{sessions: s, which: 1}, inactive: deadlineHeap{sessions: s, which: 2},
+		own: deadlineHeap{sessions: s}, recent: deadlineHeap{sessions: s, which: 3},
 	}
 	n.setTimers(p)
 	return n
@@ -140,9 +144,10 @@ type policies struct {
 	byIndex [session.MaxPolicies]*policy
 	n       int
 	top     int // all indexes in use are below
-
-	own deadlineHeap // sessions with an idle timeout of their own, by their end through it
 }
+
+// all returns the policies by index, nil where there is none.
+func (ps *policies) all() []*policy { return ps.byIndex[:ps.top] }
 
 func (ps *policies) find(name string) (uint8, *policy) {
 	for i, p := range ps.byIndex[:ps.top] {
@@ -195,33 +200,36 @@ type due struct {
 // sessions whose last use was an activity. For the others that heap says something later than J(s), which is harmless, because
 // the heap of last activities says J(s) itself. So the least of the heads' pairs is the least of all pairs (I, id), (J, id) and (A, id),
 // and thus the least (deadline, id). Nothing here depends on how the heaps came to be.
-func (ps *policies) first() (d due, ok bool) {
+func (ps *policies) first() (d due, ok bool) { return firstOf(ps.all()) }
+
+// firstOf is first over some of the policies.
+func firstOf(some []*policy) (d due, ok bool) {
 	d.deadline = forever
 	var id []byte
-	consider := func(slot uint32, deadline int64) {
+	consider := func(p *policy, slot uint32, deadline int64) {
 		if deadline == forever || deadline > d.deadline {
 			return
 		}
-		cid := ps.own.sessions.recs.at(slot).id[:]
+		cid := p.absolute.sessions.recs.at(slot).id[:]
 		if !ok || deadline < d.deadline || bytes.Compare(cid, id) < 0 {
 			d, id, ok = due{slot, deadline}, cid, true
 		}
 	}
-	if slot, end, any := ps.own.min(); any {
-		consider(slot, end)
-	}
-	for _, p := range ps.byIndex[:ps.top] {
+	for _, p := range some {
 		if p == nil {
 			continue
 		}
+		if slot, end, any := p.own.min(); any {
+			consider(p, slot, end)
+		}
 		if slot, created, any := p.absolute.min(); any {
-			consider(slot, p.absoluteEnd(created))
+			consider(p, slot, p.absoluteEnd(created))
 		}
 		if slot, use, any := p.idle.min(); any {
-			consider(slot, min(p.uses.end(use), p.activities.end(use)))
+			consider(p, slot, min(p.uses.end(use), p.activities.end(use)))
 		}
 		if slot, activity, any := p.inactive.min(); any {
-			consider(slot, p.activities.end(activity))
+			consider(p, slot, p.activities.end(activity))
 		}
 	}
 	return d, ok

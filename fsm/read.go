@@ -116,6 +116,11 @@ func (m *Machine) Policy(name string) (session.Policy, bool) {
 	return p.Policy, true
 }
 
+// Limits are the limits of the whole cluster.
+func (m *Machine) Limits() session.ClusterLimits {
+	return reading(m, func(s *state) session.ClusterLimits { return s.limits })
+}
+
 // Policies returns all stored policies in the order of their names.
 func (m *Machine) Policies() []session.Policy {
 	return reading(m, func(s *state) (out []session.Policy) {

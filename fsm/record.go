@@ -65,13 +65,14 @@ const (
 	CauseRevoked                   // named by its id, by its user or an admin
 	CauseInactive                  // nothing but tickles for longer than the policy's inactivity timeout, the time to answer, and window
 	CauseReused                    // a rotated key was used after its grace
-	CauseReplaced                  // a log-in that presented its key took its place
+	CauseReplaced                  // by a log-in that presented its key, or by one under a policy with one session a user
+	CauseEvicted                   // to make room for a new session under a limit
 )
 
 var causeNames = [...]string{
 	CauseIdle: "idle", CauseAbsolute: "absolute", CauseUser: "user", CauseLogout: "logout", CauseRevoked: "revoked",
 	CauseInactive: "inactive",
-	CauseReused:   "reused_key", CauseReplaced: "replaced",
+	CauseReused:   "reused_key", CauseReplaced: "replaced", CauseEvicted: "evicted",
 }
 
 // String names the cause as metrics and events spell it.

@@ -98,8 +98,9 @@ func (b *builder) meta(f *fields) bool {
 	s.users.reapTurn, s.idem.serial, s.attempts.serial = f.uint(), f.uint(), f.uint()
 	last := f.uint()
 	s.seals.last = uint32(last)
+	s.limits.MaxSessions, s.limits.OnLimit, s.limits.Version = int(f.uint()), onLimitFrom(f.uint()), f.uint()
 	s.level = uint32(level)
-	return last <= math.MaxUint32 && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
+	return last <= math.MaxUint32 && s.limits.Validate() == nil && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
 
 func (b *builder) policy(f *fields) bool {
@@ -114,6 +115,7 @@ func (b *builder) policy(f *fields) bool {
 	}
 	rules := f.byte()
 	p.InactivityTimeout, p.RotateGrace = f.duration(), f.duration()
+	p.PolicyLimits = f.policyLimits()
 	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
 		return false
 	}
@@ -224,7 +226,8 @@ func (b *builder) session(f *fields) bool {
 		return false
 	}
 	r.user++ // ordinal to slot
-	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 {
+	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 ||
+		u.disabled() && !s.condemned(u, &r) {
 		return false
 	}
 	s.countSealed(attributes, 1)

@@ -49,6 +49,10 @@ func ErrorCode(c fsmpb.Code) session.Code {
 		return session.CodeIdempotencyMismatch
 	case fsmpb.Code_CODE_THROTTLED:
 		return session.CodeThrottled
+	case fsmpb.Code_CODE_SESSION_LIMIT:
+		return session.CodeSessionLimit
+	case fsmpb.Code_CODE_BUSY:
+		return session.CodeOverloaded
 	}
 	return session.CodeInternal
 }

@@ -34,9 +34,10 @@ type sessionRec struct {
 
 // sessionLinks are what can be computed from the records, and so is no part of a snapshot.
 type sessionLinks struct {
-	userPrev, userNext       uint32    // ring of the user's sessions, or of its permanent ones, in the order of creation; userNext is also the list of free slots
-	addressPrev, addressNext uint32    // ring of the address's sessions likewise
-	heapPos                  [3]uint32 // in idle or own, absolute, inactive
+	userPrev, userNext       uint32                // ring of the user's sessions, or of its permanent ones, in the order of creation; userNext is also the list of free slots
+	addressPrev, addressNext uint32                // ring of the address's sessions likewise
+	heapPos                  [4]uint32             // in idle or own, absolute, inactive, recent
+	owner                    [ownerKinds]ownerLink // in the tree of the user, unless permanent or condemned, and of the address
 }
 
 // sessions holds the recorded sessions, with every way to find one.
@@ -47,12 +48,17 @@ type sessions struct {
 	byKey     table
 	byRetired table // retired keys, so that a session may be there many times
 	byID      table
-	byAddress table // the oldest session of each address
+	byAddress table // the root of each address's tree
 	order     seqLog
 	graces    *btree.BTreeG[graceEnd]
 	lastSeq   uint64
 	n         int
+	standing  int // neither permanent nor condemned
+	condemned int // killed by a change of their user, and not permanent
 }
+
+// tree gives access to the trees of a kind of owner.
+func (ss *sessions) tree(kind int) ownerTree { return ownerTree{sessions: ss, kind: kind} }
 
 func (s *state) findKey(h session.KeyHash) uint32 {
 	return s.sessions.byKey.find(s.hasher.random(h[:]), func(slot uint32) bool { return s.sessions.recs.at(slot).key.Equal(h) })
@@ -62,11 +68,16 @@ func (s *state) findID(id session.ID) uint32 {
 	return s.sessions.byID.find(s.hasher.random(id[:]), func(slot uint32) bool { return s.sessions.recs.at(slot).id == id })
 }
 
-// findAddress returns the oldest session from an address, 0 when there is none.
-func (s *state) findAddress(address [16]byte) uint32 {
+// addressRoot returns the root of an address's tree, 0 when there is no session from there.
+func (s *state) addressRoot(address [16]byte) uint32 {
 	return s.sessions.byAddress.find(s.hasher.bytes(address[:]), func(slot uint32) bool {
 		return s.sessions.recs.at(slot).address == address
 	})
+}
+
+// findAddress returns the oldest session from an address, 0 when there is none.
+func (s *state) findAddress(address [16]byte) uint32 {
+	return s.sessions.tree(ofAddress).oldest(s.addressRoot(address))
 }
 
 func (s *state) mutSession(slot uint32) *sessionRec { return s.sessions.recs.mut(slot, s.shared) }
@@ -98,6 +109,7 @@ func (s *state) placeSession(rec sessionRec) uint32 {
 	s.indexPast(slot)
 	ss.lastSeq = rec.seq
 	ss.n++
+	s.countSession(&rec, 1)
 	return slot
 }
 
@@ -109,6 +121,7 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	}
 	ss := &s.sessions
 	rec := *ss.recs.at(slot)
+	s.countSession(&rec, -1)
 	s.disarm(slot)
 	s.unlinkAddress(slot, rec.address)
 	s.unlinkUser(slot, &rec)
@@ -127,83 +140,22 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	s.dropIfForgotten(rec.user)
 }
 
+// countSession adds a session to the counters that limits are about, or with -1 takes it out.
+func (s *state) countSession(rec *sessionRec, n int) {
+	switch {
+	case rec.permanent():
+	case s.condemned(s.users.recs.at(rec.user), rec):
+		s.sessions.condemned += n
+	default:
+		s.policies.byIndex[rec.policy].standing += n
+		s.sessions.standing += n
+	}
+}
+
 // rekey lets another key open a session; the present one opens nothing any more.
 func (s *state) rekey(slot uint32, key session.KeyHash) {
 	rec := s.mutSession(slot)
 	s.sessions.byKey.remove(s.hasher.random(rec.key[:]), slot)
 	rec.key = key
 	s.sessions.byKey.insert(s.hasher.random(key[:]), slot)
-}
-
-func (s *state) linkUser(slot uint32, rec *sessionRec) {
-	u := s.users.links.at(rec.user)
-	u.recorded++
-	if !s.condemned(s.users.recs.at(rec.user), rec) {
-		*u.living(rec.permanent())++
-	}
-	ss, first := &s.sessions.links, u.head(rec.permanent())
-	link := ss.at(slot)
-	if *first == 0 {
-		*first, link.userPrev, link.userNext = slot, slot, slot
-		return
-	}
-	head := ss.at(*first)
-	link.userPrev, link.userNext = head.userPrev, *first
-	ss.at(head.userPrev).userNext = slot
-	head.userPrev = slot
-}
-
-func (s *state) unlinkUser(slot uint32, rec *sessionRec) {
-	u := s.users.links.at(rec.user)
-	u.recorded--
-	if !s.condemned(s.users.recs.at(rec.user), rec) {
-		*u.living(rec.permanent())--
-	}
-	ss, first := &s.sessions.links, u.head(rec.permanent())
-	link := ss.at(slot)
-	if link.userNext == slot {
-		*first = 0
-		return
-	}
-	ss.at(link.userPrev).userNext = link.userNext
-	ss.at(link.userNext).userPrev = link.userPrev
-	if *first == slot {
-		*first = link.userNext
-	}
-}
-
-func (s *state) linkAddress(slot uint32, address [16]byte) {
-	if address == ([16]byte{}) {
-		return
-	}
-	ss := &s.sessions.links
-	link := ss.at(slot)
-	first := s.findAddress(address)
-	if first == 0 {
-		link.addressPrev, link.addressNext = slot, slot
-		s.sessions.byAddress.insert(s.hasher.bytes(address[:]), slot)
-		return
-	}
-	head := ss.at(first)
-	link.addressPrev, link.addressNext = head.addressPrev, first
-	ss.at(head.addressPrev).addressNext = slot
-	head.addressPrev = slot
-}
-
-func (s *state) unlinkAddress(slot uint32, address [16]byte) {
-	if address == ([16]byte{}) {
-		return
-	}
-	ss := &s.sessions.links
-	link := ss.at(slot)
-	hash := s.hasher.bytes(address[:])
-	if link.addressNext == slot {
-		s.sessions.byAddress.remove(hash, slot)
-		return
-	}
-	ss.at(link.addressPrev).addressNext = link.addressNext
-	ss.at(link.addressNext).addressPrev = link.addressPrev
-	if s.findAddress(address) == slot {
-		s.sessions.byAddress.replace(hash, slot, link.addressNext)
-	}
 }

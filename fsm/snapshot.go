@@ -34,6 +34,7 @@ type meta struct {
 	lastSeq, userSerial, floor            uint64
 	reapTurn, idempotencySerial           uint64
 	attemptSerial, lastSealKey            uint64
+	maxSessions, onLimit, limitsVersion   uint64
 }
 
 type frozenPolicy struct {
@@ -54,6 +55,7 @@ func (m *Machine) Snapshot() *Snapshot {
 			lastSeq: s.sessions.lastSeq, userSerial: s.users.serial, floor: s.users.floor,
 			reapTurn: s.users.reapTurn, idempotencySerial: s.idem.serial,
 			attemptSerial: s.attempts.serial, lastSealKey: uint64(s.seals.last),
+			maxSessions: uint64(s.limits.MaxSessions), onLimit: uint64(onLimitByte(s.limits.OnLimit)), limitsVersion: s.limits.Version,
 		},
 		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
 		seals:   seals{keys: slices.Clone(s.seals.keys), holders: s.seals.holders},
@@ -197,7 +199,7 @@ func appendShort(out, b []byte) []byte {
 
 func (m meta) append(out []byte) []byte {
 	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
-		m.attemptSerial, m.lastSealKey)
+		m.attemptSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion)
 }
 
 func (p frozenPolicy) append(out []byte) []byte {
@@ -212,6 +214,7 @@ func (p frozenPolicy) append(out []byte) []byte {
 	}
 	out = appendUints(out, p.Version, uint64(p.IdleTimeout.Milliseconds()), uint64(p.AbsoluteLifetime.Milliseconds()), uint64(window))
 	out = appendUints(append(out, write, p.rules()), uint64(p.InactivityTimeout.Milliseconds()), uint64(p.RotateGrace.Milliseconds()))
+	out = appendPolicyLimits(out, p.PolicyLimits)
 	out = appendUints(out, uint64(p.uses.lapsed), uint64(p.uses.lapsedSpan), uint64(p.activities.lapsed), uint64(p.activities.lapsedSpan), uint64(p.bornMS))
 	out = append(out, byte(len(p.steps)))
 	for _, step := range p.steps {

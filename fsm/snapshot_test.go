@@ -148,7 +148,7 @@ func TestABlockOfAnotherSnapshotIsRefused(t *testing.T) {
 	l.clock += 5000
 	l.must(touch(1))
 	two := snapshotOf(t, l.m)
-	const metaEnd = 12 + 5 + 96 + 4
+	const metaEnd = 12 + 5 + 120 + 4
 	wantRefused(t, l.m, append(bytes.Clone(two[:metaEnd]), one[metaEnd:]...))
 	if err := l.m.Restore(bytes.NewReader(append(bytes.Clone(one[:metaEnd]), one[metaEnd:]...))); err != nil {
 		t.Fatal(err)

@@ -29,10 +29,14 @@ type state struct {
 	by      authorized
 	events  *recorder // nil = nobody asks
 
+	limits session.ClusterLimits
+	room   roomWork
+	pinned uint32 // a user that stays though its last session goes: the one that logs in
+
 	endedByCommands []Ended // in the present entry
 }
 
-type endedCounters struct{ idle, inactive, absolute, user, reused, replaced, named uint64 }
+type endedCounters struct{ idle, inactive, absolute, user, reused, replaced, evicted, named uint64 }
 
 // newState is the state before the first entry: a policy "default", nobody and nothing else.
 func newState(seed uint64) *state {
@@ -43,10 +47,9 @@ func newState(seed uint64) *state {
 }
 
 func emptyState(seed uint64) *state {
-	s := &state{hasher: hasher(seed), roles: newRoleSets(), methods: newMethodSets()}
+	s := &state{hasher: hasher(seed), roles: newRoleSets(), methods: newMethodSets(), limits: session.ClusterLimits{OnLimit: session.OnLimitRefuse}}
 	s.sessions.graces = newGraces()
 	s.initUsers()
-	s.policies.own.sessions = &s.sessions
 	return s
 }
 

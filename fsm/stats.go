@@ -21,6 +21,7 @@ type Stats struct {
 	EndedReused   uint64 // by the use of a spent key
 	EndedReplaced uint64 // by a log-in in their place
 	EndedByName   uint64 // by commands that named them
+	EndedEvicted  uint64 // to make room under a limit
 }
 
 // Stats returns figures for metrics.
@@ -31,7 +32,7 @@ func (m *Machine) Stats() Stats {
 			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, PendingReaps: s.users.reaps,
 			RetiredKeys: s.sessions.byRetired.n, GraceSessions: s.sessions.graces.Len(),
 			EndedIdle: s.ended.idle, EndedInactive: s.ended.inactive, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user,
-			EndedReused: s.ended.reused, EndedReplaced: s.ended.replaced, EndedByName: s.ended.named,
+			EndedReused: s.ended.reused, EndedReplaced: s.ended.replaced, EndedByName: s.ended.named, EndedEvicted: s.ended.evicted,
 		}
 	})
 }

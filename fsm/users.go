@@ -41,6 +41,7 @@ type userLinks struct {
 	heads    [2]uint32 // the user's oldest session, in a ring in the order of creation; then the same of its permanent ones
 	livings  [2]uint32 // recorded and not condemned: the same two
 	recorded uint32    // both
+	root     uint32    // of the tree of those that are neither permanent nor condemned
 	nextReap uint32    // also the list of free slots
 }
 
@@ -162,7 +163,7 @@ func (s *state) isLastAdmin(slot uint32) bool {
 // dropIfForgotten removes a shell that has no session left. Its numbers are never given out again.
 func (s *state) dropIfForgotten(slot uint32) {
 	rec, u := s.users.recs.at(slot), &s.users
-	if rec.stored() || rec.reapTurn != 0 || u.links.at(slot).recorded != 0 {
+	if rec.stored() || rec.reapTurn != 0 || slot == s.pinned || u.links.at(slot).recorded != 0 {
 		return
 	}
 	s.countUser(slot, -1)

@@ -130,3 +130,22 @@ func writerTo(w session.AttributesWriter) fsmpb.AttributesWriter {
 	}
 	return fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE
 }
+
+func onLimitTo(o session.OnLimit) fsmpb.OnLimit {
+	switch o {
+	case session.OnLimitOldest:
+		return fsmpb.OnLimit_ON_LIMIT_EVICT_OLDEST
+	case session.OnLimitIdle:
+		return fsmpb.OnLimit_ON_LIMIT_EVICT_IDLE
+	default:
+		return fsmpb.OnLimit_ON_LIMIT_REFUSE
+	}
+}
+
+// countTo gives a count that was validated the form that it has in the log.
+func countTo(n *int) *uint32 {
+	if n == nil {
+		return nil
+	}
+	return ptr(uint32(*n))
+}

@@ -205,6 +205,11 @@ func loginError(r *fsmpb.Result) error {
 		return session.Invalid("client_ip", "is needed: the policy binds sessions to the address of their client")
 	case r.Code == fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH && r.Field == "client_ip":
 		return &session.Error{Code: session.CodeIdempotencyMismatch, Field: "Idempotency-Key", Message: "the session that this Idempotency-Key has made is bound to another address; log in with a new one"}
+	case r.Code == fsmpb.Code_CODE_SESSION_LIMIT:
+		return &session.Error{Code: session.CodeSessionLimit, Field: r.Field, Message: limitReached(r.Field)}
+	case r.Code == fsmpb.Code_CODE_BUSY:
+		return &session.Error{Code: session.CodeOverloaded, Field: r.Field, RetryAfter: removalPause,
+			Message: "sessions that have ended still count towards this limit until they are removed, which is under way; nothing was done"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "the user was changed or disabled meanwhile; log in again"}
 	}

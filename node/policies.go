@@ -121,6 +121,7 @@ func merge(base session.Policy, ch session.PolicyChange) session.Policy {
 	if ch.RotateGrace != nil {
 		base.RotateGrace = *ch.RotateGrace
 	}
+	base.PolicyLimits = ch.LimitsChange.Over(base.PolicyLimits)
 	return base
 }
 
@@ -130,8 +131,10 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 	return &fsmpb.PutPolicy{
 		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
 		InactivityMs: ptr(p.InactivityTimeout.Milliseconds()), NoTickle: &p.NoTickle, BindAddress: bindingTo(p.BindAddress),
-		PermanentAllowed: &p.PermanentAllowed,
-		RotateGraceMs:    ptr(p.RotateGrace.Milliseconds()),
+		PermanentAllowed:   &p.PermanentAllowed,
+		RotateGraceMs:      ptr(p.RotateGrace.Milliseconds()),
+		MaxSessionsPerUser: ptr(uint32(p.MaxSessionsPerUser)), MaxSessionsPerAddress: ptr(uint32(p.MaxSessionsPerAddress)),
+		MaxSessions: ptr(uint32(p.MaxSessions)), OnLimit: onLimitTo(p.OnLimit), SingleSession: &p.SingleSession,
 	}
 }
 
@@ -159,6 +162,11 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 	put.NoTickle, put.PermanentAllowed = ch.NoTickle, ch.PermanentAllowed
 	if ch.RotateGrace != nil {
 		put.RotateGraceMs = ptr(ch.RotateGrace.Milliseconds())
+	}
+	put.MaxSessionsPerUser, put.MaxSessionsPerAddress = countTo(ch.MaxSessionsPerUser), countTo(ch.MaxSessionsPerAddress)
+	put.MaxSessions, put.SingleSession = countTo(ch.MaxSessions), ch.SingleSession
+	if ch.OnLimit != nil {
+		put.OnLimit = onLimitTo(*ch.OnLimit)
 	}
 	return put
 }

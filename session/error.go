@@ -35,7 +35,9 @@ const (
 	CodeIdempotencyMismatch Code = "idempotency_mismatch"
 	// CodeThrottled: too many passwords were tried for this user or from this address; this one was not looked at.
 	CodeThrottled Code = "throttled"
-	// CodeOverloaded: a queue is full; certainly not done, never queued.
+	// CodeSessionLimit: as many sessions live as a policy or the cluster allows, and its rule is to refuse. The field names the limit.
+	CodeSessionLimit Code = "session_limit"
+	// CodeOverloaded: a queue is full, or ended sessions are in the way of a log-in; certainly not done.
 	CodeOverloaded Code = "overloaded"
 	// CodeNoQuorum: no majority could be reached in time; certainly not done.
 	CodeNoQuorum Code = "no_quorum"

@@ -29,6 +29,8 @@ const (
 	MaxAttemptWindow        = 24 * time.Hour
 	DefaultPageSize         = 100
 	MaxPageSize             = 1000
+	MaxSessions             = 1 << 26                   // in a cluster, and so of a limit on all sessions
+	MaxSessionsPerOwner     = 10_000                    // the highest limit on one user's or one address's sessions
 	MaxTimeout              = 10 * 365 * 24 * time.Hour // upper bound of any policy timer
 	MinIdleTimeout          = time.Second
 	MaxRetiredKeys          = 16        // a session's earlier keys that are still known as such

@@ -54,7 +54,8 @@ type Policy struct {
 	BindAddress       AddressBinding
 	PermanentAllowed  bool          // sessions without timers may be made
 	RotateGrace       time.Duration // how long a key works after its rotation; 0 = not at all
-	Version           uint64        // log index of its last change; 0 before it is stored
+	PolicyLimits
+	Version uint64 // log index of its last change; 0 before it is stored
 }
 
 // DefaultPolicy returns the first values of the policy "default".
@@ -62,6 +63,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
 		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff, RotateGrace: DefaultRotateGrace,
+		PolicyLimits: PolicyLimits{OnLimit: OnLimitRefuse},
 	}
 }
 
@@ -134,7 +136,7 @@ func (p Policy) Validate() error {
 	case p.RotateGrace < 0 || p.RotateGrace > MaxRotateGrace:
 		return Invalid("rotate_grace_s", "must be between 0 (a rotated key ends at once) and %.0f seconds", MaxRotateGrace.Seconds())
 	}
-	return nil
+	return p.PolicyLimits.validate()
 }
 
 // ValidatePolicyName tells what is wrong with a policy's name.

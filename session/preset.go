@@ -22,8 +22,9 @@ func Presets() []Policy {
 	presets := []Policy{
 		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second}),
 		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict}),
-		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour}),
-		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second}),
+		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour,
+			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50}}),
+		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second, PolicyLimits: PolicyLimits{SingleSession: true}}),
 		mirror(PresetLiveJournalShort, Policy{IdleTimeout: 24 * time.Hour, TouchWindow: time.Second}),
 		mirror(PresetLiveJournalLong, Policy{IdleTimeout: 30 * 24 * time.Hour, TouchWindow: time.Second}),
 		// OWASP's session management cheat sheet: 2 to 5 minutes for applications of high value, 15 to 30 for those of low risk; 4 to 8
@@ -39,6 +40,8 @@ func Presets() []Policy {
 func mirror(name string, p Policy) Policy {
 	whole := DefaultPolicy()
 	whole.Name, whole.IdleTimeout, whole.InactivityTimeout, whole.AbsoluteLifetime, whole.TouchWindow = name, p.IdleTimeout, p.InactivityTimeout, 0, p.TouchWindow
+	whole.PolicyLimits = p.PolicyLimits
+	whole.OnLimit = OnLimitRefuse
 	if p.BindAddress != "" {
 		whole.BindAddress = p.BindAddress
 	}
@@ -75,7 +78,8 @@ func (p Policy) AsChange() PolicyChange {
 	return PolicyChange{
 		IdleTimeout: &p.IdleTimeout, AbsoluteLifetime: &p.AbsoluteLifetime, TouchWindow: &p.TouchWindow, AttributesWrite: &p.AttributesWrite,
 		InactivityTimeout: &p.InactivityTimeout, NoTickle: &p.NoTickle, BindAddress: &p.BindAddress, PermanentAllowed: &p.PermanentAllowed,
-		RotateGrace: &p.RotateGrace,
+		RotateGrace:  &p.RotateGrace,
+		LimitsChange: p.asChange(),
 	}
 }
 

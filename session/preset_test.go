@@ -29,9 +29,12 @@ func TestPresetsAreGoodPolicies(t *testing.T) {
 func TestAsChangeNamesEveryRule(t *testing.T) {
 	t.Parallel()
 	change := reflect.ValueOf(session.DefaultPolicy().AsChange())
-	for i := range change.NumField() {
-		name := change.Type().Field(i).Name
-		if given := !change.Field(i).IsNil(); given != (name != "IfMatch") {
+	for _, field := range reflect.VisibleFields(change.Type()) {
+		if field.Anonymous {
+			continue // its fields are visible too
+		}
+		name := field.Name
+		if given := !change.FieldByIndex(field.Index).IsNil(); given != (name != "IfMatch") {
 			t.Errorf("%s: given %v", name, given)
 		}
 	}

@@ -183,7 +183,8 @@ type PolicyChange struct {
 	BindAddress       *AddressBinding
 	PermanentAllowed  *bool
 	RotateGrace       *time.Duration
-	IfMatch           *uint64
+	LimitsChange
+	IfMatch *uint64
 }
 
 // PolicyList has all policies in the order of their names; there are at most MaxPolicies.
@@ -206,7 +207,8 @@ type Service interface {
 // Sessions is the heart of Service.
 type Sessions interface {
 	// Login creates a session. Errors: CodeUnauthenticated for every wrong log-in, CodeForbidden, CodeInvalid, CodeTooLarge,
-	// CodeConflict (the user changed meanwhile; ask again), CodeIdempotencyMismatch, CodeThrottled (too many wrong passwords).
+	// CodeConflict (the user changed meanwhile; ask again), CodeIdempotencyMismatch, CodeThrottled (too many wrong passwords),
+	// CodeSessionLimit.
 	Login(ctx context.Context, c Call, l Login) (Issued, error)
 	// Check answers for the called session (own or Subject) and counts as a use, unless look is true or the read is local.
 	Check(ctx context.Context, c Call, look bool) (Checked, error)
@@ -254,6 +256,9 @@ type Policies interface {
 	PutPolicy(ctx context.Context, c Call, name string, ch PolicyChange) (PolicyResult, error)
 	PatchPolicy(ctx context.Context, c Call, name string, ch PolicyChange) (PolicyResult, error)
 	DeletePolicy(ctx context.Context, c Call, name string) (Meta, error)
+	// GetLimits and PatchLimits are about what caps the whole cluster; nil fields of a change stay.
+	GetLimits(ctx context.Context, c Call) (ClusterLimitsResult, error)
+	PatchLimits(ctx context.Context, c Call, ch ClusterLimitsChange) (ClusterLimitsResult, error)
 }
 
 // Cluster is for admins; every method works at every node.

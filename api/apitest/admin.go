@@ -242,6 +242,7 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.RotateGrace != nil {
 		p.RotateGrace = *ch.RotateGrace
 	}
+	p.PolicyLimits = ch.LimitsChange.Over(p.PolicyLimits)
 	if err := p.Validate(); err != nil {
 		return session.PolicyResult{}, err
 	}
@@ -249,6 +250,36 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	p.Version = s.index
 	s.policies[name] = p
 	return session.PolicyResult{Policy: p, Meta: meta}, nil
+}
+
+// GetLimits implements session.Policies.
+func (s *Service) GetLimits(ctx context.Context, c session.Call) (session.ClusterLimitsResult, error) {
+	leave, err := s.admin(ctx, "GetLimits", c)
+	if err != nil {
+		return session.ClusterLimitsResult{}, err
+	}
+	defer leave()
+	return session.ClusterLimitsResult{ClusterLimits: s.limits, Meta: s.meta(c)}, nil
+}
+
+// PatchLimits implements session.Policies.
+func (s *Service) PatchLimits(ctx context.Context, c session.Call, ch session.ClusterLimitsChange) (session.ClusterLimitsResult, error) {
+	leave, err := s.admin(ctx, "PatchLimits", c)
+	if err != nil {
+		return session.ClusterLimitsResult{}, err
+	}
+	defer leave()
+	if ch.IfMatch != nil && *ch.IfMatch != s.limits.Version {
+		return session.ClusterLimitsResult{}, session.Errorf(session.CodeVersionMismatch, "another version")
+	}
+	limits := ch.Over(s.limits)
+	if err := limits.Validate(); err != nil {
+		return session.ClusterLimitsResult{}, err
+	}
+	meta := s.written()
+	limits.Version = s.index
+	s.limits = limits
+	return session.ClusterLimitsResult{ClusterLimits: limits, Meta: meta}, nil
 }
 
 // DeletePolicy implements session.Policies.

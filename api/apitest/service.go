@@ -20,6 +20,7 @@ type Service struct {
 	repeated map[string]*held
 	users    map[string]*user
 	policies map[string]session.Policy
+	limits   session.ClusterLimits
 	members  []session.Member
 	hook     Hook
 	ready    error
@@ -55,6 +56,7 @@ func New() *Service {
 	return &Service{
 		now: Start(), index: 1, sessions: map[session.KeyHash]*held{}, repeated: map[string]*held{}, users: map[string]*user{},
 		policies: map[string]session.Policy{policy.Name: policy},
+		limits:   session.ClusterLimits{OnLimit: session.OnLimitRefuse},
 		members: []session.Member{
 			{ID: "n1", Name: "one", PeerAddress: "127.0.0.1:8701", APIAddress: "127.0.0.1:8700", GossipAddress: "127.0.0.1:8702",
 				Role: "leader", Healthy: true, State: "alive", Applied: 9, LastContact: -1, Version: "1", FormatLevel: 1},

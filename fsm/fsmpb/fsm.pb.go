@@ -181,6 +181,59 @@ func (AddressBinding) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{2}
 }
 
+// OnLimit says what a log-in does that would exceed a limit.
+type OnLimit int32
+
+const (
+	OnLimit_ON_LIMIT_UNSPECIFIED  OnLimit = 0
+	OnLimit_ON_LIMIT_REFUSE       OnLimit = 1 // CODE_SESSION_LIMIT
+	OnLimit_ON_LIMIT_EVICT_OLDEST OnLimit = 2 // end the session created first
+	OnLimit_ON_LIMIT_EVICT_IDLE   OnLimit = 3 // end the session used longest ago
+)
+
+// Enum value maps for OnLimit.
+var (
+	OnLimit_name = map[int32]string{
+		0: "ON_LIMIT_UNSPECIFIED",
+		1: "ON_LIMIT_REFUSE",
+		2: "ON_LIMIT_EVICT_OLDEST",
+		3: "ON_LIMIT_EVICT_IDLE",
+	}
+	OnLimit_value = map[string]int32{
+		"ON_LIMIT_UNSPECIFIED":  0,
+		"ON_LIMIT_REFUSE":       1,
+		"ON_LIMIT_EVICT_OLDEST": 2,
+		"ON_LIMIT_EVICT_IDLE":   3,
+	}
+)
+
+func (x OnLimit) Enum() *OnLimit {
+	p := new(OnLimit)
+	*p = x
+	return p
+}
+
+func (x OnLimit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnLimit) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[3].Descriptor()
+}
+
+func (OnLimit) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[3]
+}
+
+func (x OnLimit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnLimit.Descriptor instead.
+func (OnLimit) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{3}
+}
+
 type Code int32
 
 const (
@@ -195,6 +248,8 @@ const (
 	Code_CODE_VERSION_MISMATCH     Code = 8
 	Code_CODE_IDEMPOTENCY_MISMATCH Code = 9
 	Code_CODE_THROTTLED            Code = 60
+	Code_CODE_SESSION_LIMIT        Code = 30 // the field names the limit that is reached
+	Code_CODE_BUSY                 Code = 31 // ended sessions are in the way of a log-in, and their removal takes some more entries
 )
 
 // Enum value maps for Code.
@@ -211,6 +266,8 @@ var (
 		8:  "CODE_VERSION_MISMATCH",
 		9:  "CODE_IDEMPOTENCY_MISMATCH",
 		60: "CODE_THROTTLED",
+		30: "CODE_SESSION_LIMIT",
+		31: "CODE_BUSY",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":                   0,
@@ -224,6 +281,8 @@ var (
 		"CODE_VERSION_MISMATCH":     8,
 		"CODE_IDEMPOTENCY_MISMATCH": 9,
 		"CODE_THROTTLED":            60,
+		"CODE_SESSION_LIMIT":        30,
+		"CODE_BUSY":                 31,
 	}
 )
 
@@ -238,11 +297,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[3].Descriptor()
+	return file_fsm_proto_enumTypes[4].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[3]
+	return &file_fsm_proto_enumTypes[4]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -251,7 +310,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{3}
+	return file_fsm_proto_rawDescGZIP(), []int{4}
 }
 
 // Method is a way in which a session's user proved who it is.
@@ -291,11 +350,11 @@ func (x Method) String() string {
 }
 
 func (Method) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[4].Descriptor()
+	return file_fsm_proto_enumTypes[5].Descriptor()
 }
 
 func (Method) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[4]
+	return &file_fsm_proto_enumTypes[5]
 }
 
 func (x Method) Number() protoreflect.EnumNumber {
@@ -304,7 +363,7 @@ func (x Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Method.Descriptor instead.
 func (Method) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{4}
+	return file_fsm_proto_rawDescGZIP(), []int{5}
 }
 
 type PutUser_Mode int32
@@ -343,11 +402,11 @@ func (x PutUser_Mode) String() string {
 }
 
 func (PutUser_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[5].Descriptor()
+	return file_fsm_proto_enumTypes[6].Descriptor()
 }
 
 func (PutUser_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[5]
+	return &file_fsm_proto_enumTypes[6]
 }
 
 func (x PutUser_Mode) Number() protoreflect.EnumNumber {
@@ -395,11 +454,11 @@ func (x PutPolicy_Mode) String() string {
 }
 
 func (PutPolicy_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[6].Descriptor()
+	return file_fsm_proto_enumTypes[7].Descriptor()
 }
 
 func (PutPolicy_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[6]
+	return &file_fsm_proto_enumTypes[7]
 }
 
 func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
@@ -459,11 +518,11 @@ func (x LoginFailed_Reason) String() string {
 }
 
 func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[7].Descriptor()
+	return file_fsm_proto_enumTypes[8].Descriptor()
 }
 
 func (LoginFailed_Reason) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[7]
+	return &file_fsm_proto_enumTypes[8]
 }
 
 func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
@@ -472,7 +531,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{33, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -637,6 +696,7 @@ type Command struct {
 	//	*Command_HoldSealKeys
 	//	*Command_ReplaceSealed
 	//	*Command_LoginFailed
+	//	*Command_PutLimits
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -861,6 +921,15 @@ func (x *Command) GetLoginFailed() *LoginFailed {
 	return nil
 }
 
+func (x *Command) GetPutLimits() *PutLimits {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutLimits); ok {
+			return x.PutLimits
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -952,6 +1021,10 @@ type Command_LoginFailed struct {
 	LoginFailed *LoginFailed `protobuf:"bytes,80,opt,name=login_failed,json=loginFailed,proto3,oneof"`
 }
 
+type Command_PutLimits struct {
+	PutLimits *PutLimits `protobuf:"bytes,30,opt,name=put_limits,json=putLimits,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -991,6 +1064,8 @@ func (*Command_HoldSealKeys) isCommand_Kind() {}
 func (*Command_ReplaceSealed) isCommand_Kind() {}
 
 func (*Command_LoginFailed) isCommand_Kind() {}
+
+func (*Command_PutLimits) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -2298,8 +2373,15 @@ type PutPolicy struct {
 	BindAddress      AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
 	PermanentAllowed *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
 	RotateGraceMs    *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"` // 0 = none
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// How many sessions may live under the policy: of one user, from one address, in all. 0 = no such limit; absent in a new
+	// policy = none.
+	MaxSessionsPerUser    *uint32 `protobuf:"varint,30,opt,name=max_sessions_per_user,json=maxSessionsPerUser,proto3,oneof" json:"max_sessions_per_user,omitempty"`
+	MaxSessionsPerAddress *uint32 `protobuf:"varint,31,opt,name=max_sessions_per_address,json=maxSessionsPerAddress,proto3,oneof" json:"max_sessions_per_address,omitempty"`
+	MaxSessions           *uint32 `protobuf:"varint,32,opt,name=max_sessions,json=maxSessions,proto3,oneof" json:"max_sessions,omitempty"`
+	OnLimit               OnLimit `protobuf:"varint,33,opt,name=on_limit,json=onLimit,proto3,enum=hydrastore.fsm.v1.OnLimit" json:"on_limit,omitempty"` // unspecified = absent; absent in a new policy = refuse
+	SingleSession         *bool   `protobuf:"varint,34,opt,name=single_session,json=singleSession,proto3,oneof" json:"single_session,omitempty"`        // a log-in ends the user's other sessions under the policy
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *PutPolicy) Reset() {
@@ -2423,6 +2505,110 @@ func (x *PutPolicy) GetRotateGraceMs() int64 {
 	return 0
 }
 
+func (x *PutPolicy) GetMaxSessionsPerUser() uint32 {
+	if x != nil && x.MaxSessionsPerUser != nil {
+		return *x.MaxSessionsPerUser
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetMaxSessionsPerAddress() uint32 {
+	if x != nil && x.MaxSessionsPerAddress != nil {
+		return *x.MaxSessionsPerAddress
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetMaxSessions() uint32 {
+	if x != nil && x.MaxSessions != nil {
+		return *x.MaxSessions
+	}
+	return 0
+}
+
+func (x *PutPolicy) GetOnLimit() OnLimit {
+	if x != nil {
+		return x.OnLimit
+	}
+	return OnLimit_ON_LIMIT_UNSPECIFIED
+}
+
+func (x *PutPolicy) GetSingleSession() bool {
+	if x != nil && x.SingleSession != nil {
+		return *x.SingleSession
+	}
+	return false
+}
+
+// PutLimits changes what caps the whole cluster, whatever the policies. Absent fields stay.
+type PutLimits struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	MaxSessions     *uint32                `protobuf:"varint,1,opt,name=max_sessions,json=maxSessions,proto3,oneof" json:"max_sessions,omitempty"`              // 0 = no limit
+	OnLimit         OnLimit                `protobuf:"varint,2,opt,name=on_limit,json=onLimit,proto3,enum=hydrastore.fsm.v1.OnLimit" json:"on_limit,omitempty"` // unspecified = absent
+	ExpectedVersion *uint64                `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
+	Authority       *Authority             `protobuf:"bytes,4,opt,name=authority,proto3" json:"authority,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *PutLimits) Reset() {
+	*x = PutLimits{}
+	mi := &file_fsm_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutLimits) ProtoMessage() {}
+
+func (x *PutLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutLimits.ProtoReflect.Descriptor instead.
+func (*PutLimits) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PutLimits) GetMaxSessions() uint32 {
+	if x != nil && x.MaxSessions != nil {
+		return *x.MaxSessions
+	}
+	return 0
+}
+
+func (x *PutLimits) GetOnLimit() OnLimit {
+	if x != nil {
+		return x.OnLimit
+	}
+	return OnLimit_ON_LIMIT_UNSPECIFIED
+}
+
+func (x *PutLimits) GetExpectedVersion() uint64 {
+	if x != nil && x.ExpectedVersion != nil {
+		return *x.ExpectedVersion
+	}
+	return 0
+}
+
+func (x *PutLimits) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
 // DeletePolicy removes a policy that no session and no user names (else CODE_CONFLICT).
 type DeletePolicy struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2435,7 +2621,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2633,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2646,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeletePolicy) GetName() string {
@@ -2495,7 +2681,7 @@ type AttemptLimit struct {
 
 func (x *AttemptLimit) Reset() {
 	*x = AttemptLimit{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2693,7 @@ func (x *AttemptLimit) String() string {
 func (*AttemptLimit) ProtoMessage() {}
 
 func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +2706,7 @@ func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
 func (*AttemptLimit) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AttemptLimit) GetAttempts() uint32 {
@@ -2550,7 +2736,7 @@ type TakeAttempt struct {
 
 func (x *TakeAttempt) Reset() {
 	*x = TakeAttempt{}
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2748,7 @@ func (x *TakeAttempt) String() string {
 func (*TakeAttempt) ProtoMessage() {}
 
 func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2761,7 @@ func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
 func (*TakeAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{24}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TakeAttempt) GetAddress() []byte {
@@ -2621,7 +2807,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2819,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2832,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Attempt) GetAddress() []byte {
@@ -2701,7 +2887,7 @@ type GiveBackAttempt struct {
 
 func (x *GiveBackAttempt) Reset() {
 	*x = GiveBackAttempt{}
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2899,7 @@ func (x *GiveBackAttempt) String() string {
 func (*GiveBackAttempt) ProtoMessage() {}
 
 func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2912,7 @@ func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
 func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{26}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GiveBackAttempt) GetAttempt() *Attempt {
@@ -2752,7 +2938,7 @@ type PutSealKey struct {
 
 func (x *PutSealKey) Reset() {
 	*x = PutSealKey{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2950,7 @@ func (x *PutSealKey) String() string {
 func (*PutSealKey) ProtoMessage() {}
 
 func (x *PutSealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2963,7 @@ func (x *PutSealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSealKey.ProtoReflect.Descriptor instead.
 func (*PutSealKey) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutSealKey) GetAfter() uint32 {
@@ -2833,7 +3019,7 @@ type HoldSealKeys struct {
 
 func (x *HoldSealKeys) Reset() {
 	*x = HoldSealKeys{}
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +3031,7 @@ func (x *HoldSealKeys) String() string {
 func (*HoldSealKeys) ProtoMessage() {}
 
 func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +3044,7 @@ func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSealKeys.ProtoReflect.Descriptor instead.
 func (*HoldSealKeys) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{28}
+	return file_fsm_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HoldSealKeys) GetNode() string {
@@ -2886,7 +3072,7 @@ type SealedChange struct {
 
 func (x *SealedChange) Reset() {
 	*x = SealedChange{}
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3084,7 @@ func (x *SealedChange) String() string {
 func (*SealedChange) ProtoMessage() {}
 
 func (x *SealedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3097,7 @@ func (x *SealedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChange.ProtoReflect.Descriptor instead.
 func (*SealedChange) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29}
+	return file_fsm_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SealedChange) GetName() string {
@@ -2947,7 +3133,7 @@ type ReplaceSealed struct {
 
 func (x *ReplaceSealed) Reset() {
 	*x = ReplaceSealed{}
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2959,7 +3145,7 @@ func (x *ReplaceSealed) String() string {
 func (*ReplaceSealed) ProtoMessage() {}
 
 func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2972,7 +3158,7 @@ func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceSealed.ProtoReflect.Descriptor instead.
 func (*ReplaceSealed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{30}
+	return file_fsm_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReplaceSealed) GetId() []byte {
@@ -2999,7 +3185,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3197,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3210,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{31}
+	return file_fsm_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -3042,7 +3228,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3240,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3253,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{32}
+	return file_fsm_proto_rawDescGZIP(), []int{33}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -3083,7 +3269,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3281,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3294,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{33}
+	return file_fsm_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -3150,7 +3336,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3348,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3361,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{34}
+	return file_fsm_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -3213,7 +3399,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3225,7 +3411,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,7 +3424,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{35}
+	return file_fsm_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Result) GetCode() Code {
@@ -3389,7 +3575,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +3587,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +3600,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{36}
+	return file_fsm_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -3607,7 +3793,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd7\v\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x96\f\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -3632,7 +3818,9 @@ const file_fsm_proto_rawDesc = "" +
 	"putSealKey\x12G\n" +
 	"\x0ehold_seal_keys\x18G \x01(\v2\x1f.hydrastore.fsm.v1.HoldSealKeysH\x00R\fholdSealKeys\x12I\n" +
 	"\x0ereplace_sealed\x18H \x01(\v2 .hydrastore.fsm.v1.ReplaceSealedH\x00R\rreplaceSealed\x12C\n" +
-	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12\x1c\n" +
+	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12=\n" +
+	"\n" +
+	"put_limits\x18\x1e \x01(\v2\x1c.hydrastore.fsm.v1.PutLimitsH\x00R\tputLimits\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xa3\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -3748,7 +3936,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\xd0\x06\n" +
+	"\x11_expected_version\"\xac\t\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -3763,7 +3951,13 @@ const file_fsm_proto_rawDesc = "" +
 	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
 	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
 	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x12+\n" +
-	"\x0frotate_grace_ms\x18( \x01(\x03H\aR\rrotateGraceMs\x88\x01\x01\"K\n" +
+	"\x0frotate_grace_ms\x18( \x01(\x03H\aR\rrotateGraceMs\x88\x01\x01\x126\n" +
+	"\x15max_sessions_per_user\x18\x1e \x01(\rH\bR\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
+	"\x18max_sessions_per_address\x18\x1f \x01(\rH\tR\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
+	"\fmax_sessions\x18  \x01(\rH\n" +
+	"R\vmaxSessions\x88\x01\x01\x125\n" +
+	"\bon_limit\x18! \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12*\n" +
+	"\x0esingle_session\x18\" \x01(\bH\vR\rsingleSession\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -3779,7 +3973,18 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"_no_tickleB\x14\n" +
 	"\x12_permanent_allowedB\x12\n" +
-	"\x10_rotate_grace_ms\"\xa3\x01\n" +
+	"\x10_rotate_grace_msB\x18\n" +
+	"\x16_max_sessions_per_userB\x1b\n" +
+	"\x19_max_sessions_per_addressB\x0f\n" +
+	"\r_max_sessionsB\x11\n" +
+	"\x0f_single_session\"\xfc\x01\n" +
+	"\tPutLimits\x12&\n" +
+	"\fmax_sessions\x18\x01 \x01(\rH\x00R\vmaxSessions\x88\x01\x01\x125\n" +
+	"\bon_limit\x18\x02 \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12.\n" +
+	"\x10expected_version\x18\x03 \x01(\x04H\x01R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
+	"\tauthority\x18\x04 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x0f\n" +
+	"\r_max_sessionsB\x13\n" +
+	"\x11_expected_version\"\xa3\x01\n" +
 	"\fDeletePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
@@ -3904,7 +4109,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\x1bADDRESS_BINDING_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ADDRESS_BINDING_OFF\x10\x01\x12\x17\n" +
 	"\x13ADDRESS_BINDING_LOG\x10\x02\x12\x1a\n" +
-	"\x16ADDRESS_BINDING_STRICT\x10\x03*\xed\x01\n" +
+	"\x16ADDRESS_BINDING_STRICT\x10\x03*l\n" +
+	"\aOnLimit\x12\x18\n" +
+	"\x14ON_LIMIT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fON_LIMIT_REFUSE\x10\x01\x12\x19\n" +
+	"\x15ON_LIMIT_EVICT_OLDEST\x10\x02\x12\x17\n" +
+	"\x13ON_LIMIT_EVICT_IDLE\x10\x03*\x94\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x12\n" +
@@ -3916,7 +4126,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\rCODE_CONFLICT\x10\a\x12\x19\n" +
 	"\x15CODE_VERSION_MISMATCH\x10\b\x12\x1d\n" +
 	"\x19CODE_IDEMPOTENCY_MISMATCH\x10\t\x12\x12\n" +
-	"\x0eCODE_THROTTLED\x10<*_\n" +
+	"\x0eCODE_THROTTLED\x10<\x12\x16\n" +
+	"\x12CODE_SESSION_LIMIT\x10\x1e\x12\r\n" +
+	"\tCODE_BUSY\x10\x1f*_\n" +
 	"\x06Method\x12\x16\n" +
 	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fMETHOD_PASSWORD\x10\x01\x12\x12\n" +
@@ -3935,124 +4147,130 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
 	(AddressBinding)(0),        // 2: hydrastore.fsm.v1.AddressBinding
-	(Code)(0),                  // 3: hydrastore.fsm.v1.Code
-	(Method)(0),                // 4: hydrastore.fsm.v1.Method
-	(PutUser_Mode)(0),          // 5: hydrastore.fsm.v1.PutUser.Mode
-	(PutPolicy_Mode)(0),        // 6: hydrastore.fsm.v1.PutPolicy.Mode
-	(LoginFailed_Reason)(0),    // 7: hydrastore.fsm.v1.LoginFailed.Reason
-	(*Entry)(nil),              // 8: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 9: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 10: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 11: hydrastore.fsm.v1.Authority
-	(*Attribute)(nil),          // 12: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 13: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 14: hydrastore.fsm.v1.CreateSession
-	(*OutsideLogin)(nil),       // 15: hydrastore.fsm.v1.OutsideLogin
-	(*TouchSession)(nil),       // 16: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 17: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 18: hydrastore.fsm.v1.PatchAttributes
-	(*RotateSession)(nil),      // 19: hydrastore.fsm.v1.RotateSession
-	(*Reauthentication)(nil),   // 20: hydrastore.fsm.v1.Reauthentication
-	(*RevokeSession)(nil),      // 21: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 22: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 23: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 24: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 25: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 26: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 27: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 28: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 29: hydrastore.fsm.v1.PutPolicy
-	(*DeletePolicy)(nil),       // 30: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 31: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 32: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 33: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 34: hydrastore.fsm.v1.GiveBackAttempt
-	(*PutSealKey)(nil),         // 35: hydrastore.fsm.v1.PutSealKey
-	(*HoldSealKeys)(nil),       // 36: hydrastore.fsm.v1.HoldSealKeys
-	(*SealedChange)(nil),       // 37: hydrastore.fsm.v1.SealedChange
-	(*ReplaceSealed)(nil),      // 38: hydrastore.fsm.v1.ReplaceSealed
-	(*SetFormatLevel)(nil),     // 39: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 40: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 41: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 42: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 43: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 44: hydrastore.fsm.v1.SessionState
+	(OnLimit)(0),               // 3: hydrastore.fsm.v1.OnLimit
+	(Code)(0),                  // 4: hydrastore.fsm.v1.Code
+	(Method)(0),                // 5: hydrastore.fsm.v1.Method
+	(PutUser_Mode)(0),          // 6: hydrastore.fsm.v1.PutUser.Mode
+	(PutPolicy_Mode)(0),        // 7: hydrastore.fsm.v1.PutPolicy.Mode
+	(LoginFailed_Reason)(0),    // 8: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 9: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 10: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 11: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 12: hydrastore.fsm.v1.Authority
+	(*Attribute)(nil),          // 13: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 14: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 15: hydrastore.fsm.v1.CreateSession
+	(*OutsideLogin)(nil),       // 16: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 17: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 18: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 19: hydrastore.fsm.v1.PatchAttributes
+	(*RotateSession)(nil),      // 20: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 21: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 22: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 23: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 24: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 25: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 26: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 27: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 28: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 29: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 30: hydrastore.fsm.v1.PutPolicy
+	(*PutLimits)(nil),          // 31: hydrastore.fsm.v1.PutLimits
+	(*DeletePolicy)(nil),       // 32: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 33: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 34: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 35: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 36: hydrastore.fsm.v1.GiveBackAttempt
+	(*PutSealKey)(nil),         // 37: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 38: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 39: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 40: hydrastore.fsm.v1.ReplaceSealed
+	(*SetFormatLevel)(nil),     // 41: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 42: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 43: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 44: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 45: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 46: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	9,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	10, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	14, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	16, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	18, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	21, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	22, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	23, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	26, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	28, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	29, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	30, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	39, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	40, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	19, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	27, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	32, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	34, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	35, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	36, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	38, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	41, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	0,  // 22: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	11, // 23: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 24: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	13, // 25: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	15, // 26: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	33, // 27: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	24, // 28: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	11, // 29: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	17, // 30: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	11, // 31: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 32: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	20, // 33: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	24, // 34: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	11, // 35: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 36: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 37: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 38: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	5,  // 39: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	24, // 40: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	25, // 41: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	11, // 42: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	11, // 43: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	6,  // 44: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 45: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	11, // 46: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 47: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	11, // 48: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	31, // 49: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	31, // 50: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	33, // 51: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	37, // 52: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	7,  // 53: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	3,  // 54: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	44, // 55: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	33, // 56: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	42, // 57: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 58: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	12, // 59: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 60: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 61: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	4,  // 62: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	10, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	11, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	15, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	17, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	19, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	22, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	23, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	24, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	27, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	29, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	30, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	32, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	41, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	42, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	20, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	28, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	34, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	36, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	37, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	38, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	40, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	43, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	31, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	0,  // 23: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	12, // 24: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 25: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	14, // 26: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	16, // 27: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	35, // 28: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	25, // 29: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 30: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	18, // 31: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	12, // 32: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 33: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21, // 34: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	25, // 35: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 36: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 37: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 38: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 39: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	6,  // 40: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	25, // 41: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	26, // 42: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	12, // 43: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 44: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	7,  // 45: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 46: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	12, // 47: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 48: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,  // 49: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	3,  // 50: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	12, // 51: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 52: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	33, // 53: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	33, // 54: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	35, // 55: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	39, // 56: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	8,  // 57: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	4,  // 58: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	46, // 59: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	35, // 60: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	44, // 61: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 62: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	13, // 63: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 64: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 65: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	5,  // 66: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -4081,6 +4299,7 @@ func file_fsm_proto_init() {
 		(*Command_HoldSealKeys)(nil),
 		(*Command_ReplaceSealed)(nil),
 		(*Command_LoginFailed)(nil),
+		(*Command_PutLimits)(nil),
 	}
 	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[10].OneofWrappers = []any{}
@@ -4088,7 +4307,8 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[20].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[21].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[22].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[35].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[23].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[36].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -4100,8 +4320,8 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   37,
+			NumEnums:      9,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -89,6 +89,8 @@ func lineOf(it item, position int, e fsm.Event) line {
 		l.Changes = changes(e.UserBefore, e.UserAfter)
 	case e.PolicyAfter != nil:
 		l.Changes = changes(e.PolicyBefore, e.PolicyAfter)
+	case e.LimitsAfter != nil:
+		l.Changes = changes(e.LimitsBefore, e.LimitsAfter)
 	}
 	return l
 }
@@ -117,9 +119,18 @@ func changes[T any](before, after *T) map[string]change {
 	if first {
 		before = new(T)
 	}
-	a, b := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
 	out := map[string]change{}
+	compare(out, reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), first)
+	return out
+}
+
+// compare notes in what two records differ. The fields of an embedded one count as the record's own.
+func compare(out map[string]change, a, b reflect.Value, first bool) {
 	for i := range a.NumField() {
+		if a.Type().Field(i).Anonymous {
+			compare(out, a.Field(i), b.Field(i), first)
+			continue
+		}
 		name := a.Type().Field(i).Name
 		from, to := plain(a.Field(i)), plain(b.Field(i))
 		switch {
@@ -130,7 +141,6 @@ func changes[T any](before, after *T) map[string]change {
 			out[spelled(name, a.Field(i))] = change{From: from, To: to}
 		}
 	}
-	return out
 }
 
 // isHousekeeping tells fields that follow from others or stand in the line itself.

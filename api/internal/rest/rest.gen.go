@@ -87,6 +87,27 @@ func (e Method) Valid() bool {
 	}
 }
 
+// Defines values for OnLimit.
+const (
+	EvictIdle   OnLimit = "evict_idle"
+	EvictOldest OnLimit = "evict_oldest"
+	Refuse      OnLimit = "refuse"
+)
+
+// Valid indicates whether the value is a known member of the OnLimit enum.
+func (e OnLimit) Valid() bool {
+	switch e {
+	case EvictIdle:
+		return true
+	case EvictOldest:
+		return true
+	case Refuse:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAlreadyExists       ProblemCode = "already_exists"
@@ -102,6 +123,7 @@ const (
 	ProblemCodeOutcomeUnknown      ProblemCode = "outcome_unknown"
 	ProblemCodeOverloaded          ProblemCode = "overloaded"
 	ProblemCodeReauthenticate      ProblemCode = "reauthenticate"
+	ProblemCodeSessionLimit        ProblemCode = "session_limit"
 	ProblemCodeThrottled           ProblemCode = "throttled"
 	ProblemCodeTooLarge            ProblemCode = "too_large"
 	ProblemCodeTooStale            ProblemCode = "too_stale"
@@ -138,6 +160,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeOverloaded:
 		return true
 	case ProblemCodeReauthenticate:
+		return true
+	case ProblemCodeSessionLimit:
 		return true
 	case ProblemCodeThrottled:
 		return true
@@ -368,6 +392,28 @@ type LeaderTransfer struct {
 	ID *string `json:"id,omitempty"`
 }
 
+// Limits defines model for Limits.
+type Limits struct {
+	MaxSessions int `json:"max_sessions"`
+
+	// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
+	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
+	OnLimit OnLimit `json:"on_limit"`
+
+	// Version 0 = never changed.
+	Version uint64 `json:"version"`
+}
+
+// LimitsChange defines model for LimitsChange.
+type LimitsChange struct {
+	// MaxSessions Sessions that may live in the cluster. 0 = no such limit.
+	MaxSessions *int `json:"max_sessions,omitempty"`
+
+	// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
+	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
+	OnLimit *OnLimit `json:"on_limit,omitempty"`
+}
+
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
 	// Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
@@ -454,6 +500,10 @@ type NewUser struct {
 	User string `json:"user"`
 }
 
+// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
+// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
+type OnLimit string
+
 // Policy defines model for Policy.
 type Policy struct {
 	AbsoluteLifetimeS float64 `json:"absolute_lifetime_s"`
@@ -469,10 +519,18 @@ type Policy struct {
 	EffectiveTouchWindowS float64 `json:"effective_touch_window_s"`
 	IdleTimeoutS          float64 `json:"idle_timeout_s"`
 	InactivityTimeoutS    float64 `json:"inactivity_timeout_s"`
+	MaxSessions           int     `json:"max_sessions"`
+	MaxSessionsPerAddress int     `json:"max_sessions_per_address"`
+	MaxSessionsPerUser    int     `json:"max_sessions_per_user"`
 	Name                  string  `json:"name"`
 	NoTickle              bool    `json:"no_tickle"`
-	PermanentAllowed      bool    `json:"permanent_allowed"`
-	RotateGraceS          float64 `json:"rotate_grace_s"`
+
+	// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
+	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
+	OnLimit          OnLimit `json:"on_limit"`
+	PermanentAllowed bool    `json:"permanent_allowed"`
+	RotateGraceS     float64 `json:"rotate_grace_s"`
+	SingleSession    bool    `json:"single_session"`
 
 	// TouchWindowS As set; -1 = default.
 	TouchWindowS float64 `json:"touch_window_s"`
@@ -505,14 +563,31 @@ type PolicySettings struct {
 	// InactivityTimeoutS After so long without activity (touches are none) a session prompts, and a minute later it ends. 0, the default, = none.
 	InactivityTimeoutS *float64 `json:"inactivity_timeout_s,omitempty"`
 
+	// MaxSessions Sessions that may live under this policy in all. 0, the default, = no such limit.
+	MaxSessions *int `json:"max_sessions,omitempty"`
+
+	// MaxSessionsPerAddress Sessions from one client address that may live under this policy. 0, the default, = no such limit. Sessions without a client
+	// address are neither bound nor counted.
+	MaxSessionsPerAddress *int `json:"max_sessions_per_address,omitempty"`
+
+	// MaxSessionsPerUser Sessions of one user that may live under this policy. 0, the default, = no such limit.
+	MaxSessionsPerUser *int `json:"max_sessions_per_user,omitempty"`
+
 	// NoTickle Touches move no timer. Default false.
 	NoTickle *bool `json:"no_tickle,omitempty"`
+
+	// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
+	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
+	OnLimit *OnLimit `json:"on_limit,omitempty"`
 
 	// PermanentAllowed Permanent sessions may be made. Default false.
 	PermanentAllowed *bool `json:"permanent_allowed,omitempty"`
 
 	// RotateGraceS How long a key works on after its rotation, at most 3600. 0 = not at all. Default 30.
 	RotateGraceS *float64 `json:"rotate_grace_s,omitempty"`
+
+	// SingleSession A log-in ends the user's other sessions under this policy. Default false.
+	SingleSession *bool `json:"single_session,omitempty"`
 
 	// TouchWindowS A use within this time of the last recorded one needs no write; a session may live so much longer for it. 0 = every
 	// use is written. -1, the default, = a 32nd of the shorter one of idle and inactivity timeout, at most 60.
@@ -727,6 +802,12 @@ type Invalid = Problem
 // IssuedSessionAnswer defines model for IssuedSessionAnswer.
 type IssuedSessionAnswer = IssuedSession
 
+// LimitsAnswer defines model for LimitsAnswer.
+type LimitsAnswer = Limits
+
+// LoginConflict RFC 9457. Programs judge by `code`; people read `detail`.
+type LoginConflict = Problem
+
 // NotDone RFC 9457. Programs judge by `code`; people read `detail`.
 type NotDone = Problem
 
@@ -786,6 +867,22 @@ type ClusterStatusParams struct {
 type ResealParams struct {
 	// Cursor The `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetLimitsParams defines parameters for GetLimits.
+type GetLimitsParams struct {
+	// Consistency `local` reads this node's memory without asking anybody.
+	Consistency *Consistency `form:"consistency,omitempty" json:"consistency,omitempty"`
+
+	// MinIndex Answer from this node once it has applied this index (of a `Hydrastore-Index`). 409 `history_mismatch` when the index
+	// is of another history, 504 `index_timeout` when the node does not get there in time.
+	MinIndex *MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+}
+
+// PatchLimitsParams defines parameters for PatchLimits.
+type PatchLimitsParams struct {
+	// IfMatch Change only if this is the current version: an `ETag`, like `"4711"`. `*` means any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListPoliciesParams defines parameters for ListPolicies.
@@ -1064,6 +1161,12 @@ type TransferLeadershipJSONRequestBody = LeaderTransfer
 // AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
 type AddMemberJSONRequestBody = NewMember
 
+// PatchLimitsJSONRequestBody defines body for PatchLimits for application/json ContentType.
+type PatchLimitsJSONRequestBody = LimitsChange
+
+// PatchLimitsApplicationMergePatchPlusJSONRequestBody defines body for PatchLimits for application/merge-patch+json ContentType.
+type PatchLimitsApplicationMergePatchPlusJSONRequestBody = LimitsChange
+
 // PatchPolicyJSONRequestBody defines body for PatchPolicy for application/json ContentType.
 type PatchPolicyJSONRequestBody = PolicySettings
 
@@ -1129,6 +1232,12 @@ type ServerInterface interface {
 	// Reseal Seal anew what earlier safe passwords have sealed
 	// (POST /v1/cluster/reseal)
 	Reseal(ctx echo.Context, params ResealParams) error
+	// GetLimits What caps the whole cluster
+	// (GET /v1/limits)
+	GetLimits(ctx echo.Context, params GetLimitsParams) error
+	// PatchLimits Change what caps the whole cluster
+	// (PATCH /v1/limits)
+	PatchLimits(ctx echo.Context, params PatchLimitsParams) error
 	// ListPolicies All policies
 	// (GET /v1/policies)
 	ListPolicies(ctx echo.Context, params ListPoliciesParams) error
@@ -1295,6 +1404,29 @@ func (w *ServerInterfaceWrapper) Reseal(ctx echo.Context) error {
 		return b.err
 	}
 	return w.Handler.Reseal(ctx, params)
+}
+
+// GetLimits reads the parameters of GET /v1/limits.
+func (w *ServerInterfaceWrapper) GetLimits(ctx echo.Context) error {
+	b := bind(ctx, "consistency", "min_index")
+	var params GetLimitsParams
+	params.Consistency = (*Consistency)(b.queryText("consistency", "linearizable", "local"))
+	params.MinIndex = (*MinIndex)(b.queryText("min_index"))
+	if b.err != nil {
+		return b.err
+	}
+	return w.Handler.GetLimits(ctx, params)
+}
+
+// PatchLimits reads the parameters of PATCH /v1/limits.
+func (w *ServerInterfaceWrapper) PatchLimits(ctx echo.Context) error {
+	b := bind(ctx)
+	var params PatchLimitsParams
+	params.IfMatch = b.header("If-Match")
+	if b.err != nil {
+		return b.err
+	}
+	return w.Handler.PatchLimits(ctx, params)
 }
 
 // ListPolicies reads the parameters of GET /v1/policies.
@@ -1666,6 +1798,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/cluster/members", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
 	router.DELETE(options.BaseURL+"/v1/cluster/members/:id", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
 	router.POST(options.BaseURL+"/v1/cluster/reseal", wrapper.Reseal, options.OperationMiddlewares["reseal"]...)
+	router.GET(options.BaseURL+"/v1/limits", wrapper.GetLimits, options.OperationMiddlewares["getLimits"]...)
+	router.PATCH(options.BaseURL+"/v1/limits", wrapper.PatchLimits, options.OperationMiddlewares["patchLimits"]...)
 	router.GET(options.BaseURL+"/v1/policies", wrapper.ListPolicies, options.OperationMiddlewares["listPolicies"]...)
 	router.DELETE(options.BaseURL+"/v1/policies/:name", wrapper.DeletePolicy, options.OperationMiddlewares["deletePolicy"]...)
 	router.GET(options.BaseURL+"/v1/policies/:name", wrapper.GetPolicy, options.OperationMiddlewares["getPolicy"]...)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -71,6 +72,19 @@ func (v Value) Boolean() (bool, error) {
 		return false, nil
 	}
 	return false, v.Errorf("must be true or false")
+}
+
+// Whole returns a whole number, written without fraction and exponent.
+func (v Value) Whole() (int, error) {
+	text := string(v.body[v.from:v.to])
+	if text[0] != '-' && (text[0] < '0' || text[0] > '9') || strings.ContainsAny(text, ".eE") {
+		return 0, v.Errorf("must be a whole number")
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, v.Errorf("is out of range")
+	}
+	return int(n), nil
 }
 
 // Seconds returns a number of seconds as a duration of whole milliseconds.

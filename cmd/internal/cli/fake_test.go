@@ -242,6 +242,19 @@ func (f *fake) DeletePolicy(_ context.Context, c session.Call, name string) (ses
 	return f.changed("delete policy %s", name), err
 }
 
+func (f *fake) GetLimits(_ context.Context, c session.Call) (session.ClusterLimitsResult, error) {
+	_, err := f.enter(c)
+	defer f.mu.Unlock()
+	return session.ClusterLimitsResult{ClusterLimits: session.ClusterLimits{OnLimit: session.OnLimitRefuse}}, err
+}
+
+func (f *fake) PatchLimits(_ context.Context, c session.Call, ch session.ClusterLimitsChange) (session.ClusterLimitsResult, error) {
+	_, err := f.enter(c)
+	defer f.mu.Unlock()
+	limits := ch.Over(session.ClusterLimits{OnLimit: session.OnLimitRefuse, Version: 9})
+	return session.ClusterLimitsResult{ClusterLimits: limits, Meta: f.changed("limits max=%d on_limit=%s", limits.MaxSessions, limits.OnLimit)}, err
+}
+
 func (f *fake) ClusterStatus(_ context.Context, c session.Call) (session.ClusterStatus, error) {
 	_, err := f.enter(c)
 	defer f.mu.Unlock()
@@ -309,6 +322,20 @@ func describe(ch session.PolicyChange) string {
 	}
 	if ch.PermanentAllowed != nil {
 		parts = append(parts, fmt.Sprintf("permanent=%v", *ch.PermanentAllowed))
+	}
+	for _, field := range []struct {
+		name  string
+		value *int
+	}{{"per_user", ch.MaxSessionsPerUser}, {"per_address", ch.MaxSessionsPerAddress}, {"max", ch.MaxSessions}} {
+		if field.value != nil {
+			parts = append(parts, fmt.Sprintf("%s=%v", field.name, *field.value))
+		}
+	}
+	if ch.OnLimit != nil {
+		parts = append(parts, fmt.Sprintf("on_limit=%v", *ch.OnLimit))
+	}
+	if ch.SingleSession != nil {
+		parts = append(parts, fmt.Sprintf("single=%v", *ch.SingleSession))
 	}
 	return strings.Join(parts, ",")
 }

@@ -26,7 +26,7 @@ func TestPolicyApply(t *testing.T) {
 	changed := file("hydrastore.yaml", "policies: {default: {idle_timeout_s: 900}}\nuserdata: {maxsessionkeyage: 60}\n")
 	shown := x.must("policy apply --dry-run --from-config " + changed)
 	for _, want := range []string{
-		"default   idle_timeout_s", "1800", "900", "flowtraq  bind_address          none     strict", "2 policy changes to make; without --dry-run",
+		"default   idle_timeout_s", "1800", "900", "flowtraq  bind_address              none     strict", "2 policy changes to make; without --dry-run",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("got:\n%s\nwant in it: %q", shown, want)

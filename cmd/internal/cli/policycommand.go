@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,8 +46,9 @@ func (p *Program) policyGetCommand() *cobra.Command {
 // policyFlags are the fields of a policy; those that are not given stay.
 type policyFlags struct {
 	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace string
+	perUser, perAddress, total, onLimit                                                   string
 
-	noTickle, permanentAllowed switchFlag
+	noTickle, permanentAllowed, single switchFlag
 }
 
 func (f *policyFlags) define(c *cobra.Command) {
@@ -60,6 +62,11 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().Var(&f.permanentAllowed, "permanent-allowed", "true: sessions without timers may be made; false: no")
 	c.Flags().StringVar(&f.rotateGrace, "rotate-grace", "", "let a key work for so long after its rotation: 30s, or none")
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
+	c.Flags().StringVar(&f.perUser, "max-sessions-per-user", "", "sessions of one user under this policy: a number, or none")
+	c.Flags().StringVar(&f.perAddress, "max-sessions-per-address", "", "sessions from one client address under this policy: a number, or none")
+	c.Flags().StringVar(&f.total, "max-sessions", "", "sessions under this policy: a number, or none")
+	c.Flags().StringVar(&f.onLimit, "on-limit", "", "what a log-in does that would exceed a limit: refuse, evict_oldest or evict_idle")
+	c.Flags().Var(&f.single, "single-session", "true: a log-in ends the user's other sessions under this policy; false: it does not")
 }
 
 func (f *policyFlags) change() (session.PolicyChange, error) {
@@ -94,7 +101,48 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 		writer := session.AttributesWriter(f.attributesWrite)
 		change.AttributesWrite = &writer
 	}
+	if err == nil {
+		err = f.limits(&change.LimitsChange)
+	}
 	return change, err
+}
+
+func (f *policyFlags) limits(change *session.LimitsChange) error {
+	for _, limit := range []struct {
+		field      **int
+		flag, text string
+	}{
+		{&change.MaxSessionsPerUser, "--max-sessions-per-user", f.perUser},
+		{&change.MaxSessionsPerAddress, "--max-sessions-per-address", f.perAddress},
+		{&change.MaxSessions, "--max-sessions", f.total},
+	} {
+		if err := setLimit(limit.field, limit.flag, limit.text); err != nil {
+			return err
+		}
+	}
+	if f.onLimit != "" {
+		onLimit := session.OnLimit(f.onLimit)
+		change.OnLimit = &onLimit
+	}
+	f.single.set(&change.SingleSession)
+	return nil
+}
+
+// setLimit reads a limit, or "none".
+func setLimit(field **int, flag, text string) error {
+	switch text {
+	case "":
+		return nil
+	case "none":
+		*field = new(int)
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return usagef("%s: a number is needed, or none; this is %q", flag, text)
+	}
+	*field = &n
+	return nil
 }
 
 // setDuration reads a duration, or the word that stands for a special one.

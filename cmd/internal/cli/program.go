@@ -52,7 +52,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line or configuration, 
 		inGroup(groupNode, p.serverCommand(), p.devCommand(), p.configCommand())...)
 	root.AddCommand(
 		inGroup(groupClient, p.loginCommand(), p.whoamiCommand(), p.logoutCommand(), p.sessionCommand(), p.userCommand(),
-			p.policyCommand(), p.clusterCommand(), p.healthCommand(), p.benchCommand())...)
+			p.policyCommand(), p.limitsCommand(), p.clusterCommand(), p.healthCommand(), p.benchCommand())...)
 	root.AddCommand(p.versionCommand(), p.completionCommand())
 	group(root)
 	strict(root)

@@ -59,7 +59,18 @@ type policyView struct {
 	BindAddress          session.AddressBinding   `json:"bind_address"`
 	PermanentAllowed     bool                     `json:"permanent_allowed"`
 	RotateGrace          float64                  `json:"rotate_grace_s"`
+	MaxPerUser           int                      `json:"max_sessions_per_user"`
+	MaxPerAddress        int                      `json:"max_sessions_per_address"`
+	MaxSessions          int                      `json:"max_sessions"`
+	OnLimit              session.OnLimit          `json:"on_limit"`
+	SingleSession        bool                     `json:"single_session"`
 	Version              uint64                   `json:"version"`
+}
+
+type limitsView struct {
+	MaxSessions int             `json:"max_sessions"`
+	OnLimit     session.OnLimit `json:"on_limit"`
+	Version     uint64          `json:"version"`
 }
 
 type listView[T any] struct {
@@ -143,6 +154,8 @@ func viewOfPolicy(p session.Policy) policyView {
 		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
 		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
 		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, RotateGrace: p.RotateGrace.Seconds(), Version: p.Version,
+		MaxPerUser: p.MaxSessionsPerUser, MaxPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
+		OnLimit: p.OnLimit, SingleSession: p.SingleSession,
 	}
 }
 
@@ -276,6 +289,10 @@ func policyDetails(p session.Policy) *table {
 	t.add("permanent sessions", allowed(p.PermanentAllowed))
 	t.add("attributes written by", string(p.AttributesWrite))
 	t.add("rotated keys work", graceText(p))
+	t.add("sessions per user", perUser(p))
+	t.add("sessions per address", limit(p.MaxSessionsPerAddress))
+	t.add("sessions in all", limit(p.MaxSessions))
+	t.add("at a limit", string(p.OnLimit))
 	return t
 }
 
@@ -298,6 +315,27 @@ func allowed(yes bool) string {
 		return "allowed"
 	}
 	return "no"
+}
+
+// perUser shows how many sessions of one user a policy allows.
+func perUser(p session.Policy) string {
+	if p.SingleSession {
+		return "single"
+	}
+	return limit(p.MaxSessionsPerUser)
+}
+
+func limit(n int) string {
+	if n == 0 {
+		return "any"
+	}
+	return strconv.Itoa(n)
+}
+
+func limitsTable(l session.ClusterLimits) *table {
+	t := &table{head: []string{"sessions in all", "at the limit"}}
+	t.add(limit(l.MaxSessions), string(l.OnLimit))
+	return t
 }
 
 func clusterTable(s session.ClusterStatus) *table {

@@ -19,7 +19,7 @@ import (
 func policyFields() []string {
 	return []string{
 		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
-		"permanent_allowed", "rotate_grace_s",
+		"permanent_allowed", "rotate_grace_s", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
 	}
 }
 
@@ -145,6 +145,16 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return assignText((*string)(&p.AttributesWrite), value, false)
 	case "rotate_grace_s":
 		return setSeconds(&p.RotateGrace, value)
+	case "max_sessions_per_user":
+		return setCount(&p.MaxSessionsPerUser, value)
+	case "max_sessions_per_address":
+		return setCount(&p.MaxSessionsPerAddress, value)
+	case "max_sessions":
+		return setCount(&p.MaxSessions, value)
+	case "on_limit":
+		return assignText((*string)(&p.OnLimit), value, false)
+	case "single_session":
+		return assignBool(&p.SingleSession, value)
 	}
 	if slices.Contains(refusedPolicyFields(), field) {
 		return "has no effect in this version and is refused rather than ignored; remove it"
@@ -158,6 +168,15 @@ func setBinding(field *session.AddressBinding, value any) string {
 		value = string(session.BindOff)
 	}
 	return assignText((*string)(field), value, false)
+}
+
+func setCount(field *int, value any) string {
+	n, ok := value.(int)
+	if !ok {
+		return "a whole number is needed here, this is " + describe(value)
+	}
+	*field = n
+	return ""
 }
 
 // setSeconds reads a number of seconds, to the millisecond.

@@ -16,7 +16,6 @@ func refusedText(key string) string {
 // refusedPolicyFields are fields of a policy that the design knows and this version does not.
 func refusedPolicyFields() []string {
 	return []string{
-		"attributes", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session", "key_format",
-		"rotate_grace_s",
+		"attributes", "key_format",
 	}
 }

@@ -89,6 +89,7 @@ func limitsTable() string {
 		{"User name, trimmed and folded", size(session.MaxUserNameBytes)},
 		{"Password", fmt.Sprintf("%d characters to %s", session.MinPasswordRunes, size(session.MaxPasswordBytes))},
 		{"Policy name; policies; policies of one user", fmt.Sprintf("%s; %d; %d", size(session.MaxPolicyNameBytes), session.MaxPolicies, session.MaxPoliciesPerUser)},
+		{"Limit on sessions of one user or address; on all sessions", fmt.Sprintf("%s; %s", thousands(session.MaxSessionsPerOwner), thousands(session.MaxSessions))},
 		{"Any timer of a policy", fmt.Sprintf("%v to %s days", session.MinIdleTimeout, thousands(int(session.MaxTimeout/(24*time.Hour))))},
 		{"Earlier keys of a session that are known as such; the grace of a rotated one", fmt.Sprintf("%d; %v", session.MaxRetiredKeys, session.MaxRotateGrace)},
 		{"User agent", size(session.MaxUserAgentBytes)},

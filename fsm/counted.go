@@ -1,0 +1,129 @@
+package fsm
+
+import (
+	"bytes"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// ownerSessions are a user's or an address's sessions under one policy.
+type ownerSessions struct {
+	s       *state
+	kind    int
+	user    uint32
+	address [16]byte
+	policy  uint8
+}
+
+func (o ownerSessions) tree() (ownerTree, uint32) {
+	if o.kind == ofUser {
+		return o.s.sessions.tree(ofUser), o.s.users.links.at(o.user).root
+	}
+	return o.s.sessions.tree(ofAddress), o.s.addressRoot(o.address)
+}
+
+func (o ownerSessions) under() ownerRange {
+	tree, root := o.tree()
+	return tree.under(root, o.policy)
+}
+
+func (o ownerSessions) count() int { return int(o.under().count) }
+
+func (o ownerSessions) has(r *sessionRec) bool {
+	return r.policy == o.policy && (o.kind == ofUser && r.user == o.user || o.kind == ofAddress && r.address == o.address)
+}
+
+func (o ownerSessions) victim(on session.OnLimit) uint32 {
+	if on == session.OnLimitIdle {
+		return o.under().idle
+	}
+	return o.under().first
+}
+
+// dead looks at the sessions one by one, unless it is known that all of them live.
+func (o ownerSessions) dead(session.OnLimit) (slot uint32, known bool) {
+	work := &o.s.room
+	if !work.backlog && (o.kind == ofUser || o.s.sessions.condemned == 0) {
+		return 0, true
+	}
+	tree, root := o.tree()
+	known = tree.each(root, o.policy, func(at uint32) bool {
+		if work.looks--; work.looks < 0 {
+			return false
+		}
+		if !o.s.alive(at) {
+			slot = at
+		}
+		return slot == 0
+	})
+	return slot, known || slot != 0
+}
+
+// policySessions are all sessions under one policy.
+type policySessions struct {
+	s      *state
+	policy uint8
+}
+
+func (p policySessions) some() []*policy { return p.s.policies.byIndex[p.policy : p.policy+1] }
+
+func (p policySessions) has(r *sessionRec) bool { return r.policy == p.policy }
+
+func (p policySessions) count() int { return p.s.policies.byIndex[p.policy].standing }
+
+func (p policySessions) victim(o session.OnLimit) uint32 { return p.s.headOf(p.some(), o) }
+
+func (p policySessions) dead(o session.OnLimit) (uint32, bool) { return p.s.deadOf(p.some(), o), true }
+
+// allSessions are all of the cluster.
+type allSessions struct{ s *state }
+
+func (a allSessions) has(*sessionRec) bool { return true }
+
+func (a allSessions) count() int { return a.s.sessions.standing }
+
+func (a allSessions) victim(o session.OnLimit) uint32 { return a.s.headOf(a.s.policies.all(), o) }
+
+func (a allSessions) dead(o session.OnLimit) (uint32, bool) {
+	return a.s.deadOf(a.s.policies.all(), o), true
+}
+
+// deadOf finds the session of some policies that is due first, or else, where one is to be evicted, the dead one that stands in the way.
+func (s *state) deadOf(some []*policy, o session.OnLimit) uint32 {
+	if s.room.backlog {
+		if d, ok := firstOf(some); ok && d.deadline <= s.clock {
+			return d.slot
+		}
+	}
+	if s.sessions.condemned > 0 && o.Evicts() {
+		if head := s.headOf(some, o); head != 0 && !s.alive(head) {
+			return head
+		}
+	}
+	return 0
+}
+
+// headOf returns the session of some policies that was created first or unused for longest; of those in the same millisecond the one of
+// the lowest id. 0 = there is none.
+func (s *state) headOf(some []*policy, o session.OnLimit) (head uint32) {
+	var first int64
+	consider := func(heap *deadlineHeap) {
+		slot, key, ok := heap.min()
+		if ok && (head == 0 || key < first || key == first && bytes.Compare(s.idOf(slot), s.idOf(head)) < 0) {
+			head, first = slot, key
+		}
+	}
+	for _, p := range some {
+		switch {
+		case p == nil:
+		case o == session.OnLimitIdle:
+			consider(&p.idle)
+			consider(&p.recent)
+		default:
+			consider(&p.absolute)
+		}
+	}
+	return head
+}
+
+func (s *state) idOf(slot uint32) []byte { return s.sessions.recs.at(slot).id[:] }

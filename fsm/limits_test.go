@@ -1,0 +1,177 @@
+package fsm_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// crowded draws what happens where many log in under limits that change.
+func (h *history) crowded() *fsmpb.Command {
+	switch n := h.IntN(100); {
+	case n < 70:
+		return create(h.crowdLogin())
+	case n < 85:
+		return touch(h.known())
+	case n < 92:
+		c := &fsmpb.PutPolicy{Name: pick(h, []string{"default", "short"}), Mode: fsmpb.PutPolicy_MODE_MERGE, Authority: system()}
+		h.putPolicyLimits(c)
+		return putPolicy(c)
+	case n < 94:
+		c := h.putLimits()
+		c.Authority, c.ExpectedVersion = system(), nil
+		return putLimits(c)
+	case n < 96:
+		return revokeUser(&fsmpb.RevokeUserSessions{User: pick(h, historyUsers[:3]), ExceptId: bytesOf(idOf(h.known())), Authority: system()})
+	case n < 98:
+		return putPolicy(allowing(timers("short", int64(1+h.IntN(3))*1000, 0, 0)))
+	}
+	return putUser(&fsmpb.PutUser{Name: pick(h, historyUsers[:3]), Mode: fsmpb.PutUser_MODE_UPDATE, Disabled: ptr(h.chance(30)), Authority: system()})
+}
+
+// allowing lets permanent sessions be made.
+func allowing(c *fsmpb.PutPolicy) *fsmpb.PutPolicy {
+	c.PermanentAllowed = ptr(true)
+	return c
+}
+
+func (h *history) crowdLogin() *fsmpb.CreateSession {
+	c := vouched(h.made, pick(h, historyUsers[:3]))
+	h.made++
+	c.Policy = pick(h, []string{"default", "default", "short"})
+	if h.chance(70) {
+		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(h.IntN(3))}).As16()
+		c.Address = a[:]
+	}
+	switch h.IntN(10) {
+	case 0:
+		c.Permanent = true
+	case 1, 2:
+		c.IdleMs = ptr(int64(1+h.IntN(3)) * 1000)
+	}
+	return c
+}
+
+// census counts living sessions that are not permanent by reading the machine, one list a limit.
+func census(m *fsm.Machine, f session.Filter) (n int) {
+	after, done := uint64(0), false
+	for !done {
+		var items []fsm.Record
+		items, after, done = m.ListSessions(f, after, 0, session.MaxPageSize, fsm.MaxScan)
+		for _, r := range items {
+			if !r.Permanent {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// caps is what a log-in meets, told without the machine's own counting.
+func capsOf(m *fsm.Machine, c *fsmpb.CreateSession) map[string][2]int {
+	p, ok := m.Policy(c.Policy)
+	if !ok {
+		return nil
+	}
+	caps := map[string][2]int{}
+	add := func(field string, most int, f session.Filter) {
+		if most > 0 {
+			caps[field] = [2]int{census(m, f), most}
+		}
+	}
+	if p.SingleSession {
+		add("single_session", 1, session.Filter{Policy: c.Policy, User: c.User})
+	} else {
+		add("max_sessions_per_user", p.MaxSessionsPerUser, session.Filter{Policy: c.Policy, User: c.User})
+	}
+	if a, ok := netip.AddrFromSlice(c.Address); ok {
+		add("max_sessions_per_address", p.MaxSessionsPerAddress, session.Filter{Policy: c.Policy, ClientAddress: a.Unmap()})
+	}
+	add("max_sessions", p.MaxSessions, session.Filter{Policy: c.Policy})
+	add("cluster", m.Limits().MaxSessions, session.Filter{})
+	return caps
+}
+
+// What a log-in does to the living is judged by lists alone: none takes a set of sessions over its limit, none is refused below it, and
+// nobody living is evicted where a limit has room.
+func TestLogInsKeepLimitsExactly(t *testing.T) {
+	t.Parallel()
+	busy, refused, evicted := 0, 0, 0
+	for seed := range uint64(40) {
+		h := newHistory(seed)
+		h.crowd = true
+		l := newLog(t, fsm.Options{EndsPerEntry: 1})
+		l.must(putPolicy(allowing(timers("default", 10_000, 20_000, 500))))
+		l.must(putPolicy(allowing(timers("short", 2_000, 0, 0))))
+		for step := range 400 {
+			l.clock += h.advance()
+			command := h.crowded()
+			l.apply() // brings the clock: the living are those of the next entry
+			before := census(l.m, session.Filter{})
+			c := command.GetCreateSession()
+			caps := map[string][2]int{}
+			if c != nil {
+				caps = capsOf(l.m, c)
+			}
+			applied := l.apply(command)
+			r := applied.Batches[0].Results[0]
+			if c == nil {
+				continue
+			}
+			ended := 0
+			for _, e := range applied.Ended {
+				if e.Cause == fsm.CauseEvicted || e.Cause == fsm.CauseReplaced {
+					ended++
+				}
+			}
+			name := fmt.Sprintf("seed %d, step %d, %v", seed, step, c)
+			switch r.Code {
+			case fsmpb.Code_CODE_OK:
+				checkLoggedIn(t, name, capsOf(l.m, c), caps, ended)
+				made := 1
+				if c.Permanent {
+					made = 0
+				}
+				if after := census(l.m, session.Filter{}); after != before+made-ended {
+					t.Fatalf("%s: %d live after %d lived and %d were evicted", name, after, before, ended)
+				}
+				evicted += ended
+			case fsmpb.Code_CODE_SESSION_LIMIT:
+				if c.Permanent {
+					t.Fatalf("%s: refused by %q", name, r.Field)
+				}
+				if cap := caps[r.Field]; cap[1] == 0 || cap[0] < cap[1] || ended > 0 {
+					t.Fatalf("%s: refused by %q, of which %d live of %d; evicted %d", name, r.Field, cap[0], cap[1], ended)
+				}
+				refused++
+			case fsmpb.Code_CODE_BUSY:
+				if ended > 0 || l.m.Stats().Sessions == before {
+					t.Fatalf("%s: busy with %d of %d records alive, %d evicted", name, before, l.m.Stats().Sessions, ended)
+				}
+				busy++
+			}
+		}
+	}
+	if busy == 0 || refused == 0 || evicted == 0 {
+		t.Errorf("the history met busy %d, refused %d, evicted %d times: it proves nothing", busy, refused, evicted)
+	}
+}
+
+func checkLoggedIn(t *testing.T, name string, after, before map[string][2]int, ended int) {
+	t.Helper()
+	full := false
+	for field, cap := range after {
+		most := max(cap[1], before[field][0])
+		if cap[0] > most {
+			t.Fatalf("%s: %q has %d, %d before, limit %d", name, field, cap[0], before[field][0], cap[1])
+		}
+		full = full || before[field][0] >= cap[1]
+	}
+	if ended > 0 && !full {
+		t.Fatalf("%s: evicted %d though every limit had room: %v", name, ended, before)
+	}
+}

@@ -1,0 +1,188 @@
+package fsm
+
+import (
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+const (
+	// sparePerEnd gives the endings that the log-ins of one entry share beyond the first of each limit, as a multiple of what
+	// the entry ends by itself. They are needed where a limit was lowered below what lives.
+	sparePerEnd = 4
+	// looksPerEntry bounds how many sessions the log-ins of one entry look at in search of dead ones: a few milliseconds. It
+	// suffices for the largest owner that is within its limit.
+	looksPerEntry = 4 * session.MaxSessionsPerOwner
+)
+
+// roomWork is what making room may still cost in the present entry, and what it has ended.
+type roomWork struct {
+	backlog bool // there may be sessions that are due
+	spare   int  // endings
+	looks   int
+}
+
+func newRoomWork(backlog bool, endsPerEntry int) roomWork {
+	return roomWork{backlog: backlog, spare: sparePerEnd * endsPerEntry, looks: looksPerEntry}
+}
+
+// spend allows the first ending for a limit, and further ones as long as the entry has some to spare.
+func (w *roomWork) spend(done int) bool {
+	if done == 0 {
+		return true
+	}
+	if w.spare == 0 {
+		return false
+	}
+	w.spare--
+	return true
+}
+
+// sessionLimit is one limit as a log-in meets it.
+type sessionLimit struct {
+	field   string
+	most    int
+	onLimit session.OnLimit
+	cause   Cause // of what it evicts
+	counts  counted
+	leaving int // 1 = the session that the log-in replaces is one of them
+}
+
+// over is how many sessions are too many for one more to fit, those of them that are going left out; 0 or less = it fits.
+func (l sessionLimit) over() int { return l.counts.count() - l.leaving - l.most + 1 }
+
+// counted is a set of sessions that a limit counts: an owner's under one policy, or all of some policies.
+type counted interface {
+	has(r *sessionRec) bool // of one that is not permanent
+	count() int             // those not ended and not condemned; of an address, the condemned too
+	// dead finds a session of the set that is dead but not removed yet; 0 = none. It is not known when looking would take too long.
+	// For a log-in that may not evict it is enough to find those that count.
+	dead(o session.OnLimit) (slot uint32, known bool)
+	victim(o session.OnLimit) uint32 // the next to be evicted
+}
+
+// makeRoom lets one more session under the limits that l meets: dead sessions go first, then the one that l replaces and those that a limit evicts. It answers with
+// the limit that refuses, after having ended nothing but dead sessions. Rules and proofs are in DESIGN.md.
+func (s *state) makeRoom(c *fsmpb.CreateSession, l *login) (fsmpb.Code, string) {
+	limits := s.limitsOf(l)
+	if len(limits) == 0 && l.oldState == keyUnknown {
+		return fsmpb.Code_CODE_OK, ""
+	}
+	s.pinned = l.user // its numbers go on, though its last session may go here
+	code, field := s.judgeLimits(limits, l)
+	if code == fsmpb.Code_CODE_OK {
+		s.actsByLogin(c, l.id)
+		s.endReplaced(l.old, l.oldState)
+		for _, limit := range limits {
+			s.evict(limit)
+		}
+	}
+	s.pinned = 0
+	if code != fsmpb.Code_CODE_OK && l.user != 0 {
+		s.dropIfForgotten(l.user)
+	}
+	return code, field
+}
+
+// limitsOf lists the limits that a log-in meets, from the smallest set of sessions to the largest.
+func (s *state) limitsOf(l *login) (limits []sessionLimit) {
+	if l.flags&sessionPermanent != 0 {
+		return nil // limits neither count nor bind permanent sessions
+	}
+	p := s.policies.byIndex[l.policy]
+	add := func(field string, most int, o session.OnLimit, c Cause, of counted) {
+		if most > 0 {
+			limits = append(limits, sessionLimit{field, most, o, c, of, s.leaving(l, of)})
+		}
+	}
+	user := ownerSessions{s: s, kind: ofUser, user: l.user, policy: l.policy}
+	switch {
+	case l.user == 0: // it has no sessions
+	case p.SingleSession:
+		add("single_session", 1, session.OnLimitOldest, CauseReplaced, user)
+	default:
+		add("max_sessions_per_user", p.MaxSessionsPerUser, p.OnLimit, CauseEvicted, user)
+	}
+	if l.address != ([16]byte{}) {
+		address := ownerSessions{s: s, kind: ofAddress, address: l.address, policy: l.policy}
+		add("max_sessions_per_address", p.MaxSessionsPerAddress, p.OnLimit, CauseEvicted, address)
+	}
+	add("max_sessions", p.MaxSessions, p.OnLimit, CauseEvicted, policySessions{s: s, policy: l.policy})
+	add("cluster", s.limits.MaxSessions, s.limits.OnLimit, CauseEvicted, allSessions{s: s})
+	return limits
+}
+
+// leaving tells whether a set counts the session that a log-in replaces: 1 or 0.
+func (s *state) leaving(l *login, of counted) int {
+	if l.oldState == keyUnknown || s.sessions.recs.at(l.old).permanent() || !of.has(s.sessions.recs.at(l.old)) {
+		return 0
+	}
+	return 1
+}
+
+// judgeLimits removes what is dead where a limit is reached, and tells whether all of them will let the log-in pass.
+func (s *state) judgeLimits(limits []sessionLimit, l *login) (fsmpb.Code, string) {
+	for _, limit := range limits {
+		if !s.clear(limit) {
+			return fsmpb.Code_CODE_BUSY, limit.field
+		}
+	}
+	freed := 0 // what is certain to be evicted, and is counted by the limits that follow
+	for _, limit := range limits {
+		over := limit.over()
+		if o, ok := limit.counts.(ownerSessions); !ok || o.kind == ofUser {
+			over -= freed
+		} else if freed == 1 && s.leaves(limits[0], l.address) {
+			over--
+		}
+		if over <= 0 {
+			continue
+		}
+		if !limit.onLimit.Evicts() {
+			return fsmpb.Code_CODE_SESSION_LIMIT, limit.field
+		}
+		freed = max(freed, min(over, 1+s.room.spare))
+	}
+	return fsmpb.Code_CODE_OK, ""
+}
+
+// leaves tells whether the session that a user's limit evicts came from an address.
+func (s *state) leaves(limit sessionLimit, address [16]byte) bool {
+	return s.sessions.recs.at(limit.counts.victim(limit.onLimit)).address == address
+}
+
+// clear removes dead sessions until the limit has room or none is left. False: that takes more than this entry can spare.
+func (s *state) clear(limit sessionLimit) bool {
+	for n := 0; limit.over() > 0; n++ {
+		slot, known := limit.counts.dead(limit.onLimit)
+		if slot == 0 || !known {
+			return known
+		}
+		if !s.room.spend(n) {
+			return false
+		}
+		s.endDead(slot)
+	}
+	return true
+}
+
+// evict ends living sessions until one more fits. Where the limit was lowered below what lives that may take several log-ins; none of
+// them adds to the excess.
+func (s *state) evict(limit sessionLimit) {
+	for n := 0; limit.counts.count() >= limit.most && s.room.spend(n); n++ {
+		slot := limit.counts.victim(limit.onLimit)
+		if !s.alive(slot) {
+			s.endDead(slot)
+			continue
+		}
+		s.endByCommand(slot, limit.cause)
+	}
+}
+
+// endDead removes a session that is due or condemned, before its turn.
+func (s *state) endDead(slot uint32) {
+	cause := CauseUser
+	if ends := s.endsOf(s.sessions.recs.at(slot)); ends.first() <= s.clock {
+		cause = ends.cause()
+	}
+	s.byTime(func() { s.endByCommand(slot, cause) })
+}
