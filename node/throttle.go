@@ -109,7 +109,7 @@ type checkedPassword struct {
 	attempt *fsmpb.Attempt // to be given back; nil = none was taken
 }
 
-// checkPassword counts the attempt in the log, then reads the user and compares, or has it judged outside. A right password's attempt is returned: it
+// checkPassword wants a context that ends with the request. It counts the attempt in the log, then reads the user and compares, or has it judged outside. A right password's attempt is returned: it
 // is given back with the command that the password is good for, or by giveBack. Unknown and disabled users cost what
 // others cost. Errors: CodeThrottled and CodeOverloaded, for which nothing was compared, CodeUnauthenticated.
 func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
@@ -130,7 +130,18 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 	if err != nil {
 		return checkedPassword{}, asError("wait for a turn", err)
 	}
-	defer done()
+	checked, err := n.haveTurn(ctx, c)
+	if err != nil {
+		done()
+		return checkedPassword{}, err
+	}
+	// A right password's attempt counts until the request gives it back: the turn ends with the request, or the next one would count beside it.
+	context.AfterFunc(ctx, done)
+	return checked, nil
+}
+
+// haveTurn is tryPassword for whom it is the turn of.
+func (n *Node) haveTurn(ctx context.Context, c passwordCheck) (checkedPassword, error) {
 	attempt, err := n.takeAttempt(ctx, c)
 	if err != nil {
 		return checkedPassword{}, err
