@@ -67,6 +67,14 @@ func (t *Turns) Wait(ctx context.Context, address netip.Addr, user string) (done
 	}
 }
 
+// Busy tells whether a check of this user's password from the network of address is going on.
+func (t *Turns) Busy(address netip.Addr, user string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, busy := t.busy[subject{networkOf(address), user}]
+	return busy
+}
+
 // Waiting tells how many wait now.
 func (t *Turns) Waiting() int {
 	t.mu.Lock()

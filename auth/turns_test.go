@@ -168,3 +168,22 @@ func TestOneCheckAtATimeOfAUserFromANetwork(t *testing.T) {
 		}
 	})
 }
+
+// A user is busy from the beginning of a turn to its end, at its network and nowhere else.
+func TestBusyTellsWhoseCheckGoesOn(t *testing.T) {
+	t.Parallel()
+	turns := auth.NewTurns(2, 2)
+	here, near, away := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8:0:1::1")
+	done, err := turns.Wait(t.Context(), here, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !turns.Busy(near, "ada") || turns.Busy(away, "ada") || turns.Busy(here, "bob") {
+		t.Error("another's check goes on, or not this one")
+	}
+	done()
+	done()
+	if turns.Busy(here, "ada") {
+		t.Error("the check goes on after its end")
+	}
+}

@@ -123,10 +123,13 @@ func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (checkedPassw
 }
 
 func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
-	if err := n.foreseeThrottle(ctx, c); err != nil {
-		return checkedPassword{}, err
+	turns := n.turnsFor(c.user)
+	if !turns.Busy(c.address, c.user) { // else the check that goes on is counted, and may be right
+		if err := n.foreseeThrottle(ctx, c); err != nil {
+			return checkedPassword{}, err
+		}
 	}
-	done, err := n.turnsFor(c.user).Wait(ctx, c.address, c.user)
+	done, err := turns.Wait(ctx, c.address, c.user)
 	if err != nil {
 		return checkedPassword{}, asError("wait for a turn", err)
 	}
@@ -142,6 +145,9 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 
 // haveTurn is tryPassword for whom it is the turn of.
 func (n *Node) haveTurn(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	if err := n.foreseeThrottle(ctx, c); err != nil { // of what has come meanwhile
+		return checkedPassword{}, err
+	}
 	attempt, err := n.takeAttempt(ctx, c)
 	if err != nil {
 		return checkedPassword{}, err

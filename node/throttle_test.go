@@ -158,6 +158,48 @@ func TestWithoutAClientAddressTheServicesOwnIsThrottled(t *testing.T) {
 	}
 }
 
+// With room for one attempt alone, those that come while it is under way wait for what becomes of it.
+func TestWhoWaitsIsNotRefusedForWhoGoesFirst(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, func(i int, config *node.Config) {
+		perUser(1)(i, config)
+		config.Hashing = auth.Config{Params: auth.Params{MemoryKiB: 16 << 10, Iterations: 4, Parallelism: 1}}
+		config.RequestTimeout = patience
+	})
+	c.addUser("ada", "ada-password")
+	var work sync.WaitGroup
+	for range 3 {
+		work.Go(func() {
+			for range 5 {
+				issued, err := c.nodes[0].Login(t.Context(), from("192.0.2.7"), session.Login{User: "ada", Password: "ada-password"})
+				if err != nil {
+					t.Errorf("a right password: %v", err)
+				}
+				// A few round trips, so that the next one comes while another one is being hashed.
+				for range 3 {
+					_, _ = c.nodes[0].Touch(t.Context(), with(issued.Key))
+				}
+			}
+		})
+	}
+	work.Wait()
+	var wrong, throttled atomic.Int64
+	for range 20 {
+		work.Go(func() {
+			switch code, _ := c.try(0, "ada", "wrong-password", "192.0.2.7"); code {
+			case session.CodeUnauthenticated:
+				wrong.Add(1)
+			case session.CodeThrottled:
+				throttled.Add(1)
+			}
+		})
+	}
+	work.Wait()
+	if wrong.Load() != 1 || throttled.Load() != 19 {
+		t.Errorf("%d wrong passwords were looked at, %d not; want 1 and 19", wrong.Load(), throttled.Load())
+	}
+}
+
 // Simultaneous log-ins of one user that are all right wait for one another, and are no flood.
 func TestManyRightPasswordsAtOnceAreNoFlood(t *testing.T) {
 	t.Parallel()
