@@ -203,7 +203,7 @@ func badPolicies() []badInput {
 		policy("huge", "{absolute_lifetime_s: 1e300}", "absolute_lifetime_s"),
 		policy("window above the idle timeout", "{idle_timeout_s: 2, touch_window_s: 50}", "touch_window_s"),
 		policy("unknown writer", "{attributes_write: everybody}", "attributes_write"),
-		policy("of a later version", "{max_sessions_per_user: 1}", "max_sessions_per_user"),
+		policy("of a later version", "{key_format: uuid}", "key_format"),
 		policy("no fields", "[1]", "policies.web"),
 		{name: "bad name", config: "policies: {'a b': {}}", says: "a b"},
 		{name: "a list of policies", config: "policies: [web]", says: "policies"},
