@@ -149,7 +149,7 @@ func badSettings() []badInput {
 		{name: "cookie name", config: "api: {cookie: {name: 'a;b'}}", says: "api.cookie.name"},
 		{name: "a home that is not there", config: "tokenizer: {type: redis}", says: "tokenizer.type"},
 		{name: "no persistence", config: "user: {sessionPersistence: false}", says: "user.sessionPersistence"},
-		{name: "a setting without effect", config: "jsonActionApiDefaults: {maxJsonApiSessions: 5}", says: "no effect"},
+		{name: "a setting without effect", config: "jsonActionApiDefaults: {idleCursorTimeoutSeconds: 5}", says: "no effect"},
 		{name: "data folder is a file", config: "node: {data_dir: taken}", files: map[string]string{"taken": "x"}, says: "taken"},
 		{name: "several at once", config: "api: {lisen: a}\nlogs: {level: info}", says: "logs"},
 	}

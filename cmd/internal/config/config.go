@@ -43,6 +43,9 @@ type seedTimers struct {
 	maxSessionKeyAge         int // seconds
 	idleConnectionTimeout    int // seconds
 	enablePermanent          bool
+	maxSessions              int
+	maxPerAddress            int
+	maxPerUser               int
 	tokenizerTimeout         int // minutes
 	short, long              time.Duration
 }

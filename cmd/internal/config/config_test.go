@@ -145,7 +145,8 @@ func TestWordsOfOthersGiveFirstValues(t *testing.T) {
 tokenizer: {timeout: 7}
 user: {sessionDuration: 15, sessionInactivityTimeout: 0, sessionNoTickle: true}
 userdata: {maxsessionkeyage: 120}
-jsonActionApiDefaults: {idleConnectionTimeoutSeconds: 90, enablePermanentJsonApiSessions: true}
+jsonActionApiDefaults: {idleConnectionTimeoutSeconds: 90, enablePermanentJsonApiSessions: true, maxJsonApiSessions: 12,
+  maxJsonApiSessionsPerIpAddress: 0, maxJsonApiSessionsPerUsername: 3}
 livejournal: {short: 36h, long: 1440h}
 policies:
   shop: {preset: high-value, idle_timeout_s: 240}
@@ -159,7 +160,10 @@ policies:
 		return p
 	}
 	want := []session.Policy{
-		preset("faircom", func(p *session.Policy) { p.IdleTimeout, p.PermanentAllowed = 90*time.Second, true }),
+		preset("faircom", func(p *session.Policy) {
+			p.IdleTimeout, p.PermanentAllowed = 90*time.Second, true
+			p.MaxSessions, p.MaxSessionsPerAddress, p.MaxSessionsPerUser = 12, 0, 3
+		}),
 		preset("flowtraq", func(p *session.Policy) { p.IdleTimeout = 2 * time.Minute }),
 		preset("livejournal-long", func(p *session.Policy) { p.IdleTimeout = 60 * 24 * time.Hour }),
 		preset("livejournal-short", func(p *session.Policy) { p.IdleTimeout = 36 * time.Hour }),
@@ -302,7 +306,7 @@ func TestRefusals(t *testing.T) {
 		{name: "tokenizer timeout", yaml: "tokenizer: {timeout: 0}", want: []string{":1: tokenizer.timeout: a number above 0"}},
 		{name: "no persistence", yaml: "user: {sessionPersistence: false}", want: []string{"user.sessionPersistence: false is not in this version"}},
 		{name: "seed timers", yaml: "user: {sessionDuration: 99999999999}\nuserdata: {maxsessionkeyage: -1}", want: []string{
-			":1: user.sessionDuration: gives the policy netx a timer that cannot be: must be between", ":2: userdata.maxsessionkeyage: gives the policy flowtraq"}},
+			":1: user.sessionDuration: gives the policy netx a value that cannot be: must be between", ":2: userdata.maxsessionkeyage: gives the policy flowtraq"}},
 		{name: "seed word misspelt", yaml: "user: {sesionDuration: 30}", want: []string{"did you mean user.sessionDuration?"}},
 		{name: "seed word unknown", yaml: "jsonActionApiDefaults: {defaultApi: hub}", want: []string{"jsonActionApiDefaults.defaultApi: has no effect"}},
 		{name: "seed minutes", yaml: "user: {sessionDuration: 30m}", want: []string{":1: user.sessionDuration: a whole number is needed here"}},

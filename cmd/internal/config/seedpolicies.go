@@ -22,6 +22,9 @@ const (
 	keyMaxAge       = "userdata.maxsessionkeyage"
 	keyConnection   = "jsonActionApiDefaults.idleConnectionTimeoutSeconds"
 	keyPermanent    = "jsonActionApiDefaults.enablePermanentJsonApiSessions"
+	keyMaxSessions  = "jsonActionApiDefaults.maxJsonApiSessions"
+	keyMaxAddress   = "jsonActionApiDefaults.maxJsonApiSessionsPerIpAddress"
+	keyMaxUser      = "jsonActionApiDefaults.maxJsonApiSessionsPerUsername"
 	keyTokenTimeout = "tokenizer.timeout"
 	keyShort        = "livejournal.short"
 	keyLong         = "livejournal.long"
@@ -42,11 +45,20 @@ func seedBlocks() []seedBlock {
 		{session.PresetFlowTraq, []string{keyMaxAge}, func(p *policy, t *seedTimers, _ func(string) bool) {
 			p.IdleTimeout = units(t.maxSessionKeyAge, time.Second)
 		}},
-		{session.PresetFairCom, []string{keyConnection, keyPermanent}, func(p *policy, t *seedTimers, given func(string) bool) {
+		{session.PresetFairCom, []string{keyConnection, keyPermanent, keyMaxSessions, keyMaxAddress, keyMaxUser}, func(p *policy, t *seedTimers, given func(string) bool) {
 			if given(keyConnection) {
 				p.IdleTimeout = units(t.idleConnectionTimeout, time.Second)
 			}
 			p.PermanentAllowed = t.enablePermanent
+			for key, limit := range map[string]struct{ to, from *int }{
+				keyMaxSessions: {&p.MaxSessions, &t.maxSessions},
+				keyMaxAddress:  {&p.MaxSessionsPerAddress, &t.maxPerAddress},
+				keyMaxUser:     {&p.MaxSessionsPerUser, &t.maxPerUser},
+			} {
+				if given(key) {
+					*limit.to = *limit.from
+				}
+			}
 		}},
 		{session.PresetTokenizer, []string{keyTokenTimeout}, func(p *policy, t *seedTimers, _ func(string) bool) {
 			p.IdleTimeout = units(t.tokenizerTimeout, time.Minute)
@@ -89,7 +101,7 @@ func (l *loader) validSeed(p session.Policy) string {
 	err := p.Validate()
 	var e *session.Error
 	if errors.As(err, &e) {
-		return "gives the policy " + p.Name + " a timer that cannot be: " + e.Message
+		return "gives the policy " + p.Name + " a value that cannot be: " + e.Message
 	}
 	return ""
 }
