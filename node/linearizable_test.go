@@ -220,7 +220,7 @@ func TestLogoutStaysUnderConcurrentUse(t *testing.T) {
 		key := c.vouch(app, round%3, "busy").Key
 		var users sync.WaitGroup
 		stop := make(chan struct{})
-		for user := range 10 {
+		for user := range 50 {
 			users.Go(func() {
 				for k := 0; ; k++ {
 					select {
