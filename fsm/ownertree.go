@@ -86,15 +86,12 @@ func (t ownerTree) insert(root, slot uint32) uint32 {
 		k.left, k.right = t.split(root, slot)
 		return t.settle(slot)
 	}
-	k := t.link(root)
-	if t.less(slot, root) {
+	if k := t.link(root); t.less(slot, root) {
 		k.left = t.insert(k.left, slot)
 	} else {
 		k.right = t.insert(k.right, slot)
 	}
-	k.size++ // settle would read both children, which a log-in would wait for
-	k.oldest = t.older(k.oldest, slot)
-	return root
+	return t.settle(root)
 }
 
 // split divides a tree into what stands before the session at and what stands after it.
@@ -122,11 +119,7 @@ func (t ownerTree) remove(root, slot uint32) uint32 {
 	} else {
 		k.right = t.remove(k.right, slot)
 	}
-	if k.oldest == slot {
-		return t.settle(root)
-	}
-	k.size--
-	return root
+	return t.settle(root)
 }
 
 // merge joins two trees, all of a before all of b.
