@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// SealAttributes implements session.Sessions.
+func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	patch, err := p.Canonical()
+	if err != nil {
+		return session.Checked{}, ofSealed(err)
+	}
+	id, err := n.calledID(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	command := &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)}
+	values := maps.Clone(session.Attributes(patch))
+	maps.DeleteFunc(values, func(_ string, value json.RawMessage) bool { return session.IsDeletion(value) })
+	sealed, err := n.sealing.seal(id, values)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	for _, change := range command.Changes {
+		if i := slices.IndexFunc(sealed, func(a *fsmpb.Attribute) bool { return a.Name == change.Name }); i >= 0 {
+			change.Value = sealed[i].Value
+		}
+	}
+	return n.patch(ctx, c, command)
+}
+
+// carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
+// clear: what is sealed opens in its own session only. The log-in's own win.
+func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) error {
+	if replaces == nil || n.sealing.held() == 0 {
+		return nil
+	}
+	hash := session.KeyHash(replaces)
+	old, ok := n.fsm.SessionByKey(hash)
+	if !ok { // perhaps made a moment ago at another node
+		if _, err := n.read(ctx, session.Call{}); err != nil {
+			return asError("read", err)
+		}
+		old, ok = n.fsm.SessionByKey(hash)
+	}
+	if !ok || old.User != l.User {
+		return nil
+	}
+	before, err := n.sealing.open(old.ID, old.Attributes)
+	if err != nil || before == nil {
+		return err
+	}
+	maps.Copy(before, l.Sealed)
+	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := l.Attributes[name]; return inTheClear })
+	l.Sealed = before
+	return nil
+}
+
+// ofSealed names the member that the request calls these attributes.
+func ofSealed(err error) error {
+	var e *session.Error
+	if errors.As(err, &e) {
+		named := *e
+		named.Field = "sealed_" + e.Field
+		return &named
+	}
+	return err
+}
+
+// calledID finds the id of the called session, by which its values are sealed. A key that this node does not know may have been issued
+// a moment ago at another one.
+func (n *Node) calledID(ctx context.Context, c session.Call) (session.ID, error) {
+	key, unknown := c.Key, session.ErrUnauthenticated()
+	if c.Subject != nil {
+		key, unknown = c.Subject.Key, errSubject()
+	}
+	if key.IsZero() {
+		return session.ID{}, session.ErrUnauthenticated()
+	}
+	if record, ok := n.fsm.SessionByKey(key.Hash()); ok {
+		return record.ID, nil
+	}
+	if _, err := n.read(ctx, session.Call{}); err != nil {
+		return session.ID{}, asError("read", err)
+	}
+	record, ok := n.fsm.SessionByKey(key.Hash())
+	if !ok {
+		return session.ID{}, unknown
+	}
+	return record.ID, nil
+}
