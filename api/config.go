@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hydrastore/hydrastore/api/protocol"
 )
 
 // Config is copied by New and not changed afterwards. Start from DefaultConfig.
@@ -46,6 +48,9 @@ type Config struct {
 	// DrainDelay is how long Shutdown goes on serving with /readyz at 503, so that load balancers see it first. Default 2 s.
 	DrainDelay time.Duration
 
+	// Protocols beside REST, on the public listener only. Default: none.
+	Protocols []protocol.Protocol
+
 	// Logger gets one line per request and the cause of every internal error. Default slog.Default().
 	Logger *slog.Logger
 	// AccessLevel of the line of a request that did not fail (5xx are Error). Default Info. Debug makes the hot path cheaper.
@@ -75,7 +80,7 @@ func (c Config) Validate() error {
 		atLeast("write timeout", int64(c.WriteTimeout), 1),
 		atLeast("idle timeout", int64(c.IdleTimeout), 1),
 		atLeast("drain delay", int64(c.DrainDelay), 0),
-		c.validateTLS(), c.validateCookie(), c.validateProxies(), c.validateMetrics(),
+		c.validateTLS(), c.validateCookie(), c.validateProxies(), c.validateMetrics(), validateProtocols(c.Protocols),
 	)
 }
 

@@ -12,9 +12,10 @@ import (
 
 // metrics of one server. Every label has a bounded set of values: routes and methods of the document, and statuses.
 type metrics struct {
-	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	inFlight prometheus.Gauge
+	requests   *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	inFlight   prometheus.Gauge
+	operations *prometheus.CounterVec // of protocols beside REST
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -29,8 +30,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hydrastore_http_requests_in_flight", Help: "Requests being answered now.",
 		}),
+		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "hydrastore_protocol_operations_total", Help: "Operations of protocols beside REST, by what was asked and the error's code.",
+		}, []string{"protocol", "operation", "result"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.operations} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -50,6 +54,9 @@ type seriesKey struct{ route, method string }
 func (m *metrics) allSeries(routes []*echo.Route) map[seriesKey]series {
 	all := make(map[seriesKey]series, len(routes))
 	for _, r := range routes {
+		if r.Method == echo.RouteNotFound {
+			continue
+		}
 		all[seriesKey{r.Path, r.Method}] = series{duration: m.duration.WithLabelValues(r.Path, r.Method), statuses: new(sync.Map)}
 	}
 	return all

@@ -52,7 +52,7 @@ func (h *handlers) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 		}
 	}()
-	if !takesBody(c.Request().Method, c.Path()) {
+	if h.mounted[c.Path()] == nil && !takesBody(c.Request().Method, c.Path()) {
 		if err := refuseBody(c.Request()); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (h *handlers) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 	return next(c)
 }
 
-// answerError writes the problem document, and for a defect the cause into the log.
+// answerError writes the problem document, or what a protocol has in its place, and for a defect the cause into the log.
 func (h *handlers) answerError(c echo.Context, id string, err error) session.Code {
 	status, shown := problemOf(err)
 	if shown.Code == session.CodeInternal {
@@ -70,7 +70,12 @@ func (h *handlers) answerError(c echo.Context, id string, err error) session.Cod
 	if c.Response().Committed {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
-	if err := writeProblem(c, id, status, shown); err != nil {
+	if m := h.mounted[c.Path()]; m != nil {
+		err = m.fail(c, status, shown, err)
+	} else {
+		err = writeProblem(c, id, status, shown)
+	}
+	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return shown.Code
@@ -82,12 +87,17 @@ func (h *handlers) finished(c echo.Context, id string, code session.Code, took t
 	s, r, status := h.server, c.Request(), c.Response().Status
 	route := routeOf(c)
 	h.count(route, r.Method, status, took)
+	var spoken []slog.Attr
+	m := h.mounted[route]
+	if m != nil {
+		spoken = h.countSpoken(c, m, code)
+	}
 
-	level := s.accessLevel(route, status)
+	level := s.accessLevel(route, status, m != nil)
 	if !s.config.Logger.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 9)
+	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs, slog.String("request_id", id), slog.String("method", knownMethod(r.Method)), slog.String("route", route),
 		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	if address := h.clientAddress(r); address.IsValid() {
@@ -102,15 +112,16 @@ func (h *handlers) finished(c echo.Context, id string, code session.Code, took t
 	if h.operator {
 		attrs = append(attrs, slog.Bool("operator", true))
 	}
+	attrs = append(attrs, spoken...)
 	s.config.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // accessLevel keeps what load balancers and scrapers ask all the time out of the usual log.
-func (s *Server) accessLevel(route string, status int) slog.Level {
+func (s *Server) accessLevel(route string, status int, ofProtocol bool) slog.Level {
 	switch {
 	case status == http.StatusInternalServerError:
 		return slog.LevelError
-	case !strings.HasPrefix(route, "/v1/") && route != unmatched:
+	case !strings.HasPrefix(route, "/v1/") && route != unmatched && !ofProtocol:
 		return slog.LevelDebug
 	case status > http.StatusInternalServerError:
 		return slog.LevelWarn

@@ -103,12 +103,12 @@ func writeProblem(c echo.Context, requestID string, status int, shown *session.E
 	if field != "" {
 		problem.Field = &field
 	}
-	header := c.Response().Header()
 	if shown.RetryAfter > 0 {
 		seconds := shown.RetryAfter.Seconds()
 		problem.RetryAfterS = &seconds
-		header.Set(echo.HeaderRetryAfter, strconv.Itoa(wholeSeconds(shown.RetryAfter)))
+		setRetryAfter(c, shown)
 	}
+	header := c.Response().Header()
 	if status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, challenge(shown.Code))
 	}
@@ -117,6 +117,12 @@ func writeProblem(c echo.Context, requestID string, status int, shown *session.E
 		return err
 	}
 	return writeBlob(c, status, problemType, body)
+}
+
+func setRetryAfter(c echo.Context, e *session.Error) {
+	if e.RetryAfter > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(wholeSeconds(e.RetryAfter)))
+	}
 }
 
 // challenge is how a 401 tells programs what is missing; RFC 9470 has the word for a proof that is too old.

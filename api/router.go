@@ -16,6 +16,7 @@ type handlers struct {
 	service  session.Service
 	operator bool                 // behind the node's own socket
 	series   map[seriesKey]series // of this router's routes; not changed after newRouter
+	mounted  map[string]*mounted  // protocols beside REST, by path; not changed after newRouter
 }
 
 var _ rest.ServerInterface = (*handlers)(nil)
@@ -29,6 +30,9 @@ func newRouter(h *handlers) *echo.Echo {
 	e.HTTPErrorHandler = func(error, echo.Context) {} // observe has answered already
 	e.Use(h.observe)
 	rest.RegisterHandlers(e, h)
+	if !h.operator {
+		h.mount(e, h.server.config.Protocols)
+	}
 	h.series = h.server.metrics.allSeries(e.Routes())
 	return e
 }
