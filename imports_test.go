@@ -26,8 +26,9 @@ func arrows() map[string][]string {
 		"cluster": {},
 		"node":    {"cluster", "fsm", "auth", "session"},
 		"api":     {"session"},
+		"backend": {"auth", "session"},
 		"client":  {"session"},
-		"cmd":     {"api", "node", "auth", "client", "session"},
+		"cmd":     {"api", "node", "backend", "auth", "client", "session"},
 		"e2e":     {"client", "session"},
 	}
 }
@@ -40,7 +41,7 @@ func homes() map[string][]string {
 		"github.com/hashicorp/raft-wal":       {"cluster"},
 		"github.com/hashicorp/raft-autopilot": {"cluster"},
 		"github.com/hashicorp/memberlist":     {"cluster"},
-		"go.etcd.io/bbolt":                    {"cluster"},
+		"go.etcd.io/bbolt":                    {"cluster", "backend"},
 		"github.com/labstack/echo":            {"api"},
 		"github.com/pires/go-proxyproto":      {"api"},
 		"github.com/spf13":                    {"cmd"},
