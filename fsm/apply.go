@@ -113,7 +113,7 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 // apply applies one command. A command that fails changes nothing, except that a spent key ends its session; one that succeeds is
 // a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
-	s.by = authorized{}
+	s.by, s.judged = authorized{}, false
 	s.events.nobody()
 	s.dispatch(c, r)
 	if r.Code == fsmpb.Code_CODE_OK {

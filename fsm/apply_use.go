@@ -6,6 +6,7 @@ import (
 )
 
 func (s *state) touchSession(c *fsmpb.TouchSession, r *fsmpb.Result) {
+	s.judged = c.Judged
 	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
 	if !ok {
 		return

@@ -79,7 +79,7 @@ func goldenSteps() []struct {
 		{"create_session_third", create(third)},
 		{"create_session_fourth", create(fourth)},
 		{"touch_session", &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN), Tickle: true}}}},
+			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN), Tickle: true, Judged: true}}}},
 		{"patch_attributes", patch(&fsmpb.PatchAttributes{
 			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), IfVersion: ptr(uint64(14)), Authority: authority(1),
 			Changes: []*fsmpb.AttributeChange{{Name: "cart", Delete: true}, {Name: "theme", Value: []byte(`{"dark":true}`)}}})},

@@ -118,7 +118,7 @@ func (h *history) command() *fsmpb.Command {
 		return rotate(h.rotation())
 	case n < 57:
 		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority(), Tickle: h.chance(50)}}}
+			KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.optionalAuthority(), Tickle: h.chance(50), Judged: h.chance(50)}}}
 	case n < 66:
 		return patch(h.patch())
 	case n < 72:

@@ -63,15 +63,17 @@ func (s *state) present(h session.KeyHash, address []byte) (uint32, keyState) {
 }
 
 // presentAnywhere is present for what may be asked from everywhere. A spent key ends its session, wherever it turns up and
-// whatever becomes of the command.
+// whatever becomes of the command, unless it was judged good when it was presented.
 func (s *state) presentAnywhere(h session.KeyHash, address []byte) (uint32, keyState) {
 	slot, state := s.look(h)
-	if state == keySpent {
+	if state != keySpent {
+		return slot, state
+	}
+	if !s.judged {
 		s.events.stranger(address)
 		s.endByCommand(slot, CauseReused)
-		return 0, keyUnknown
 	}
-	return slot, state
+	return 0, keyUnknown
 }
 
 // endByCommand ends a session beside what a command is for, and reports it.

@@ -15,7 +15,7 @@ const (
 
 // do applies a command; one that succeeds is a use of the key behind its authority, if that session still lives.
 func (m *model) do(c *fsmpb.Command, r *fsmpb.Result) {
-	m.by = nil
+	m.by, m.judged = nil, c.GetTouchSession().GetJudged()
 	m.dispatch(c, r)
 	if r.Code == fsmpb.Code_CODE_OK && m.by != nil && slices.Contains(m.sessions, m.by) && m.alive(m.by) {
 		m.useSparingly(m.by)

@@ -15,6 +15,7 @@ import (
 // each session when something changes them. The machine must not be told from it.
 type model struct {
 	by       *modelSession // behind the authority of the present command
+	judged   bool          // its keys were good when they were presented
 	ends     int           // sessions ended per entry
 	clock    int64
 	index    uint64
@@ -284,7 +285,7 @@ func (m *model) present(key, address []byte) *modelSession {
 }
 
 func (m *model) presentAnywhere(key []byte) *modelSession {
-	if s := m.spentBy(key); s != nil {
+	if s := m.spentBy(key); s != nil && !m.judged {
 		m.endNow(s, fsm.CauseReused)
 	}
 	return m.liveByKey(key)

@@ -134,6 +134,36 @@ func TestAnyUseOfASpentKeyEndsTheSession(t *testing.T) {
 	}
 }
 
+// A use that was judged good at a read, and is only written later, is no use of a spent key: neither of the session's own nor of the service's
+// that presented it. It records nothing either.
+func TestAJudgedUseOfASpentKeyEndsNothing(t *testing.T) {
+	t.Parallel()
+	l := rotating(t)
+	l.must(putUser(account("svc", "$hash", service)))
+	l.must(create(&fsmpb.CreateSession{KeyHash: bytesOf(keyOf(5)), Id: bytesOf(idOf(5)), User: "svc", UserVersion: l.index}))
+	l.must(rotate(rotation(1, 2)))
+	l.must(rotate(rotation(5, 6)))
+	l.clock += rotateGrace
+	l.apply()
+	late := func(key int, by *fsmpb.Authority) *fsmpb.Command {
+		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{KeyHash: bytesOf(keyOf(key)), Authority: by, Judged: true}}}
+	}
+	for name, use := range map[string]*fsmpb.Command{
+		"own": late(1, nil), "presented": late(1, authority(6, service)), "by a spent key": late(2, authority(5, service)),
+	} {
+		if applied := l.apply(use); applied.Batches[0].Results[0].Code != codeUnauthenticated || len(applied.Ended) > 0 {
+			t.Errorf("%s: %v, ended %+v", name, applied.Batches[0].Results[0], applied.Ended)
+		}
+	}
+	l.wantOpens(2, true)
+	if r, _ := l.m.SessionByKey(keyOf(2)); r.LastUseMS != start {
+		t.Errorf("the last use moved by %d ms", r.LastUseMS-start)
+	}
+	l.must(late(2, authority(6, service)))
+	l.wantCode(touch(1), codeUnauthenticated)
+	l.wantOpens(2, false)
+}
+
 // A session knows its last sixteen keys. An older one is any unknown key.
 func TestSixteenKeysAreRemembered(t *testing.T) {
 	t.Parallel()

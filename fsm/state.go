@@ -27,6 +27,7 @@ type state struct {
 	methods methodSets
 	ended   endedCounters
 	by      authorized
+	judged  bool      // the present command's keys were good when they were presented
 	events  *recorder // nil = nobody asks
 
 	limits session.ClusterLimits

@@ -129,6 +129,13 @@ func (n *Node) WritesWaiting() int {
 	return n.outbox.active
 }
 
+// TouchesWaiting tells how many uses are under way that nobody waits for.
+func (n *Node) TouchesWaiting() int {
+	n.touches.mu.Lock()
+	defer n.touches.mu.Unlock()
+	return len(n.touches.inFlight)
+}
+
 // PasswordHash is what is stored of a user's password.
 func (n *Node) PasswordHash(user string) string {
 	record, _ := n.fsm.User(user)

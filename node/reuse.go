@@ -22,8 +22,7 @@ func (n *Node) open(ctx context.Context, c session.Call, p session.Presented) (f
 	if !ok {
 		return fsm.Record{}, false
 	}
-	// Any command that presents the key will do. It comes from nobody's authority, so that nothing can stand against it.
-	ended := n.reuses.end(spent, touchCommand(p.Key, addressBytes(p.Address), nil, false), p)
+	ended := n.reuses.end(spent, p)
 	if c.Consistency != session.Local {
 		select {
 		case <-ended:
@@ -47,9 +46,9 @@ func newReuses(n *Node, most int) *reuses {
 	return &reuses{node: n, most: most, inFlight: map[session.ID]chan struct{}{}}
 }
 
-// end submits the command and returns what is closed when its outcome is there. When too many are under way it does nothing: the
-// next use of the key tries again.
-func (r *reuses) end(s fsm.Record, command *fsmpb.Command, p session.Presented) <-chan struct{} {
+// end presents the key in a command, and returns what is closed when its outcome is there. When too many are under way it does nothing:
+// the next use of the key tries again.
+func (r *reuses) end(s fsm.Record, p session.Presented) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if done, busy := r.inFlight[s.ID]; busy {
@@ -66,7 +65,7 @@ func (r *reuses) end(s fsm.Record, command *fsmpb.Command, p session.Presented) 
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), r.node.config.RequestTimeout)
 		defer cancel()
-		if _, _, err := r.node.outbox.submit(ctx, command); err != nil {
+		if _, _, err := r.node.outbox.submit(ctx, presentCommand(p)); err != nil {
 			log.Error("the session of a reused key could not be ended; the next use of the key tries again", slog.Any("error", err))
 		}
 		r.mu.Lock()
@@ -75,4 +74,11 @@ func (r *reuses) end(s fsm.Record, command *fsmpb.Command, p session.Presented) 
 		close(done)
 	}()
 	return done
+}
+
+// presentCommand presents a key to apply. Any command would do that; this one comes from nobody's authority, so that nothing can stand
+// against it.
+func presentCommand(p session.Presented) *fsmpb.Command {
+	hash := p.Key.Hash()
+	return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{KeyHash: hash[:], Address: addressBytes(p.Address)}}}
 }

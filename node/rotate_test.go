@@ -381,3 +381,61 @@ func TestALogInTakesThePlaceOfTheSessionBefore(t *testing.T) {
 		t.Errorf("a user presents a service's key: %v", err)
 	}
 }
+
+// What a node still writes after its answer is no use of the key that it names: whoever had its answer may rotate at another node, under a
+// policy without grace too, and keeps the session.
+func TestALateTouchIsNoReuse(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, func(_ int, config *node.Config) {
+		config.RequestTimeout = patience
+		config.Limits.BatchesInFlight, config.Limits.BatchCommands = 1, 2 // so that some are still waiting when the checks have their answers
+	})
+	app, none := c.service(0), time.Duration(0)
+	if _, err := c.nodes[0].PatchPolicy(t.Context(), operator, session.DefaultPolicyName, session.PolicyChange{RotateGrace: &none}); err != nil {
+		t.Fatal(err)
+	}
+	lead := c.leader()
+	away := c.nodes[(lead+1)%3]
+	var keys []session.Key
+	for range 60 {
+		keys = append(keys, c.vouch(app, lead, "").Key)
+	}
+	for _, clock := range c.clocks {
+		clock.advance(session.DefaultIdleTimeout / session.TouchWindowFraction * 3 / 4) // past half of the touch window
+	}
+	var checks, rotations sync.WaitGroup
+	for _, old := range keys {
+		checks.Go(func() {
+			if _, err := away.Check(t.Context(), with(old), false); err != nil {
+				t.Errorf("check: %v", err)
+			}
+		})
+	}
+	checks.Wait()
+	c.isolate((lead + 1) % 3)
+	if away.TouchesWaiting() == 0 {
+		t.Fatal("every touch was written: nothing is late")
+	}
+	for i := range keys {
+		rotations.Go(func() {
+			issued, err := c.nodes[lead].Rotate(t.Context(), with(keys[i]))
+			if err != nil {
+				t.Errorf("rotate: %v", err)
+			}
+			keys[i] = issued.Key
+		})
+	}
+	rotations.Wait()
+	c.heal()
+	eventually(t, "the touches to be written", func() error {
+		if n := away.TouchesWaiting(); n > 0 {
+			return fmt.Errorf("%d are on their way", n)
+		}
+		return nil
+	})
+	for _, next := range keys {
+		if _, err := c.nodes[lead].Check(t.Context(), with(next), true); err != nil {
+			t.Errorf("after the rotation: %v", err)
+		}
+	}
+}

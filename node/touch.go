@@ -85,10 +85,12 @@ func (t *touches) send(id session.ID, command *fsmpb.Command) {
 	}()
 }
 
-func touchCommand(key session.Key, address []byte, authority *fsmpb.Authority, tickle bool) *fsmpb.Command {
-	hash := key.Hash()
+// touchCommand records a use that a read has judged. Its key may be rotated before it is written, at another node even: that makes no
+// thief of whoever used it.
+func (t *target) touchCommand(tickle bool) *fsmpb.Command {
+	hash := t.presented.Key.Hash()
 	return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
-		KeyHash: hash[:], Address: address, Authority: authority, Tickle: tickle,
+		KeyHash: hash[:], Address: addressBytes(t.presented.Address), Authority: t.authority(), Tickle: tickle, Judged: true,
 	}}}
 }
 
@@ -104,13 +106,10 @@ func (n *Node) useCaller(ctx context.Context, p *principal) error {
 
 // useTarget counts a use of the called session, or a tickle, and returns its state after it.
 func (n *Node) useTarget(ctx context.Context, t *target, tickle bool) (fsm.Record, uint64, error) {
-	command := func() *fsmpb.Command {
-		return touchCommand(t.presented.Key, addressBytes(t.presented.Address), t.authority(), tickle)
-	}
 	switch judge(t.record, t.principal.point.timeMS, tickle) {
 	case touchSync:
 		n.metrics.touches.WithLabelValues("sync").Inc()
-		result, index, err := n.outbox.submit(ctx, command())
+		result, index, err := n.outbox.submit(ctx, t.touchCommand(tickle))
 		if err != nil {
 			return fsm.Record{}, 0, err
 		}
@@ -120,7 +119,7 @@ func (n *Node) useTarget(ctx context.Context, t *target, tickle bool) (fsm.Recor
 		return recordFrom(result.GetSession(), t.record), index, nil
 	case touchAsync:
 		n.metrics.touches.WithLabelValues("async").Inc()
-		n.touches.send(t.record.ID, command())
+		n.touches.send(t.record.ID, t.touchCommand(tickle))
 	default:
 		n.metrics.touches.WithLabelValues("none").Inc()
 	}

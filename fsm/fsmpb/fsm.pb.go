@@ -1479,6 +1479,7 @@ type TouchSession struct {
 	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Authority     *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"` // of the service that presents the key; absent = the bearer itself
 	Tickle        bool                   `protobuf:"varint,20,opt,name=tickle,proto3" json:"tickle,omitempty"`     // keeps the session alive and is no activity
+	Judged        bool                   `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"`     // a read found the keys good when they were presented: one that is spent by now was not used after its time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1537,6 +1538,13 @@ func (x *TouchSession) GetAuthority() *Authority {
 func (x *TouchSession) GetTickle() bool {
 	if x != nil {
 		return x.Tickle
+	}
+	return false
+}
+
+func (x *TouchSession) GetJudged() bool {
+	if x != nil {
+		return x.Judged
 	}
 	return false
 }
@@ -3861,12 +3869,13 @@ const file_fsm_proto_rawDesc = "" +
 	"\b_idle_ms\"f\n" +
 	"\fOutsideLogin\x12#\n" +
 	"\rgrants_policy\x18\x01 \x01(\bR\fgrantsPolicy\x121\n" +
-	"\x05roles\x18\x02 \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"\x97\x01\n" +
+	"\x05roles\x18\x02 \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"\xaf\x01\n" +
 	"\fTouchSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x16\n" +
-	"\x06tickle\x18\x14 \x01(\bR\x06tickle\"S\n" +
+	"\x06tickle\x18\x14 \x01(\bR\x06tickle\x12\x16\n" +
+	"\x06judged\x18Z \x01(\bR\x06judged\"S\n" +
 	"\x0fAttributeChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
