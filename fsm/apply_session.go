@@ -22,9 +22,8 @@ type login struct {
 	own      extras           // with sessionOwnIdle
 	replaces *session.KeyHash // the key of the session in whose place it comes
 
-	old      uint32 // that session
-	oldState keyState
-	address  [16]byte // zero = unknown
+	old     uint32   // that session; 0 = there is none
+	address [16]byte // zero = unknown
 }
 
 type idempotencyKey struct{ scope, body [32]byte }
@@ -35,6 +34,7 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
+	s.findReplaced(c, &l) // now, because a spent key ends its session though nobody be logged in
 	if len(c.UserAgent) > session.MaxUserAgentBytes {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "user_agent")
 		return
@@ -69,8 +69,7 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "sessions")
 		return
 	}
-	l.old, l.oldState = s.lookReplaced(c, &l)
-	if l.oldState == keyCurrent || l.oldState == keyInGrace {
+	if s.findReplaced(c, &l); l.old != 0 {
 		if l.blob, code = s.carryOver(c, &l, l.old); code != fsmpb.Code_CODE_OK {
 			fail(r, code, "attributes")
 			return
@@ -287,16 +286,11 @@ func (s *state) rememberLogin(key *idempotencyKey, seq uint64) {
 	s.remember(key.scope, key.body, seq)
 }
 
-// lookReplaced finds the session in whose place the log-in comes, and what its key is.
-func (s *state) lookReplaced(c *fsmpb.CreateSession, l *login) (uint32, keyState) {
-	if l.replaces == nil {
-		return 0, keyUnknown
+// findReplaced finds the session in whose place the log-in comes.
+func (s *state) findReplaced(c *fsmpb.CreateSession, l *login) {
+	if l.replaces != nil {
+		l.old, _ = s.present(*l.replaces, c.Address)
 	}
-	slot, state := s.look(*l.replaces)
-	if slot == 0 || state != keySpent && !s.bound(slot, c.Address) {
-		return 0, keyUnknown
-	}
-	return slot, state
 }
 
 // carryOver gives the attributes of the new session: those of the same user's session before, and over them the log-in's own. What is sealed
@@ -308,14 +302,4 @@ func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte,
 	}
 	// A copy: the old session ends, and its blob with it, before the new one is made.
 	return s.firstAttributes(bytes.Clone(s.inTheClear(s.arena.get(rec.attributes))), c.Attributes)
-}
-
-// endReplaced ends the session that a log-in replaces. A user without account keeps its record meanwhile: see pinned.
-func (s *state) endReplaced(slot uint32, state keyState) {
-	switch state {
-	case keyCurrent, keyInGrace:
-		s.endByCommand(slot, CauseReplaced)
-	case keySpent:
-		s.endByCommand(slot, CauseReused)
-	}
 }

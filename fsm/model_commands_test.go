@@ -132,6 +132,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
+	m.presentAnywhere(c.Replaces)
 	attributes := map[string]string{}
 	for _, a := range c.Attributes {
 		if _, twice := attributes[a.Name]; twice {
@@ -215,8 +216,8 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 			return
 		}
 	}
-	spent, old := m.spentBy(c.Replaces), m.opened(c.Replaces, c.Address)
-	if !m.makeRoom(s, spent, old, r) {
+	old := m.opened(c.Replaces, c.Address)
+	if !m.makeRoom(s, old, r) {
 		return
 	}
 	if old != nil && old.user == u {

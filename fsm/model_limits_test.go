@@ -86,13 +86,10 @@ type modelLimit struct {
 }
 
 // makeRoom lets s under the limits, in place of the session that its log-in replaces, or answers why not.
-func (m *model) makeRoom(s, spent, old *modelSession, r *fsmpb.Result) bool {
+func (m *model) makeRoom(s, old *modelSession, r *fsmpb.Result) bool {
 	m.pinned = s.user
-	code, field := m.judgeLimits(s, cmp.Or(spent, old))
+	code, field := m.judgeLimits(s, old)
 	if code == 0 {
-		if spent != nil {
-			m.endNow(spent, fsm.CauseReused)
-		}
 		if old != nil {
 			m.endNow(old, fsm.CauseReplaced)
 		}

@@ -64,14 +64,16 @@ type counted interface {
 // the limit that refuses, after having ended nothing but dead sessions. Rules and proofs are in DESIGN.md.
 func (s *state) makeRoom(c *fsmpb.CreateSession, l *login) (fsmpb.Code, string) {
 	limits := s.limitsOf(l)
-	if len(limits) == 0 && l.oldState == keyUnknown {
+	if len(limits) == 0 && l.old == 0 {
 		return fsmpb.Code_CODE_OK, ""
 	}
 	s.pinned = l.user // its numbers go on, though its last session may go here
 	code, field := s.judgeLimits(limits, l)
 	if code == fsmpb.Code_CODE_OK {
 		s.actsByLogin(c, l.id)
-		s.endReplaced(l.old, l.oldState)
+		if l.old != 0 {
+			s.endByCommand(l.old, CauseReplaced)
+		}
 		for _, limit := range limits {
 			s.evict(limit)
 		}
@@ -113,7 +115,7 @@ func (s *state) limitsOf(l *login) (limits []sessionLimit) {
 
 // leaving tells whether a set counts the session that a log-in replaces: 1 or 0.
 func (s *state) leaving(l *login, of counted) int {
-	if l.oldState == keyUnknown || s.sessions.recs.at(l.old).permanent() || !of.has(s.sessions.recs.at(l.old)) {
+	if l.old == 0 || s.sessions.recs.at(l.old).permanent() || !of.has(s.sessions.recs.at(l.old)) {
 		return 0
 	}
 	return 1

@@ -93,6 +93,11 @@ func TestAnyUseOfASpentKeyEndsTheSession(t *testing.T) {
 			c.Replaces = bytesOf(keyOf(key))
 			return create(c)
 		},
+		"log-in over it that is refused": func(key int) *fsmpb.Command {
+			c := vouched(60+key, "ann")
+			c.Replaces, c.Policy = bytesOf(keyOf(key)), "there-is-none"
+			return create(c)
+		},
 	}
 	for name, use := range uses {
 		t.Run(name, func(t *testing.T) {
@@ -162,6 +167,51 @@ func TestAJudgedUseOfASpentKeyEndsNothing(t *testing.T) {
 	l.must(late(2, authority(6, service)))
 	l.wantCode(touch(1), codeUnauthenticated)
 	l.wantOpens(2, false)
+}
+
+// Neither a limit that refuses a log-in nor an earlier answer to it hides that it presented a spent key.
+func TestALogInThatMakesNoSessionPresentsItsKeyAllTheSame(t *testing.T) {
+	t.Parallel()
+	over := func(n int) *fsmpb.CreateSession {
+		c := vouched(n, "bob")
+		c.Replaces = bytesOf(keyOf(1))
+		return c
+	}
+	for name, log := range map[string]func(*log) fsmpb.Code{
+		"a full limit": func(l *log) fsmpb.Code {
+			full := timers("default", 3600_000, 0, 0)
+			full.MaxSessionsPerUser = ptr(uint32(1))
+			l.must(putPolicy(full))
+			l.must(create(vouched(10, "bob")))
+			return l.do(create(over(11))).Code
+		},
+		"a repetition": func(l *log) fsmpb.Code {
+			request := func(c *fsmpb.CreateSession) *fsmpb.Command {
+				c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(50)), BodyHash: bytesOf(keyOf(51))}
+				return create(c)
+			}
+			l.must(request(vouched(10, "bob")))
+			r := l.do(request(over(11)))
+			if !r.Repeated {
+				t.Errorf("not repeated: %v", r)
+			}
+			return r.Code
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := rotating(t)
+			l.must(rotate(rotation(1, 2)))
+			l.clock += rotateGrace
+			l.apply()
+			l.wantOpens(2, true)
+			want := map[string]fsmpb.Code{"a full limit": fsmpb.Code_CODE_SESSION_LIMIT, "a repetition": codeOK}[name]
+			if code := log(l); code != want {
+				t.Fatalf("the log-in came to %v, want %v", code, want)
+			}
+			l.wantOpens(2, false)
+		})
+	}
 }
 
 // A session knows its last sixteen keys. An older one is any unknown key.
