@@ -49,7 +49,7 @@ func NewTurns(atOnce, waiting int) *Turns {
 // Wait waits for a turn to check user's password from address. done must be called once after it. Errors: session.CodeOverloaded
 // when too many wait, ctx's error.
 func (t *Turns) Wait(ctx context.Context, address netip.Addr, user string) (done func(), err error) {
-	c := &caller{subject: subject{networkOf(address), user}, turn: make(chan bool, 1)}
+	c := &caller{subject: subject{NetworkOf(address), user}, turn: make(chan bool, 1)}
 	if err := t.enter(c); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (t *Turns) Wait(ctx context.Context, address netip.Addr, user string) (done
 func (t *Turns) Busy(address netip.Addr, user string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, busy := t.busy[subject{networkOf(address), user}]
+	_, busy := t.busy[subject{NetworkOf(address), user}]
 	return busy
 }
 
@@ -84,13 +84,6 @@ func (t *Turns) Waiting() int {
 
 func errTooManyWait() error {
 	return &session.Error{Code: session.CodeOverloaded, Message: "too many log-ins are waiting for their password check", RetryAfter: time.Second}
-}
-
-// networkOf is what one caller can be expected to have: an IPv4 address, or a /64 of IPv6.
-func networkOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	p, _ := a.Prefix(min(64, a.BitLen()))
-	return p
 }
 
 // enter gives c a turn, or a place to wait.

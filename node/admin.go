@@ -56,7 +56,7 @@ func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 		return session.ErrUnauthenticated()
 	}
 	if p := (&principal{call: c, record: record}); !p.has(session.RoleAdmin) {
-		return errForbidden(string(session.RoleAdmin))
+		return session.ErrNeedsRole(session.RoleAdmin)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (n *Node) authenticateAs(ctx context.Context, c session.Call, roles ...sess
 		return nil, err
 	}
 	if !p.has(roles...) {
-		return nil, errForbidden(string(roles[len(roles)-1]))
+		return nil, session.ErrNeedsRole(roles[len(roles)-1])
 	}
 	if err := n.useCaller(ctx, p); err != nil {
 		return nil, err
@@ -116,11 +116,11 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 		return &target{principal: p, record: p.record, presented: own}, nil
 	}
 	if !p.has(session.RoleService, session.RoleAdmin) {
-		return nil, errMayNotPresent()
+		return nil, session.ErrMayNotPresent()
 	}
 	record, ok := n.open(ctx, c, *c.Subject)
 	if !ok {
-		return nil, errSubject()
+		return nil, session.ErrSubject()
 	}
 	if p.extends() {
 		if err := n.useCaller(ctx, p); err != nil {

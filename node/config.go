@@ -80,7 +80,7 @@ type Limits struct {
 func DefaultConfig() Config {
 	return Config{
 		Cluster: cluster.DefaultConfig(), Version: "dev", RequestTimeout: 5 * time.Second, MaxStale: 5 * time.Second,
-		Limits: DefaultLimits(), Throttle: DefaultThrottle(), Policies: []session.Policy{session.DefaultPolicy()},
+		Limits: DefaultLimits(), Throttle: auth.DefaultThrottle(), Policies: []session.Policy{session.DefaultPolicy()},
 	}
 }
 
@@ -118,10 +118,10 @@ func (c Config) Validate() error {
 	case c.MaxStale <= 0:
 		return session.Invalid("max_stale", "must be positive")
 	}
-	if err := c.Throttle.validate(); err != nil {
+	if err := c.Throttle.Validate(); err != nil {
 		return err
 	}
-	if err := c.Sealing.validate(); err != nil {
+	if err := c.Sealing.Validate(); err != nil {
 		return err
 	}
 	for _, p := range c.Policies {

@@ -35,25 +35,6 @@ func errStarting(why string) *session.Error {
 	return &session.Error{Code: session.CodeUnavailable, Message: "this node is starting: " + why, RetryAfter: electionPause}
 }
 
-func errForbidden(needed string) *session.Error {
-	return session.Errorf(session.CodeForbidden, "this needs a session with role %s", needed)
-}
-
-// errSubject says that the presented key opens nothing, as distinct from the caller's own.
-func errSubject() *session.Error {
-	e := session.ErrUnauthenticated()
-	e.Field = "Hydrastore-Session"
-	return e
-}
-
-func errVouchForPowerful() *session.Error {
-	return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "a service cannot vouch for users with role service or admin: they need their password"}
-}
-
-func errMayNotPresent() *session.Error {
-	return session.Invalid("Hydrastore-Session", "only a session with role service or admin may present another key")
-}
-
 func internalError(what string, err error) *session.Error {
 	return &session.Error{Code: session.CodeInternal, Message: "an internal error; the node's log tells more under the request id", Err: wrapped{what, err}}
 }
@@ -122,9 +103,9 @@ func resultError(r *fsmpb.Result, what string) error {
 	case fsmpb.Code_CODE_CONFLICT:
 		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "it is in use or was changed by another request meanwhile; look at its present state and ask again"}
 	case fsmpb.Code_CODE_VERSION_MISMATCH:
-		return &session.Error{Code: session.CodeVersionMismatch, Field: r.Field, Message: "If-Match names another version than the present one; read it again"}
+		return session.ErrVersion(r.Field)
 	case fsmpb.Code_CODE_IDEMPOTENCY_MISMATCH:
-		return &session.Error{Code: session.CodeIdempotencyMismatch, Field: "Idempotency-Key", Message: "this Idempotency-Key was used for another request"}
+		return session.ErrRequestMismatch()
 	case fsmpb.Code_CODE_TOO_LARGE:
 		return &session.Error{Code: session.CodeTooLarge, Field: r.Field, Message: tooLarge(r.Field)}
 	default:
@@ -134,7 +115,7 @@ func resultError(r *fsmpb.Result, what string) error {
 
 func tooLarge(field string) string {
 	if field == "attributes" {
-		return session.TooLarge(field, "a session has at most %d attributes with %d bytes in all; delete some first", session.MaxAttributes, session.MaxAttributesBytes).Message
+		return session.ErrAttributesFull().Message
 	}
 	return "a limit of the cluster is reached: docs/configuration.md lists them"
 }

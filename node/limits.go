@@ -47,17 +47,3 @@ func (n *Node) PatchLimits(ctx context.Context, c session.Call, ch session.Clust
 	}
 	return session.ClusterLimitsResult{ClusterLimits: n.fsm.Limits(), Meta: n.writeMeta(index)}, nil
 }
-
-// limitReached says which limit refuses a log-in, and what helps.
-func limitReached(field string) string {
-	const again = "; end one of them, or wait until one ends"
-	switch field {
-	case "max_sessions_per_user":
-		return "the user has as many sessions as its policy allows" + again
-	case "max_sessions_per_address":
-		return "as many sessions live from this address as the policy allows" + again
-	case "max_sessions":
-		return "as many sessions live under this policy as it allows" + again
-	}
-	return "as many sessions live as the cluster allows; an admin can raise the limit with hydrastore limits set"
-}

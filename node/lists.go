@@ -18,7 +18,7 @@ const scanBudget = 2_000
 func (n *Node) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (session.SessionList, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
-	limit, err := pageLimit(p.Limit)
+	limit, err := p.Size()
 	if err != nil {
 		return session.SessionList{}, err
 	}
@@ -75,16 +75,6 @@ func (n *Node) scan(ctx context.Context, f session.Filter, after, last uint64, l
 	return found, next, done
 }
 
-func pageLimit(limit int) (int, error) {
-	switch {
-	case limit == 0:
-		return session.DefaultPageSize, nil
-	case limit < 0 || limit > session.MaxPageSize:
-		return 0, session.Invalid("limit", "must be between 1 and %d", session.MaxPageSize)
-	}
-	return limit, nil
-}
-
 // cursor encodes the place after which a list goes on. It is opaque to clients.
 func cursor(seq uint64) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, seq))
@@ -96,7 +86,7 @@ func parseCursor(text string) (uint64, error) {
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(raw) != 8 || binary.BigEndian.Uint64(raw) == math.MaxUint64 {
-		return 0, session.Invalid("cursor", "must be the next_cursor of an earlier page")
+		return 0, session.ErrCursor()
 	}
 	return binary.BigEndian.Uint64(raw), nil
 }

@@ -77,7 +77,7 @@ func New(c Config) (*Node, error) {
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
 	}
-	n.turns, n.remote = newTurns(c.Throttle, hasher)
+	n.turns, n.remote = c.Throttle.NewTurns(hasher)
 	n.metrics = newMetrics()
 	n.chain = auth.NewChain(hasher, c.Authenticators, n.authenticated)
 	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver)

@@ -18,7 +18,7 @@ func (n *Node) mayChangeUser(ctx context.Context, c session.Call, ch session.Use
 	own := !c.Operator && p.record.User == put.Name && put.Mode == fsmpb.PutUser_MODE_UPDATE
 	onlyPassword := ch.Password != nil && put.Roles == nil && put.Policies == nil && put.Disabled == nil
 	if !p.has(session.RoleAdmin) && !(own && onlyPassword) {
-		return nil, errForbidden(string(session.RoleAdmin))
+		return nil, session.ErrNeedsRole(session.RoleAdmin)
 	}
 	if ch.CurrentPassword != nil && !(own && ch.Password != nil) {
 		return nil, session.Invalid("current_password", "is taken together with a new password of the session's own user only")

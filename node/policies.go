@@ -35,7 +35,7 @@ func (n *Node) GetPolicy(ctx context.Context, c session.Call, name string) (sess
 func (n *Node) policyNow(name string, m session.Meta) (session.PolicyResult, error) {
 	policy, ok := n.fsm.Policy(name)
 	if !ok {
-		return session.PolicyResult{}, &session.Error{Code: session.CodeNotFound, Field: "policy", Message: "there is no policy of this name"}
+		return session.PolicyResult{}, session.ErrNoSuchPolicy()
 	}
 	return session.PolicyResult{Policy: policy, Meta: m}, nil
 }
@@ -71,7 +71,7 @@ func (n *Node) changePolicy(ctx context.Context, c session.Call, base session.Po
 		}
 		base = current.Policy
 	}
-	whole := merge(base, ch)
+	whole := ch.Over(base)
 	if err := whole.Validate(); err != nil {
 		return session.PolicyResult{}, err
 	}
@@ -90,39 +90,6 @@ func (n *Node) changePolicy(ctx context.Context, c session.Call, base session.Po
 		return session.PolicyResult{}, errOutcomeUnknown() // written, but what it looks like now is not known
 	}
 	return n.policyNow(base.Name, n.writeMeta(index))
-}
-
-// merge applies ch to base.
-func merge(base session.Policy, ch session.PolicyChange) session.Policy {
-	if ch.IdleTimeout != nil {
-		base.IdleTimeout = *ch.IdleTimeout
-	}
-	if ch.AbsoluteLifetime != nil {
-		base.AbsoluteLifetime = *ch.AbsoluteLifetime
-	}
-	if ch.TouchWindow != nil {
-		base.TouchWindow = *ch.TouchWindow
-	}
-	if ch.AttributesWrite != nil {
-		base.AttributesWrite = *ch.AttributesWrite
-	}
-	if ch.InactivityTimeout != nil {
-		base.InactivityTimeout = *ch.InactivityTimeout
-	}
-	if ch.NoTickle != nil {
-		base.NoTickle = *ch.NoTickle
-	}
-	if ch.BindAddress != nil {
-		base.BindAddress = *ch.BindAddress
-	}
-	if ch.PermanentAllowed != nil {
-		base.PermanentAllowed = *ch.PermanentAllowed
-	}
-	if ch.RotateGrace != nil {
-		base.RotateGrace = *ch.RotateGrace
-	}
-	base.PolicyLimits = ch.LimitsChange.Over(base.PolicyLimits)
-	return base
 }
 
 // putPolicy writes all fields.

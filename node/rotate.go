@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -37,7 +36,7 @@ func (n *Node) Reauthenticate(ctx context.Context, c session.Call, p session.Pro
 	}
 	if p.Vouched {
 		if !t.byService {
-			return session.Issued{}, session.Invalid("password", "is needed; only a service that presents its user's key may leave it out")
+			return session.Issued{}, session.ErrVouchNotByBearer()
 		}
 		return n.rotate(ctx, t, &fsmpb.Reauthentication{Vouched: true})
 	}
@@ -109,14 +108,13 @@ func follow(k session.Key, successors []*fsmpb.Successor) (session.Key, error) {
 func rotateError(r *fsmpb.Result) error {
 	switch {
 	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "key":
-		return session.Errorf(session.CodeConflict, "this key was rotated already: ask for its successor with POST /v1/session/rotate, and re-authenticate with that")
+		return session.ErrKeyRotated()
 	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "rotate":
-		return &session.Error{Code: session.CodeConflict, RetryAfter: time.Second,
-			Message: fmt.Sprintf("the session was rotated %d times within its policy's rotate_grace_s, and all those keys work still; wait until one of them ends", session.MaxRetiredKeys)}
+		return session.ErrRotatedTooOften()
 	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "user":
-		return &session.Error{Code: session.CodeConflict, Field: "user", Message: "the user was changed meanwhile; ask again"}
+		return session.ErrUserChanged()
 	case r.Code == fsmpb.Code_CODE_FORBIDDEN && r.Field == "user":
-		return errVouchForPowerful()
+		return session.ErrVouchForPowerful()
 	}
 	return resultError(r, "rotate this session's key")
 }
@@ -127,6 +125,5 @@ func (n *Node) recentlyProved(c session.Call, t *target) error {
 	if c.MaxAuthAge <= 0 || milliseconds(now-t.record.AuthMS) <= c.MaxAuthAge {
 		return nil
 	}
-	return &session.Error{Code: session.CodeReauthenticate, Field: "max_auth_age",
-		Message: "the user has to prove anew who it is: POST /v1/session/reauthenticate"}
+	return session.ErrReauthenticate()
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 
@@ -17,7 +16,7 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 	defer cancel()
 	patch, err := p.Canonical()
 	if err != nil {
-		return session.Checked{}, ofSealed(err)
+		return session.Checked{}, session.OfSealed(err)
 	}
 	id, err := n.calledID(ctx, c)
 	if err != nil {
@@ -65,23 +64,12 @@ func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byt
 	return nil
 }
 
-// ofSealed names the member that the request calls these attributes.
-func ofSealed(err error) error {
-	var e *session.Error
-	if errors.As(err, &e) {
-		named := *e
-		named.Field = "sealed_" + e.Field
-		return &named
-	}
-	return err
-}
-
 // calledID finds the id of the called session, by which its values are sealed. A key that this node does not know may have been issued
 // a moment ago at another one.
 func (n *Node) calledID(ctx context.Context, c session.Call) (session.ID, error) {
 	key, unknown := c.Key, session.ErrUnauthenticated()
 	if c.Subject != nil {
-		key, unknown = c.Subject.Key, errSubject()
+		key, unknown = c.Subject.Key, session.ErrSubject()
 	}
 	if key.IsZero() {
 		return session.ID{}, session.ErrUnauthenticated()

@@ -20,35 +20,7 @@ import (
 )
 
 // Sealing is what sealed attributes are sealed with.
-type Sealing struct {
-	// Password derives the key that new values are sealed with, once all nodes have it. Equal on all nodes. "" = this node seals
-	// nothing.
-	Password string
-	// Previous are earlier passwords, whose values can still be opened.
-	Previous []string
-	// Params are the costs of deriving a key that the cluster does not have yet. Default auth.DefaultSealParams.
-	Params auth.Params
-}
-
-func (s Sealing) validate() error {
-	if len(s.Previous) > session.MaxSealKeys-1 {
-		return session.TooLarge("tokenizer.safe_password_previous", "at most %d", session.MaxSealKeys-1)
-	}
-	for _, password := range s.passwords() {
-		if err := session.ValidateSafePassword(password); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// passwords lists all, the present one first.
-func (s Sealing) passwords() []string {
-	if s.Password == "" {
-		return s.Previous
-	}
-	return append([]string{s.Password}, s.Previous...)
-}
+type Sealing = auth.Sealing
 
 // sealing holds the seal keys that this node could derive. They are found once, when the node starts: settle compares its passwords
 // with what the cluster knows, and until then the node is not ready.
@@ -114,7 +86,7 @@ func (s *sealing) settle(ctx context.Context) error {
 
 // judge derives what the node's passwords fit, and tells whether the present one is among that.
 func (s *sealing) judge(known []fsm.SealKey) (current bool, err error) {
-	passwords := s.node.config.Sealing.passwords()
+	passwords := s.node.config.Sealing.Passwords()
 	for _, k := range known {
 		if s.holds(k.ID) {
 			continue
@@ -252,7 +224,7 @@ func (s *sealing) seal(id session.ID, values session.Attributes) ([]*fsmpb.Attri
 
 func (s *sealing) sealOne(key uint32, k *auth.SealKey, id session.ID, name string, value []byte) ([]byte, error) {
 	if len(value) > session.MaxSealedAttributeBytes {
-		return nil, session.TooLarge("sealed_attributes", "a sealed value has at most %d bytes, this has %d", session.MaxSealedAttributeBytes, len(value))
+		return nil, session.ErrSealedTooLarge(len(value))
 	}
 	sealed, err := k.Seal(fsm.SealHeader(key), s.node.config.Random, id[:], name, value)
 	if err != nil {

@@ -101,7 +101,7 @@ func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.
 	case p.has(session.RoleService, session.RoleAdmin): // also for a service's own session
 		command.Authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
 	case c.Subject != nil:
-		return false, errMayNotPresent()
+		return false, session.ErrMayNotPresent()
 	}
 	return c.Subject == nil || p.serves(), nil
 }
@@ -127,7 +127,7 @@ func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error)
 	if c.Subject != nil {
 		p, err := n.writer(ctx, c, session.RoleAdmin, session.RoleService)
 		if session.CodeOf(err) == session.CodeForbidden {
-			return session.Meta{}, errMayNotPresent()
+			return session.Meta{}, session.ErrMayNotPresent()
 		}
 		if err != nil {
 			return session.Meta{}, err
@@ -173,7 +173,7 @@ func (n *Node) GetSession(ctx context.Context, c session.Call, id session.ID) (s
 	}
 	r, ok := n.fsm.SessionByID(id)
 	if !ok || (r.User != p.record.User && !p.has(session.RoleAdmin)) {
-		return session.Checked{}, session.Errorf(session.CodeNotFound, "there is no such session, or not any more")
+		return session.Checked{}, session.ErrNoSuchSession()
 	}
 	return n.checked(r, n.readMeta(c, p.point)), nil
 }
@@ -231,16 +231,16 @@ func (n *Node) currentID(ctx context.Context, p *principal, user string) ([]byte
 	current := p.record
 	if s := p.call.Subject; s != nil {
 		if !p.has(session.RoleService, session.RoleAdmin) {
-			return nil, errMayNotPresent()
+			return nil, session.ErrMayNotPresent()
 		}
 		record, ok := n.open(ctx, p.call, *s)
 		if !ok {
-			return nil, errSubject()
+			return nil, session.ErrSubject()
 		}
 		current = record
 	}
 	if current.ID.IsZero() || current.User != user {
-		return nil, session.Invalid("except", "the current session is not one of this user's")
+		return nil, session.ErrNotCurrent()
 	}
 	return slices.Clone(current.ID[:]), nil
 }
@@ -250,5 +250,5 @@ func (p *principal) mayList(f session.Filter) error {
 	if p.has(session.RoleAdmin) || (f.User != "" && f.User == p.record.User) {
 		return nil
 	}
-	return &session.Error{Code: session.CodeForbidden, Field: "user", Message: "only admins see the sessions of others; filter by your own user name"}
+	return session.ErrListOfOthers()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -14,67 +13,15 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// Throttle bounds how often passwords may be tried. Wrong ones are counted in the replicated state, so that it does not
-// matter which nodes are asked; a right one is not counted in the end.
-type Throttle struct {
-	// Window is the time over which attempts come back, evenly. Longer is harder on guessers and on people who
-	// have forgotten their password. Default 5 min.
-	Window time.Duration
-	// PerUser is how many attempts a user has from one address (IPv6: one /64). 0 = no such limit. Default 10.
-	PerUser int
-	// PerAddress is how many attempts all users have together from one address. Many people may share one, and behind an application
-	// that names no client address all do. 0 = no such limit. Default 100.
-	PerAddress int
-	// PerNode is how many attempts wait at this node for their turn before others are refused. Nothing is written for
-	// those that wait. Default 256, as many as two processors check in three seconds.
-	PerNode int
-}
+// Throttle bounds how often passwords may be tried. Wrong ones are counted in the replicated state.
+type Throttle = auth.Throttle
 
-// DefaultThrottle returns the defaults that the fields of Throttle name.
-func DefaultThrottle() Throttle {
-	return Throttle{Window: 5 * time.Minute, PerUser: 10, PerAddress: 100, PerNode: 256}
-}
-
-func (t Throttle) validate() error {
-	within := func(field string, n int) error {
-		if n < 0 || n > session.MaxAttempts {
-			return session.Invalid(field, "must be between 0 (no such limit) and %d", session.MaxAttempts)
-		}
-		if int64(n) > t.Window.Milliseconds() {
-			return session.Invalid(field, "the window of %v is too short for %d attempts: at least a millisecond for each", t.Window, n)
-		}
-		return nil
-	}
-	switch {
-	case t.Window < time.Second || t.Window > session.MaxAttemptWindow:
-		return session.Invalid("throttle.window", "must be between 1s and %v", session.MaxAttemptWindow)
-	case t.PerNode < 1 || t.PerNode > session.MaxAttempts:
-		return session.Invalid("throttle.per_node", "must be between 1 and %d", session.MaxAttempts)
-	}
-	if err := within("throttle.per_user", t.PerUser); err != nil {
-		return err
-	}
-	return within("throttle.per_address", t.PerAddress)
-}
-
-func (t Throttle) perUser() fsm.AttemptLimit {
+func perUser(t Throttle) fsm.AttemptLimit {
 	return fsm.AttemptLimit{Attempts: t.PerUser, Window: t.Window}
 }
 
-func (t Throttle) perAddress() fsm.AttemptLimit {
+func perAddress(t Throttle) fsm.AttemptLimit {
 	return fsm.AttemptLimit{Attempts: t.PerAddress, Window: t.Window}
-}
-
-// turnsPerHash is how many checks are under way for each hash that is computed at once: enough to write the attempts of the next
-// while the processors are busy with these.
-const turnsPerHash = 4
-
-// directoryTurns is how many log-ins are under way at directories. They wait and do not compute, so they have turns of their own: a
-// slow directory keeps nobody else waiting.
-const directoryTurns = 64
-
-func newTurns(t Throttle, h *auth.Hasher) (local, remote *auth.Turns) {
-	return auth.NewTurns(turnsPerHash*h.Concurrent(), t.PerNode), auth.NewTurns(directoryTurns, t.PerNode)
 }
 
 // turnsFor guesses, by what this node knows, who will judge the user's password.
@@ -190,7 +137,7 @@ func (n *Node) throttledHere(c passwordCheck) error {
 		return nil
 	}
 	t := n.config.Throttle
-	wait, field := n.fsm.AttemptWait(c.address, n.attemptHash(c.user), t.perUser(), t.perAddress(), us/1000)
+	wait, field := n.fsm.AttemptWait(c.address, n.attemptHash(c.user), perUser(t), perAddress(t), us/1000)
 	if wait == 0 {
 		return nil
 	}
@@ -210,7 +157,7 @@ func (n *Node) takeAttempt(ctx context.Context, c passwordCheck) (*fsmpb.Attempt
 	}
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_TakeAttempt{TakeAttempt: &fsmpb.TakeAttempt{
 		Address: addressBytes(c.address), UserHash: uint32(n.attemptHash(c.user)),
-		PerUser: t.perUser().Proto(), PerAddress: t.perAddress().Proto(),
+		PerUser: perUser(t).Proto(), PerAddress: perAddress(t).Proto(),
 	}}})
 	if err != nil {
 		return nil, err
@@ -239,18 +186,10 @@ func (n *Node) giveBack(ctx context.Context, attempt *fsmpb.Attempt) {
 // enough to tell the users of one address apart, and not to find a password by its hash.
 func (n *Node) attemptHash(user string) uint16 {
 	h := sha256.New()
-	writeParts(h, "attempt", n.cluster.ClusterID(), user)
+	session.WriteParts(h, "attempt", n.cluster.ClusterID(), user)
 	return binary.BigEndian.Uint16(h.Sum(nil))
 }
 
 func (n *Node) errThrottled(by string, wait time.Duration) *session.Error {
-	t := n.config.Throttle
-	e := &session.Error{Code: session.CodeThrottled, RetryAfter: wait}
-	if by == "user" {
-		e.Field = "user"
-		e.Message = fmt.Sprintf("%d log-ins of this user from this address have failed within %v; this one was not looked at. Ask again later", t.PerUser, t.Window)
-	} else {
-		e.Message = fmt.Sprintf("%d log-ins from this address have failed within %v; this one was not looked at. Ask again later", t.PerAddress, t.Window)
-	}
-	return e
+	return n.config.Throttle.Refusal(by == "user", wait)
 }

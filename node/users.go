@@ -57,7 +57,7 @@ func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch sess
 	}
 	index, err := n.writeUser(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutUser{PutUser: put}})
 	if ch.IfMatch == nil && session.CodeOf(err) == session.CodeVersionMismatch {
-		err = &session.Error{Code: session.CodeConflict, Field: "user", Message: "the user was changed meanwhile; ask again"}
+		err = session.ErrUserChanged()
 	}
 	if err != nil {
 		return session.UserResult{}, err
@@ -80,20 +80,9 @@ func fillUser(ch session.UserChange, put *fsmpb.PutUser) error {
 		put.Roles = rolesTo(roles)
 	}
 	if ch.Policies != nil {
-		policies := *ch.Policies
-		if len(policies) == 0 {
-			policies = []string{session.DefaultPolicyName}
-		}
-		if len(policies) > session.MaxPoliciesPerUser {
-			return session.TooLarge("policies", "a user has at most %d policies", session.MaxPoliciesPerUser)
-		}
-		for i, name := range policies {
-			if err := session.ValidatePolicyName(name); err != nil {
-				return err
-			}
-			if slices.Contains(policies[:i], name) {
-				return session.Invalid("policies", "%q is named twice", name)
-			}
+		policies, err := session.NormalPolicyNames(*ch.Policies)
+		if err != nil {
+			return err
 		}
 		put.Policies = &fsmpb.NameList{Names: policies}
 	}
@@ -107,7 +96,7 @@ func (n *Node) userAfter(ctx context.Context, name string, index uint64) (sessio
 	}
 	record, ok := n.account(name)
 	if !ok {
-		return session.UserResult{}, noUser()
+		return session.UserResult{}, session.ErrNoSuchUser()
 	}
 	return session.UserResult{User: record.User, Meta: n.writeMeta(index)}, nil
 }
@@ -119,10 +108,6 @@ func (n *Node) account(name string) (fsm.UserRecord, bool) {
 		return fsm.UserRecord{}, false
 	}
 	return record, true
-}
-
-func noUser() *session.Error {
-	return &session.Error{Code: session.CodeNotFound, Field: "user", Message: "there is no user of this name"}
 }
 
 // GetUser implements session.Users.
@@ -139,7 +124,7 @@ func (n *Node) GetUser(ctx context.Context, c session.Call, name string) (sessio
 	}
 	record, ok := n.account(folded)
 	if !ok {
-		return session.UserResult{}, noUser()
+		return session.UserResult{}, session.ErrNoSuchUser()
 	}
 	return session.UserResult{User: record.User, Meta: n.writeMeta(p.point.index)}, nil
 }
@@ -148,13 +133,13 @@ func (n *Node) GetUser(ctx context.Context, c session.Call, name string) (sessio
 func (n *Node) ListUsers(ctx context.Context, c session.Call, p session.Page) (session.UserList, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
-	limit, err := pageLimit(p.Limit)
+	limit, err := p.Size()
 	if err != nil {
 		return session.UserList{}, err
 	}
 	after, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err != nil || len(after) > session.MaxUserNameBytes {
-		return session.UserList{}, session.Invalid("cursor", "must be the next_cursor of an earlier page")
+		return session.UserList{}, session.ErrCursor()
 	}
 	caller, err := n.authenticateAs(ctx, c, session.RoleAdmin)
 	if err != nil {
@@ -200,7 +185,7 @@ func (n *Node) writeUser(ctx context.Context, command *fsmpb.Command) (index uin
 	case err != nil:
 		return 0, err
 	case result.Code == fsmpb.Code_CODE_CONFLICT && result.Field == "last_admin":
-		return 0, &session.Error{Code: session.CodeConflict, Field: "user", Message: "this is the last enabled admin; make another one first"}
+		return 0, session.ErrLastAdmin()
 	}
 	return index, resultError(result, "change this user")
 }

@@ -41,5 +41,14 @@ func ParseID(text string) (ID, error) {
 // String returns the 26-character text form.
 func (id ID) String() string { return idEncoding.EncodeToString(id[:]) }
 
+// MarshalText is String, for encodings.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText is ParseID, for encodings.
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(string(text))
+	return err
+}
+
 // IsZero tells an absent id.
 func (id ID) IsZero() bool { return id == ID{} }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -101,3 +102,17 @@ func (h KeyHash) Equal(o KeyHash) bool { return subtle.ConstantTimeCompare(h[:],
 
 // IsZero tells an absent hash.
 func (h KeyHash) IsZero() bool { return h == KeyHash{} }
+
+// MarshalText is the hash in base64, for encodings.
+func (h KeyHash) MarshalText() ([]byte, error) { return keyEncoding.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (h *KeyHash) UnmarshalText(text []byte) error {
+	if keyEncoding.DecodedLen(len(text)) != len(h) {
+		return fmt.Errorf("a key's hash has %d characters, this has %d", keyEncoding.EncodedLen(len(h)), len(text))
+	}
+	if _, err := keyEncoding.Decode(h[:], text); err != nil {
+		return errors.New("a key's hash is base64")
+	}
+	return nil
+}

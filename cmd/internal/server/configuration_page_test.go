@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/api"
+	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/node/audit"
@@ -65,7 +66,7 @@ func firstDifference(got, want string) string {
 // TestThrottleDefaults: the table of settings says what a node does by itself.
 func TestThrottleDefaults(t *testing.T) {
 	t.Parallel()
-	d := node.DefaultThrottle()
+	d := auth.DefaultThrottle()
 	want := map[string]string{
 		"throttle.window": "5m", "throttle.per_user": fmt.Sprint(d.PerUser), "throttle.per_address": fmt.Sprint(d.PerAddress), "throttle.per_node": fmt.Sprint(d.PerNode),
 	}

@@ -1,0 +1,35 @@
+package auth
+
+import "github.com/hydrastore/hydrastore/session"
+
+// Sealing is what sealed attributes are sealed with.
+type Sealing struct {
+	// Password derives the key that new values are sealed with, once all nodes have it. Equal on all nodes. "" = this node seals
+	// nothing.
+	Password string
+	// Previous are earlier passwords, whose values can still be opened.
+	Previous []string
+	// Params are the costs of deriving a key that is not known yet. Default DefaultSealParams.
+	Params Params
+}
+
+// Validate tells the first password that cannot be used.
+func (s Sealing) Validate() error {
+	if len(s.Previous) > session.MaxSealKeys-1 {
+		return session.TooLarge("tokenizer.safe_password_previous", "at most %d", session.MaxSealKeys-1)
+	}
+	for _, password := range s.Passwords() {
+		if err := session.ValidateSafePassword(password); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Passwords lists all, the present one first.
+func (s Sealing) Passwords() []string {
+	if s.Password == "" {
+		return s.Previous
+	}
+	return append([]string{s.Password}, s.Previous...)
+}
