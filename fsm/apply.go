@@ -53,6 +53,7 @@ func (m *Machine) begin(index uint64, clock int64) {
 		s.forgetOutdated()
 		s.forgetDryAttempts()
 		s.endGraces()
+		s.forgetChallenges()
 		s.endedByCommands = nil
 	})
 }
@@ -160,6 +161,10 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.replaceSealed(k.ReplaceSealed, r)
 	case *fsmpb.Command_PutLimits:
 		s.putLimits(k.PutLimits, r)
+	case *fsmpb.Command_PutChallengeSecret:
+		s.putChallengeSecret(k.PutChallengeSecret, r)
+	case *fsmpb.Command_UseChallenge:
+		s.useChallenge(k.UseChallenge, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_LoginFailed:

@@ -101,7 +101,7 @@ func (s *state) revokeSessions(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 
 // judgeOwner judges an authority that acts on what belongs to its own user only.
 func (s *state) judgeOwner(a *fsmpb.Authority) (caller, fsmpb.Code) {
-	return s.judge(&fsmpb.Authority{KeyHash: a.KeyHash, Address: a.Address}, 0)
+	return s.judge(&fsmpb.Authority{KeyHash: a.KeyHash, Verified: a.Verified, Address: a.Address}, 0)
 }
 
 func (s *state) revokeUserSessions(c *fsmpb.RevokeUserSessions, r *fsmpb.Result) {

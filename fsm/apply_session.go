@@ -195,7 +195,7 @@ func (s *state) choosePolicy(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 func (s *state) chooseTimers(c *fsmpb.CreateSession, by caller, l *login) (fsmpb.Code, string) {
 	p := s.policies.byIndex[l.policy]
 	switch {
-	case p.BindAddress == session.BindStrict && len(c.Address) == 0:
+	case p.BindAddress == session.BindStrict && len(c.Address) == 0, c.BindAddress && l.address == ([16]byte{}):
 		return fsmpb.Code_CODE_INVALID, "client_ip"
 	case c.Permanent && c.IdleMs != nil:
 		return fsmpb.Code_CODE_INVALID, "idle_timeout_s"
@@ -203,6 +203,9 @@ func (s *state) chooseTimers(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 		return fsmpb.Code_CODE_FORBIDDEN, "permanent"
 	case c.Permanent:
 		l.flags |= sessionPermanent
+	}
+	if c.BindAddress {
+		l.flags |= sessionBound
 	}
 	if c.IdleMs == nil {
 		return fsmpb.Code_CODE_OK, ""

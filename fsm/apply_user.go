@@ -18,6 +18,8 @@ type userChange struct {
 	roles    *uint8
 	policies *[]byte
 	disabled *bool
+	md5      *bool
+	verifier []byte // with another password
 
 	endPermanent bool // by another password
 }
@@ -49,6 +51,9 @@ func (s *state) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != s.users.recs.at(slot).version):
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
 		return
+	case !s.mayKeepVerifier(slot, &change):
+		fail(r, fsmpb.Code_CODE_CONFLICT, verifierField)
+		return
 	case stored && s.isLastAdmin(slot) && change.endsAdmin():
 		fail(r, fsmpb.Code_CODE_CONFLICT, lastAdmin)
 		return
@@ -76,13 +81,13 @@ func (c caller) mayChange(slot uint32, put *fsmpb.PutUser) bool {
 		return true
 	}
 	return c.user == slot && put.Mode == fsmpb.PutUser_MODE_UPDATE && put.GetPasswordHash() != "" &&
-		put.Roles == nil && put.Policies == nil && put.Disabled == nil
+		put.Roles == nil && put.Policies == nil && put.Disabled == nil && put.Md5Login == nil
 }
 
 // upgradePassword replaces a hash by another one of the same password.
 func (s *state) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
 	switch {
-	case !validUserName(c.User) || c.PasswordHash == "":
+	case !validUserName(c.User) || c.PasswordHash == "" && len(c.Md5Verifier) == 0 || !possibleVerifier(c.Md5Verifier):
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	case len(c.PasswordHash) > MaxPasswordHashBytes:
@@ -94,9 +99,18 @@ func (s *state) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_CONFLICT, "user")
 		return
 	}
+	if !s.validVerifier(c.Md5Verifier) {
+		fail(r, fsmpb.Code_CODE_CONFLICT, verifierField)
+		return
+	}
 	u := s.mutUser(slot)
-	s.arena.drop(u.password, s.shared)
-	u.password = s.arena.put([]byte(c.PasswordHash))
+	if c.PasswordHash != "" {
+		s.arena.drop(u.password, s.shared)
+		u.password = s.arena.put([]byte(c.PasswordHash))
+	}
+	if len(c.Md5Verifier) > 0 && u.md5() {
+		s.setVerifier(u, c.Md5Verifier)
+	}
 	setVersion(r, u.version)
 }
 
@@ -104,7 +118,7 @@ func (s *state) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
 func (s *state) parseUser(c *fsmpb.PutUser) (u userChange, code fsmpb.Code, field string) {
 	roles, known := roleBits(c.Roles.GetRoles())
 	switch {
-	case !validUserName(c.Name) || !validExcept(c.ExceptId) || !known:
+	case !validUserName(c.Name) || !validExcept(c.ExceptId) || !known || !possibleVerifier(c.Md5Verifier) || len(c.Md5Verifier) > 0 && c.GetPasswordHash() == "":
 		return u, fsmpb.Code_CODE_INVALID, ""
 	case c.Mode < fsmpb.PutUser_MODE_CREATE || c.Mode > fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN:
 		return u, fsmpb.Code_CODE_INVALID, "mode"
@@ -114,6 +128,7 @@ func (s *state) parseUser(c *fsmpb.PutUser) (u userChange, code fsmpb.Code, fiel
 		return u, fsmpb.Code_CODE_TOO_LARGE, "policies"
 	}
 	u.password, u.disabled, u.endPermanent = c.PasswordHash, c.Disabled, c.EndPermanent
+	u.md5, u.verifier = c.Md5Login, c.Md5Verifier
 	if roles == 0 && c.Roles != nil {
 		roles = roleUser
 	}
@@ -162,7 +177,9 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 		killOthers = true
 		s.arena.drop(u.password, s.shared)
 		u.password = s.arena.put([]byte(*c.password))
+		s.setVerifier(u, nil)
 	}
+	s.changeMD5(u, c)
 	if c.policies != nil {
 		s.arena.drop(u.policies, s.shared)
 		u.policies = s.arena.put(*c.policies)
@@ -230,6 +247,7 @@ func (s *state) unstore(slot uint32) {
 	u := s.mutUser(slot)
 	s.arena.drop(u.password, s.shared)
 	s.arena.drop(u.policies, s.shared)
+	s.setVerifier(u, nil)
 	u.password, u.policies, u.roles, u.flags, u.version = 0, 0, roleUser, 0, 0
 	s.countUser(slot, 1)
 	s.condemnAll(slot)

@@ -60,12 +60,15 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
 	anyOf, known := roleBits(a.AnyOf)
-	if !known || !validAddress(a.Address) || a.System != (len(a.KeyHash) == 0) {
+	if !known || !validAddress(a.Address) || kinds(a) != 1 {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
 	if a.System {
 		s.events.system()
 		return caller{system: true}, fsmpb.Code_CODE_OK
+	}
+	if a.Verified != nil {
+		return s.judgeVerified(a, anyOf, owner)
 	}
 	key, ok := keyHash(a.KeyHash)
 	if !ok {
@@ -77,12 +80,45 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	}
 	rec := s.sessions.recs.at(slot)
 	c := caller{user: rec.user, roles: s.rolesOf(rec)}
-	if c.roles&anyOf != 0 || a.OrOwner && owner == rec.user || anyOf == 0 && !a.OrOwner {
+	if c.mayAct(a, anyOf, owner) {
 		s.by = authorized{slot: slot, seq: rec.seq}
 		s.actsBySession(slot, a.Address)
 		return c, fsmpb.Code_CODE_OK
 	}
 	return caller{}, fsmpb.Code_CODE_FORBIDDEN
+}
+
+// mayAct tells whether the caller has one of the roles that an authority asks for, or needs none.
+func (c caller) mayAct(a *fsmpb.Authority, anyOf uint8, owner uint32) bool {
+	return c.roles&anyOf != 0 || a.OrOwner && owner == c.user || anyOf == 0 && !a.OrOwner
+}
+
+// kinds counts the ways in which an authority says whose it is: there is one.
+func kinds(a *fsmpb.Authority) (n int) {
+	for _, given := range []bool{a.System, len(a.KeyHash) > 0, a.Verified != nil} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// judgeVerified judges somebody whose password was verified. Who has no record here has no session either, and nothing to act on.
+func (s *state) judgeVerified(a *fsmpb.Authority, anyOf uint8, owner uint32) (caller, fsmpb.Code) {
+	v := a.Verified
+	if !validUserName(v.User) {
+		return caller{}, fsmpb.Code_CODE_INVALID
+	}
+	slot := s.findUser(v.User)
+	c, code, _ := s.admitVerified(slot, v.UserVersion, v.Outside)
+	switch {
+	case code != fsmpb.Code_CODE_OK || slot == 0:
+		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
+	case !c.mayAct(a, anyOf, owner):
+		return caller{}, fsmpb.Code_CODE_FORBIDDEN
+	}
+	s.actsByPassword(v.User, a.Address)
+	return c, fsmpb.Code_CODE_OK
 }
 
 // keyHash converts; false when the length is wrong.

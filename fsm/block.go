@@ -38,6 +38,8 @@ const (
 	blockSessions
 	blockIdempotency
 	blockAttempts
+	blockChallengeSecrets
+	blockUsedChallenges
 	blockTrailer
 )
 

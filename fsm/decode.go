@@ -157,10 +157,16 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.NoOp)
 	case *fsmpb.Command_LoginFailed:
 		return hasUnknown(k.LoginFailed)
+	case *fsmpb.Command_PutChallengeSecret:
+		return hasUnknown(k.PutChallengeSecret)
+	case *fsmpb.Command_UseChallenge:
+		return hasUnknown(k.UseChallenge)
 	}
 	return true
 }
 
 func rolesHaveUnknown(l *fsmpb.RoleList) bool { return l != nil && hasUnknown(l) }
 
-func authorityHasUnknown(a *fsmpb.Authority) bool { return a != nil && hasUnknown(a) }
+func authorityHasUnknown(a *fsmpb.Authority) bool {
+	return a != nil && (hasUnknown(a) || a.Verified != nil && hasUnknown(a.Verified))
+}

@@ -12,6 +12,9 @@ const (
 	sessionPermanent = 1 << iota // no timer ends it
 	sessionOwnIdle               // it has an idle timeout of its own: see extras
 	sessionTickled               // its last recorded use was a tickle: see extras
+	sessionBound                 // to its address, whatever its policy says
+
+	allSessionFlags = sessionPermanent | sessionOwnIdle | sessionTickled | sessionBound
 )
 
 func (r *sessionRec) permanent() bool { return r.flags&sessionPermanent != 0 }
@@ -253,8 +256,16 @@ func (s *state) useSparingly(slot uint32) {
 	}
 }
 
+// binding is what the address of a session's log-in means for it.
+func (s *state) binding(r *sessionRec) session.AddressBinding {
+	if r.flags&sessionBound != 0 {
+		return session.BindStrict
+	}
+	return s.policies.byIndex[r.policy].BindAddress
+}
+
 // bound tells whether a key may be presented at an address: 16 bytes, or none when it is not known.
 func (s *state) bound(slot uint32, address []byte) bool {
 	r := s.sessions.recs.at(slot)
-	return s.policies.byIndex[r.policy].BindAddress != session.BindStrict || r.address == ([16]byte{}) || string(r.address[:]) == string(address)
+	return s.binding(r) != session.BindStrict || r.address == ([16]byte{}) || string(r.address[:]) == string(address)
 }

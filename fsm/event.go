@@ -117,6 +117,13 @@ func (s *state) actsBySession(slot uint32, address []byte) {
 	s.events.actor = Actor{User: string(s.userName(r.user)), Session: r.id, Address: addressOf(address)}
 }
 
+// actsByPassword makes a user without session the actor of what follows, asking from address.
+func (s *state) actsByPassword(user string, address []byte) {
+	if s.events != nil {
+		s.events.actor = Actor{User: user, Address: addressOf(address)}
+	}
+}
+
 // actsByLogin makes the session that a log-in with a password is about to make the actor of what follows.
 func (s *state) actsByLogin(c *fsmpb.CreateSession, id session.ID) {
 	if s.events != nil && !c.Vouched {

@@ -36,6 +36,8 @@ var commandEvents = map[string][]fsm.EventKind{
 	"hold_seal_keys":       nil,
 	"replace_sealed":       nil, // the same values, sealed anew
 	"take_attempt":         nil, // a try: what came of it, a log-in or a failed one, is reported by another command
+	"put_challenge_secret": nil, // what the next log-ins by challenge are signed with
+	"use_challenge":        nil, // a step of a log-in, as take_attempt is
 	"give_back_attempt":    nil, // the log-in it belongs to has failed for another reason than the password
 }
 
@@ -239,6 +241,8 @@ func TestWhatEventsTell(t *testing.T) {
 	proved.Reauthentication, proved.Authority = &fsmpb.Reauthentication{Vouched: true}, system()
 	over := vouched(30, "eve")
 	over.Replaces = bytesOf(keyOf(9))
+	byPasswordOfRoot := verified("root", 30, admin)
+	byPasswordOfRoot.Address = goldenAddress(4)
 	logOut := revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(4)), Address: goldenAddress(8)})
 	for i, step := range []struct {
 		command *fsmpb.Command
@@ -287,6 +291,7 @@ func TestWhatEventsTell(t *testing.T) {
 		{create(vouched(9, "eve")), "login session=9 user=eve number=4 policy=default method=vouched system=true"},
 		{create(over), "session_ended session=9 user=eve number=4 policy=default cause=replaced system=true\n" +
 			"login user=eve number=5 policy=default method=vouched system=true"},
+		{putUser(&fsmpb.PutUser{Name: "eve", Mode: fsmpb.PutUser_MODE_CREATE, Authority: byPasswordOfRoot}), "user_created user=eve actor=root actor-from=192.0.2.4"},
 		{create(&fsmpb.CreateSession{User: "ann"}), "login_failed user=ann method=password reason=invalid_request"},
 	} {
 		var got []string

@@ -33,15 +33,19 @@ func (s *state) endedEvent(slot uint32, deadline int64, cause Cause) Ended {
 	return Ended{ID: r.id, Number: r.number, User: string(s.userName(r.user)), Cause: cause, DeadlineMS: orZero(deadline)}
 }
 
-// nextDeadline is the earliest instant at which the state has something to end, the grace of a key among it: what its end makes
-// unreadable shall not wait for the next write.
+// nextDeadline is the earliest instant at which the state has something to end, the grace of a key and the secret of an hour's challenges among
+// it: what their end makes unreadable shall not wait for the next write.
 func (s *state) nextDeadline() (int64, bool) {
 	if s.users.reapHead != 0 {
 		return s.clock, true
 	}
 	d, ok := s.policies.first()
-	if grace, some := s.sessions.graces.Min(); some && (!ok || grace.ms < d.deadline) {
-		return grace.ms, true
+	at := d.deadline
+	if grace, some := s.sessions.graces.Min(); some && (!ok || grace.ms < at) {
+		at, ok = grace.ms, true
 	}
-	return d.deadline, ok
+	if secrets := s.challenges.secrets; len(secrets) > 0 && (!ok || secrets[0].endMS() < at) {
+		at, ok = secrets[0].endMS(), true
+	}
+	return at, ok
 }

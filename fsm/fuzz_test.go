@@ -112,7 +112,7 @@ func mended(data []byte) []byte {
 		if n > len(out) || end+4 > len(out) {
 			break
 		}
-		if out[at] == 9 && n >= 4 {
+		if out[at] == 11 && n >= 4 {
 			binary.LittleEndian.PutUint32(out[end-4:], sum)
 		}
 		binary.LittleEndian.PutUint32(out[end:], crc32.Checksum(out[at:end], table))

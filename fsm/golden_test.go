@@ -66,6 +66,11 @@ func goldenSteps() []struct {
 	withPassword.Address, withPassword.Reauthentication = goldenAddress(1), &fsmpb.Reauthentication{UserVersion: 11}
 	over := vouched(30, "zoë")
 	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
+	withMD5 := account("old", "$argon2id$old")
+	withMD5.Md5Login, withMD5.Md5Verifier, withMD5.Authority = ptr(true), sealedMD5(2, 'm'), verified("ann", 11, fsmpb.Role_ROLE_ADMIN)
+	withMD5.Authority.Address, withMD5.Authority.Verified.Outside = goldenAddress(1), false
+	bound := vouched(61, "yan")
+	bound.BindAddress, bound.Address = true, goldenAddress(20)
 	replacing := vouched(6, "zoë")
 	replacing.Policy, replacing.Address = "web", goldenAddress(2)
 	return []struct {
@@ -128,6 +133,12 @@ func goldenSteps() []struct {
 			MaxSessions: ptr(uint32(1_000_000)), OnLimit: fsmpb.OnLimit_ON_LIMIT_EVICT_OLDEST, ExpectedVersion: ptr(uint64(0)), Authority: authority(42)})},
 		{"put_policy_single", putPolicy(single)},
 		{"create_session_replacing", create(replacing)},
+		{"put_user_md5", putUser(withMD5)},
+		{"upgrade_password_md5", upgradePassword(&fsmpb.UpgradePassword{User: "old", ExpectedVersion: 58, Md5Verifier: sealedMD5(1, 'n')})},
+		{"replace_sealed_md5", replaceSealed(&fsmpb.ReplaceSealed{User: "old", Changes: []*fsmpb.SealedChange{{Old: sealedMD5(1, 'n'), New: sealedMD5(2, 'n')}}})},
+		{"put_challenge_secret", putSecret(&fsmpb.PutChallengeSecret{HourMs: historyHour(2), Secret: []byte("sealed secret")})},
+		{"use_challenge", useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(60)), HourMs: historyHour(2), EndMs: start + 60_000})},
+		{"create_session_bound", create(bound)},
 	}
 }
 

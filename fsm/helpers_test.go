@@ -174,6 +174,24 @@ func sealedValue(key uint32, content byte) []byte {
 	return append(fsm.SealHeader(key), bytes.Repeat([]byte{content}, 40)...)
 }
 
+// sealedMD5 looks like the MD5 of a password that is sealed with a key.
+func sealedMD5(key uint32, content byte) []byte {
+	return append(fsm.SealHeader(key), bytes.Repeat([]byte{content}, 44)...)
+}
+
+func putSecret(c *fsmpb.PutChallengeSecret) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_PutChallengeSecret{PutChallengeSecret: c}}
+}
+
+func useChallenge(c *fsmpb.UseChallenge) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_UseChallenge{UseChallenge: c}}
+}
+
+// verified is the authority of a user whose password was verified.
+func verified(user string, version uint64, anyOf ...fsmpb.Role) *fsmpb.Authority {
+	return &fsmpb.Authority{Verified: &fsmpb.VerifiedUser{User: user, UserVersion: version}, AnyOf: anyOf}
+}
+
 func takeAttempt(c *fsmpb.TakeAttempt) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_TakeAttempt{TakeAttempt: c}}
 }

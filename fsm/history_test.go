@@ -60,6 +60,12 @@ func (h *history) authority() *fsmpb.Authority {
 		return &fsmpb.Authority{KeyHash: []byte("short")}
 	case 2, 3:
 		a := authority(h.known())
+		if h.chance(40) {
+			a = verified(pick(h, historyUsers), h.last)
+			if a.Verified.Outside = h.chance(20); a.Verified.Outside && h.chance(70) {
+				a.Verified.UserVersion = 0
+			}
+		}
 		a.OrOwner = h.chance(50)
 		for _, r := range []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN, 9} {
 			if h.IntN(6) == 0 {
@@ -104,6 +110,9 @@ func (h *history) command() *fsmpb.Command {
 	}
 	if h.chance(6) {
 		return h.seal()
+	}
+	if h.chance(4) {
+		return h.challenge()
 	}
 	if h.chance(12) {
 		if h.chance(75) {
@@ -254,7 +263,7 @@ func (h *history) create() *fsmpb.CreateSession {
 	if h.chance(30) {
 		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
 	}
-	c.Permanent = h.chance(8)
+	c.Permanent, c.BindAddress = h.chance(8), h.chance(8)
 	if h.chance(15) {
 		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
 	}
@@ -339,6 +348,9 @@ func (h *history) upgradePassword() *fsmpb.Command {
 	if h.chance(90) {
 		c.PasswordHash = fmt.Sprintf("hash-%d", h.IntN(3))
 	}
+	if h.chance(40) {
+		c.Md5Verifier = h.verifier()
+	}
 	return upgradePassword(c)
 }
 
@@ -357,12 +369,43 @@ func (h *history) seal() *fsmpb.Command {
 		}
 		return holdSealKeys(fmt.Sprint("node-", h.IntN(70)), ids...)
 	}
+	if h.chance(20) {
+		return replaceSealed(&fsmpb.ReplaceSealed{User: pick(h, historyUsers), Changes: []*fsmpb.SealedChange{{Old: h.verifier(), New: h.verifier()}}})
+	}
 	c := &fsmpb.ReplaceSealed{Id: bytesOf(idOf(h.known()))}
 	for range h.IntN(4) {
 		c.Changes = append(c.Changes, &fsmpb.SealedChange{
 			Name: pick(h, []string{"a", "b", "c", "d"}), Old: h.sealedValue(), New: h.sealedValue()})
 	}
 	return replaceSealed(c)
+}
+
+// verifier is one that may be stored, mostly.
+func (h *history) verifier() []byte {
+	if h.chance(5) {
+		return h.sealedValue()
+	}
+	return sealedMD5(uint32(max(0, h.sealKeys-h.IntN(3))), byte(h.IntN(2)))
+}
+
+// The hours of random histories: those around the test's beginning, and what its clocks can reach.
+const historyHours = 8
+
+func historyHour(n int64) int64 { return start - start%3_600_000 + (n-2)*3_600_000 }
+
+func (h *history) challenge() *fsmpb.Command {
+	hour := historyHour(2 + int64(h.IntN(3)))
+	if h.chance(20) {
+		hour = historyHour(int64(h.IntN(historyHours)))
+	}
+	if h.chance(40) {
+		return putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: make([]byte, h.IntN(3))})
+	}
+	c := &fsmpb.UseChallenge{Hash: bytesOf(idOf(h.IntN(20))), HourMs: hour, EndMs: start + int64(h.IntN(100))*60_000}
+	if h.chance(5) {
+		c.Hash, c.HourMs = c.Hash[h.IntN(2):], c.HourMs+int64(h.IntN(2))
+	}
+	return useChallenge(c)
 }
 
 // sealKey is an id that may have been given, or is the next.
@@ -440,6 +483,12 @@ func (h *history) putUser() *fsmpb.PutUser {
 		c.ExceptId = bytesOf(idOf(h.known()))
 	}
 	c.EndPermanent = h.chance(30)
+	if h.chance(30) {
+		c.Md5Login = ptr(h.chance(70))
+	}
+	if h.chance(20) {
+		c.Md5Verifier = h.verifier()
+	}
 	return c
 }
 

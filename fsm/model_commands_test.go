@@ -49,6 +49,10 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.deleteUser(k.DeleteUser, r)
 	case *fsmpb.Command_PutPolicy:
 		m.putPolicy(k.PutPolicy, r)
+	case *fsmpb.Command_PutChallengeSecret:
+		m.putChallengeSecret(k.PutChallengeSecret, r)
+	case *fsmpb.Command_UseChallenge:
+		m.useChallenge(k.UseChallenge, r)
 	case *fsmpb.Command_PutLimits:
 		m.putLimits(k.PutLimits, r)
 	case *fsmpb.Command_DeletePolicy:
@@ -81,7 +85,13 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelSession, fsmp
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
 	badRole := slices.ContainsFunc(a.AnyOf, func(r fsmpb.Role) bool { return r < plain || r > admin })
-	if badRole || !goodAddress(a.Address) || !a.System && len(a.KeyHash) != 32 || a.System && len(a.KeyHash) != 0 {
+	if badRole || !goodAddress(a.Address) || a.Verified != nil && (a.System || len(a.KeyHash) != 0) {
+		return nil, fsmpb.Code_CODE_INVALID
+	}
+	if a.Verified != nil {
+		return m.judgeVerified(a, owner)
+	}
+	if !a.System && len(a.KeyHash) != 32 || a.System && len(a.KeyHash) != 0 {
 		return nil, fsmpb.Code_CODE_INVALID
 	}
 	if a.System {
@@ -91,17 +101,36 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelSession, fsmp
 	if s == nil {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
+	if !mayAct(a, s.rolesInForce(), s.user == owner) {
+		return nil, fsmpb.Code_CODE_FORBIDDEN
+	}
+	m.by = s
+	return s, fsmpb.Code_CODE_OK
+}
+
+func mayAct(a *fsmpb.Authority, has []fsmpb.Role, own bool) bool {
 	for _, r := range a.AnyOf {
-		if slices.Contains(s.rolesInForce(), r) {
-			m.by = s
-			return s, fsmpb.Code_CODE_OK
+		if slices.Contains(has, r) {
+			return true
 		}
 	}
-	if a.OrOwner && s.user == owner || !a.OrOwner && len(a.AnyOf) == 0 {
-		m.by = s
-		return s, fsmpb.Code_CODE_OK
+	return a.OrOwner && own || !a.OrOwner && len(a.AnyOf) == 0
+}
+
+// judgeVerified returns a session that is none, with what a user has whose password was verified.
+func (m *model) judgeVerified(a *fsmpb.Authority, owner *modelUser) (*modelSession, fsmpb.Code) {
+	v := a.Verified
+	if v.User == "" || len(v.User) > 128 {
+		return nil, fsmpb.Code_CODE_INVALID
 	}
-	return nil, fsmpb.Code_CODE_FORBIDDEN
+	u := m.users[v.User]
+	if u == nil || u.refusesVerified(v.UserVersion, v.Outside) {
+		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
+	}
+	if !mayAct(a, u.roles, u == owner) {
+		return nil, fsmpb.Code_CODE_FORBIDDEN
+	}
+	return &modelSession{user: u, roles: u.roles}, fsmpb.Code_CODE_OK
 }
 
 // useSparingly writes a use when half of the touch window has passed.
@@ -200,7 +229,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")
 		return
 	}
-	s.user, s.policy = u, p
+	s.user, s.policy, s.bound = u, p, c.BindAddress
 	copy(s.key[:], c.KeyHash)
 	copy(s.id[:], c.Id)
 	if s.permanent = c.Permanent; c.IdleMs != nil {
@@ -235,7 +264,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, free bool, r *fsmpb.Result) bool {
 	longer := p.idle != 0 && (c.GetIdleMs() == 0 || c.GetIdleMs() > p.idle)
 	switch {
-	case p.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && len(c.Address) == 0:
+	case (p.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT || c.BindAddress) && len(c.Address) == 0:
 		set(r, fsmpb.Code_CODE_INVALID, "client_ip")
 	case c.Permanent && c.IdleMs != nil:
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
@@ -449,8 +478,10 @@ func (m *model) revokeMany(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 	by, code := m.judge(c.Authority, nil)
 	own := code == fsmpb.Code_CODE_FORBIDDEN && c.Authority.OrOwner
 	if own {
-		m.by = m.liveByKey(c.Authority.KeyHash)
-		by = m.by
+		if by = m.verified(c.Authority); by == nil {
+			m.by = m.liveByKey(c.Authority.KeyHash)
+			by = m.by
+		}
 	} else if code != 0 {
 		set(r, code, "authority")
 		return
@@ -467,6 +498,14 @@ func (m *model) revokeMany(c *fsmpb.RevokeSessions, r *fsmpb.Result) {
 		}
 	}
 	count(r, n)
+}
+
+// verified is who has proved it by a password; nil = the authority is a key.
+func (m *model) verified(a *fsmpb.Authority) *modelSession {
+	if a.Verified == nil {
+		return nil
+	}
+	return &modelSession{user: m.users[a.Verified.User]}
 }
 
 func (m *model) exempt(u *modelUser, id []byte) *modelSession {
@@ -490,6 +529,10 @@ func (m *model) revokeUser(c *fsmpb.RevokeUserSessions, r *fsmpb.Result) {
 
 func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	roles := c.Roles.GetRoles()
+	if !possibleVerifier(c.Md5Verifier) || len(c.Md5Verifier) > 0 && c.GetPasswordHash() == "" {
+		set(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
 	if c.Mode == 0 {
 		set(r, fsmpb.Code_CODE_INVALID, "mode")
 		return
@@ -508,7 +551,7 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 	by, code := m.judge(c.Authority, u)
 	if code == 0 && by != nil && !slices.Contains(by.rolesInForce(), admin) {
 		ownPassword := by.user == u && c.Mode == fsmpb.PutUser_MODE_UPDATE && c.GetPasswordHash() != ""
-		if !ownPassword || c.Roles != nil || c.Policies != nil || c.Disabled != nil {
+		if !ownPassword || c.Roles != nil || c.Policies != nil || c.Disabled != nil || c.Md5Login != nil {
 			code = fsmpb.Code_CODE_FORBIDDEN
 		}
 	}
@@ -529,6 +572,9 @@ func (m *model) putUser(c *fsmpb.PutUser, r *fsmpb.Result) {
 		return
 	case c.ExpectedVersion != nil && (!stored || *c.ExpectedVersion != u.version):
 		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "user")
+		return
+	case (c.GetMd5Login() || c.Md5Login == nil && u != nil && u.md5) && !m.mayStore(c.Md5Verifier):
+		set(r, fsmpb.Code_CODE_CONFLICT, "md5_login")
 		return
 	case m.lastAdmin(u) && (c.GetDisabled() || len(roles) > 0 && !slices.Contains(roles, admin) && c.Mode != fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN || c.Roles != nil && len(roles) == 0):
 		set(r, fsmpb.Code_CODE_CONFLICT, "last_admin")
@@ -559,12 +605,19 @@ func (m *model) lastAdmin(u *modelUser) bool {
 func (m *model) upgradePassword(c *fsmpb.UpgradePassword, r *fsmpb.Result) {
 	u := m.users[c.User]
 	switch {
-	case c.PasswordHash == "":
+	case c.PasswordHash == "" && len(c.Md5Verifier) == 0 || !possibleVerifier(c.Md5Verifier):
 		set(r, fsmpb.Code_CODE_INVALID, "")
 	case u == nil || !u.stored || u.password == "" || u.version != c.ExpectedVersion:
 		set(r, fsmpb.Code_CODE_CONFLICT, "user")
+	case !m.mayStore(c.Md5Verifier):
+		set(r, fsmpb.Code_CODE_CONFLICT, "md5_login")
 	default:
-		u.password = c.PasswordHash
+		if c.PasswordHash != "" {
+			u.password = c.PasswordHash
+		}
+		if u.md5 && len(c.Md5Verifier) > 0 {
+			u.verifier = string(c.Md5Verifier)
+		}
 		r.Payload = &fsmpb.Result_Version{Version: u.version}
 	}
 }
@@ -575,7 +628,15 @@ func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
 		u.roles = roles
 	}
 	if c.PasswordHash != nil && *c.PasswordHash != u.password {
-		others, u.password = true, *c.PasswordHash
+		others, u.password, u.verifier = true, *c.PasswordHash, ""
+	}
+	if c.Md5Login != nil {
+		u.md5 = *c.Md5Login
+	}
+	if !u.md5 {
+		u.verifier = ""
+	} else if len(c.Md5Verifier) > 0 {
+		u.verifier = string(c.Md5Verifier)
 	}
 	except := m.exempt(u, c.ExceptId)
 	if all {

@@ -23,7 +23,7 @@ func (m *model) answer(s *modelSession, r *fsmpb.Result) {
 		Id: bytes.Clone(s.id[:]), Number: s.number, Seq: s.seq, CreatedMs: s.created, LastUseMs: s.lastUse,
 		AbsoluteEndMs: zeroIfNever(s.absoluteEnd), DeadlineMs: zeroIfNever(s.deadline()),
 		IdleMs: s.idle(), WindowMs: s.window(), InactivityMs: s.inactivity(), LastActivityMs: s.activity,
-		NoTickle: s.policy.noTickle, Permanent: s.permanent, BindAddress: s.policy.bind, User: s.user.name, Policy: s.policy.name,
+		NoTickle: s.policy.noTickle, Permanent: s.permanent, BindAddress: s.binding(), User: s.user.name, Policy: s.policy.name,
 		Roles: sortedRoles(s.rolesInForce()), Rotate: s.shouldRotate(), AuthMs: s.auth, Methods: sortedMethods(s.methods), AttributesVersion: s.version, UserAgent: s.agent,
 		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
 	}
@@ -168,11 +168,12 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 		retired += len(s.retired)
 	}
 	compareSeals(t, got, want)
+	compareChallenges(t, got, want)
 	st := got.Stats()
 	if st.RetiredKeys != retired {
 		t.Fatalf("%d retired keys, want %d", st.RetiredKeys, retired)
 	}
-	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) || st.AttemptCounters != len(want.counters) {
+	if st.Sessions != len(want.sessions) || st.PendingReaps != len(want.reaps) || st.Users+st.ShellUsers != len(want.users) || st.IdempotencyRecords != len(want.repeats) || st.AttemptCounters != len(want.counters) || st.UsedChallenges != len(want.used) {
 		t.Fatalf("stats %+v, want %d sessions, %d reaps, %d users, %d repeats, %d counters", st, len(want.sessions), len(want.reaps), len(want.users), len(want.repeats), len(want.counters))
 	}
 }
@@ -190,6 +191,18 @@ func compareSeals(t *testing.T, got *fsm.Machine, want *model) {
 	}
 	if fmt.Sprint(got.SealHolders()) != fmt.Sprint(want.holders) {
 		t.Fatalf("holders %v, want %v", got.SealHolders(), want.holders)
+	}
+}
+
+func compareChallenges(t *testing.T, got *fsm.Machine, want *model) {
+	t.Helper()
+	for hour := range historyHours {
+		at := historyHour(int64(hour))
+		secret, known := got.ChallengeSecret(at)
+		i := slices.IndexFunc(want.secrets, func(s modelSecret) bool { return s.hour == at })
+		if known != (i >= 0) || known && string(secret) != want.secrets[i].secret {
+			t.Fatalf("secret of %d: %q %v, want %v", at, secret, known, want.secrets)
+		}
 	}
 }
 
@@ -273,7 +286,7 @@ func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 		u := m.users[name]
 		living := len(m.of(func(s *modelSession) bool { return s.user == u && !s.condemned }))
 		r, ok := got.User(name)
-		if !ok || r.Shell == u.stored || r.Disabled != u.disabled || r.PasswordHash != u.password || r.Version != u.version ||
+		if !ok || r.Shell == u.stored || r.Disabled != u.disabled || r.PasswordHash != u.password || r.MD5Login != u.md5 || string(r.Verifier) != u.verifier || r.Version != u.version ||
 			r.Sessions != living || !slices.Equal(r.Policies, u.policies) || len(r.Roles) != len(sortedRoles(u.roles)) {
 			t.Fatalf("user %q: %+v, want %+v with %d sessions", name, r, u, living)
 		}

@@ -28,6 +28,11 @@ func (m *model) sealUses(id uint32) (n int) {
 			}
 		}
 	}
+	for _, u := range m.users {
+		if sealedBy(u.verifier) == id {
+			n++
+		}
+	}
 	return n
 }
 
@@ -64,6 +69,10 @@ func (m *model) holdSealKeys(c *fsmpb.HoldSealKeys, r *fsmpb.Result) {
 }
 
 func (m *model) replaceSealed(c *fsmpb.ReplaceSealed, r *fsmpb.Result) {
+	if c.User != "" {
+		m.replaceVerifier(c, r)
+		return
+	}
 	s := m.byID(c.Id)
 	if !m.alive(s) {
 		set(r, fsmpb.Code_CODE_NOT_FOUND, "id")

@@ -39,6 +39,8 @@ type model struct {
 	sealKeys    []uint32
 	lastSealKey uint32
 	holders     []fsm.SealHolder
+	secrets     []modelSecret
+	used        []modelUsed
 }
 
 type modelUser struct {
@@ -46,6 +48,8 @@ type modelUser struct {
 	stored     bool
 	disabled   bool
 	password   string
+	md5        bool
+	verifier   string
 	roles      []fsmpb.Role
 	policies   []string
 	version    uint64
@@ -63,6 +67,7 @@ type modelSession struct {
 	activity    int64 // the last use that was no tickle
 	absoluteEnd int64
 	permanent   bool
+	bound       bool   // to its address, whatever its policy says
 	own         *int64 // idle timeout of its own, with its window
 	ownWindow   int64
 	condemned   bool // by a change of its user
@@ -239,10 +244,17 @@ func (m *model) byID(id []byte) *modelSession {
 // opened is the session that a key opens at an address.
 func (m *model) opened(key, address []byte) *modelSession {
 	s := m.liveByKey(key)
-	if s != nil && s.policy.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && s.address != "" && s.address != string(address) {
+	if s != nil && s.binding() == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT && s.address != "" && s.address != string(address) {
 		return nil
 	}
 	return s
+}
+
+func (s *modelSession) binding() fsmpb.AddressBinding {
+	if s.bound {
+		return fsmpb.AddressBinding_ADDRESS_BINDING_STRICT
+	}
+	return s.policy.bind
 }
 
 // byRetired finds a rotated key and its session.
@@ -323,6 +335,7 @@ func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (res
 	m.index, m.clock, m.spare, m.byCommands = index, max(m.clock, clock), 4*m.ends, nil
 	m.repeats = slices.DeleteFunc(m.repeats, func(r *modelRepeat) bool { return m.clock >= r.made+600_000 })
 	m.forgetDry()
+	m.forgetChallenges()
 	for budget := m.ends; budget > 0; budget-- {
 		e, more := m.endOne()
 		if !more {
@@ -423,6 +436,9 @@ func (m *model) nextDeadline() (int64, bool) {
 				first = min(first, k.until)
 			}
 		}
+	}
+	for _, s := range m.secrets {
+		first = min(first, s.end())
 	}
 	return first, first != never
 }

@@ -49,6 +49,7 @@ type Attribute struct {
 type UserRecord struct {
 	session.User        // Sessions counts those not ended; while ends lag behind the clock, due ones are among them
 	PasswordHash string // "" = none
+	Verifier     []byte // the sealed MD5 of the password; empty = none
 	// Shell marks a user known only through sessions that others vouched for, or one deleted whose sessions are
 	// still being ended. It is no account: it has no password, and goes with its last session.
 	Shell bool

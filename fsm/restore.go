@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -30,10 +31,10 @@ type builder struct {
 	s     *state
 	users uint32 // their slots are 1 to this, in the order of the snapshot
 
-	userSerial, idempotencySerial, attemptSerial uint64 // the last one read
-	lastSeq                                      uint64 // of meta
-	lastPolicy                                   string
-	reaps                                        []uint32
+	userSerial, idempotencySerial, attemptSerial, challengeSerial uint64 // the last one read
+	lastSeq                                                       uint64 // of meta
+	lastPolicy                                                    string
+	reaps                                                         []uint32
 }
 
 var errImpossible = errors.New("a record is not possible")
@@ -82,6 +83,10 @@ func (b *builder) record(kind blockKind, f *fields) bool {
 		return b.idempotency(f)
 	case blockAttempts:
 		return b.attempts(f)
+	case blockChallengeSecrets:
+		return b.challengeSecret(f)
+	case blockUsedChallenges:
+		return b.usedChallenge(f)
 	}
 	return false
 }
@@ -96,6 +101,7 @@ func (b *builder) meta(f *fields) bool {
 	s.history, s.version = f.uint(), f.uint()
 	b.lastSeq, s.users.serial, s.users.floor = f.uint(), f.uint(), f.uint()
 	s.users.reapTurn, s.idem.serial, s.attempts.serial = f.uint(), f.uint(), f.uint()
+	s.challenges.serial = f.uint()
 	last := f.uint()
 	s.seals.last = uint32(last)
 	s.limits.MaxSessions, s.limits.OnLimit, s.limits.Version = int(f.uint()), onLimitFrom(f.uint()), f.uint()
@@ -177,11 +183,12 @@ func (b *builder) user(f *fields) bool {
 	u.notBefore, u.exempt, u.reapTurn, u.createdMS = f.uint(), f.uint(), f.uint(), f.instant()
 	u.roles, u.flags = f.byte(), f.byte()
 	permanents := condemnation{f.uint(), f.uint()}
-	name, password, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.take(int(f.byte()))
+	name, password, verifier, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.bytes(MaxVerifierBytes), f.take(int(f.byte()))
 	switch {
 	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
 		u.serial <= b.userSerial || u.serial > b.s.users.serial,
-		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled,
+		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled|userMD5,
+		len(verifier) > 0 && (!u.md5() || len(password) == 0 || !b.s.validVerifier(verifier)),
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
 		!b.possible(u.condemnation) || !b.possible(permanents) || u.reapTurn > b.s.users.reapTurn,
 		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
@@ -193,7 +200,8 @@ func (b *builder) user(f *fields) bool {
 		}
 	}
 	b.userSerial = u.serial
-	u.password, u.policies = b.s.arena.put(password), b.s.arena.put(own)
+	u.password, u.policies, u.verifier = b.s.arena.put(password), b.s.arena.put(own), b.s.arena.put(verifier)
+	b.s.countVerifier(verifier, 1)
 	b.s.setCondemnation(&u, true, permanents)
 	slot := b.s.placeUser(u, name)
 	b.users++
@@ -239,7 +247,7 @@ func (b *builder) session(f *fields) bool {
 
 // extras takes what the record's flags say that it has, and tells whether any log can have made that.
 func (f *fields) extras(r *sessionRec) (x extras, possible bool) {
-	if r.flags > sessionPermanent|sessionOwnIdle|sessionTickled || r.permanent() && r.flags != sessionPermanent {
+	if r.flags > allSessionFlags || r.permanent() && r.flags&^sessionBound != sessionPermanent || r.flags&sessionBound != 0 && r.address == ([16]byte{}) {
 		return x, false
 	}
 	if r.flags&(sessionOwnIdle|sessionTickled) == 0 {
@@ -335,6 +343,31 @@ func (b *builder) attempts(f *fields) bool {
 	}
 	b.attemptSerial = r.serial
 	s.placeAttempts(r)
+	return true
+}
+
+func (b *builder) challengeSecret(f *fields) bool {
+	c := challengeSecret{hourMS: f.instant(), sealed: bytes.Clone(f.bytes(MaxChallengeSecretBytes))}
+	s := b.s
+	if n := len(s.challenges.secrets); f.bad || !validHour(c.hourMS) || len(c.sealed) == 0 || c.hourMS > s.clock || c.endMS() <= s.clock ||
+		n > 0 && c.hourMS <= s.challenges.secrets[n-1].hourMS {
+		return false
+	}
+	s.addChallengeSecret(c)
+	return true
+}
+
+func (b *builder) usedChallenge(f *fields) bool {
+	var u usedChallenge
+	copy(u.hash[:], f.take(len(u.hash)))
+	u.serial, u.endMS = f.uint(), f.instant()
+	s := b.s
+	if f.bad || u.serial <= b.challengeSerial || u.serial > s.challenges.serial || u.endMS > s.clock+challengeHourMS+challengeLifeMS ||
+		s.challenges.n == session.MaxUsedChallenges || s.findUsed(u.hash) != 0 {
+		return false
+	}
+	b.challengeSerial = u.serial
+	s.placeUsed(u)
 	return true
 }
 

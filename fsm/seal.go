@@ -151,6 +151,10 @@ func ascending(ids []uint32) bool {
 }
 
 func (s *state) replaceSealed(c *fsmpb.ReplaceSealed, r *fsmpb.Result) {
+	if c.User != "" {
+		s.replaceVerifier(c, r)
+		return
+	}
 	id, ok := sessionID(c.Id)
 	if !ok || len(c.Changes) > session.MaxAttributes {
 		fail(r, fsmpb.Code_CODE_INVALID, "")

@@ -21,6 +21,8 @@ type Snapshot struct {
 	idem     frozen[idempotencyRec]
 	attempts frozen[attemptRec]
 	seals    seals
+	secrets  []challengeSecret
+	used     frozen[usedChallenge]
 	arena    frozenArena
 
 	generation uint64
@@ -33,7 +35,8 @@ type meta struct {
 	index, clock, level, history, version uint64
 	lastSeq, userSerial, floor            uint64
 	reapTurn, idempotencySerial           uint64
-	attemptSerial, lastSealKey            uint64
+	attemptSerial, challengeSerial        uint64
+	lastSealKey                           uint64
 	maxSessions, onLimit, limitsVersion   uint64
 }
 
@@ -54,11 +57,12 @@ func (m *Machine) Snapshot() *Snapshot {
 			index: s.index, clock: uint64(s.clock), level: uint64(s.level), history: s.history, version: s.version,
 			lastSeq: s.sessions.lastSeq, userSerial: s.users.serial, floor: s.users.floor,
 			reapTurn: s.users.reapTurn, idempotencySerial: s.idem.serial,
-			attemptSerial: s.attempts.serial, lastSealKey: uint64(s.seals.last),
+			attemptSerial: s.attempts.serial, challengeSerial: s.challenges.serial, lastSealKey: uint64(s.seals.last),
 			maxSessions: uint64(s.limits.MaxSessions), onLimit: uint64(onLimitByte(s.limits.OnLimit)), limitsVersion: s.limits.Version,
 		},
 		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
 		seals:   seals{keys: slices.Clone(s.seals.keys), holders: s.seals.holders},
+		secrets: s.challenges.secrets, used: s.challenges.used.freeze(),
 		sharing: &s.sharing, generation: s.sharing.begin(),
 	}
 	for _, i := range s.policies.sorted() {
@@ -96,6 +100,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	s.writeSessions(b, users, &ordinals)
 	s.writeIdempotency(b)
 	s.writeAttempts(b)
+	s.writeChallenges(b)
 	return b.trailer()
 }
 
@@ -185,6 +190,18 @@ func (s *Snapshot) writeAttempts(b *blockWriter) {
 	}
 }
 
+func (s *Snapshot) writeChallenges(b *blockWriter) {
+	for _, c := range s.secrets {
+		b.record(blockChallengeSecrets, func(out []byte) []byte { return appendShort(appendUints(out, uint64(c.hourMS)), c.sealed) })
+	}
+	for _, p := range inOrder(s.used, func(u *usedChallenge) uint64 { return u.serial }) {
+		u := s.used.at(p.slot)
+		if !b.record(blockUsedChallenges, func(out []byte) []byte { return appendUints(append(out, u.hash[:]...), u.serial, uint64(u.endMS)) }) {
+			return
+		}
+	}
+}
+
 func appendUints(out []byte, values ...uint64) []byte {
 	for _, v := range values {
 		out = binary.LittleEndian.AppendUint64(out, v)
@@ -199,7 +216,7 @@ func appendShort(out, b []byte) []byte {
 
 func (m meta) append(out []byte) []byte {
 	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
-		m.attemptSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion)
+		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion)
 }
 
 func (p frozenPolicy) append(out []byte) []byte {
@@ -255,6 +272,7 @@ func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPoli
 	out = appendUints(out, permanents.notBefore, permanents.exempt)
 	out = appendShort(out, s.arena.get(u.name))
 	out = appendShort(out, s.arena.get(u.password))
+	out = appendShort(out, s.arena.get(u.verifier))
 	own := s.arena.get(u.policies)
 	out = append(out, byte(len(own)))
 	for _, index := range own {

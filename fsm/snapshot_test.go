@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -88,6 +89,9 @@ func sample(t testing.TB) []byte {
 			noteVersions(h, l.apply(h.entry()...))
 			permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
 			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && sealsSome(l.m) && st.IdempotencyRecords > 0 && st.GraceSessions > 0 && st.RetiredKeys > 3 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
+				hour := l.clock - l.clock%3_600_000
+				l.apply(putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: []byte("sealed")}),
+					useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(1000)), HourMs: hour, EndMs: l.clock + 60_000}))
 				return snapshotOf(t, l.m)
 			}
 		}
@@ -132,8 +136,8 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 		"later version": append([]byte("HYDRAFSM\x02\x00\x00\x00"), data[12:]...),
 		"huge block":    append(bytes.Clone(data[:13]), 0xff, 0xff, 0xff, 0xff),
 		"empty block":   append(bytes.Clone(data[:13]), 0, 0, 0, 0),
-		"no trailer":    data[:len(data)-77],
-		"twice":         append(bytes.Clone(data[:len(data)-77]), data[12:]...),
+		"no trailer":    data[:len(data)-93],
+		"twice":         append(bytes.Clone(data[:len(data)-93]), data[12:]...),
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, l.m, damage) })
 	}
@@ -148,7 +152,7 @@ func TestABlockOfAnotherSnapshotIsRefused(t *testing.T) {
 	l.clock += 5000
 	l.must(touch(1))
 	two := snapshotOf(t, l.m)
-	const metaEnd = 12 + 5 + 120 + 4
+	const metaEnd = 12 + 5 + 128 + 4
 	wantRefused(t, l.m, append(bytes.Clone(two[:metaEnd]), one[metaEnd:]...))
 	if err := l.m.Restore(bytes.NewReader(append(bytes.Clone(one[:metaEnd]), one[metaEnd:]...))); err != nil {
 		t.Fatal(err)

@@ -12,13 +12,14 @@ type state struct {
 	history uint64
 	version uint64 // the highest version that a user or a policy was given
 
-	sessions sessions
-	users    users
-	policies policies
-	idem     idempotency
-	attempts attempts
-	seals    seals
-	arena    arena
+	sessions   sessions
+	users      users
+	policies   policies
+	idem       idempotency
+	attempts   attempts
+	seals      seals
+	challenges challenges
+	arena      arena
 
 	sharing sharing
 	shared  uint64 // the newest snapshot that ran when the present entry began

@@ -10,6 +10,7 @@ type Stats struct {
 	BlobBytes          int64 // memory that names, user agents, password hashes and attributes occupy
 	IdempotencyRecords int
 	AttemptCounters    int // of the login throttle
+	UsedChallenges     int // that are remembered
 	PendingReaps       int // users whose ended sessions wait for their removal
 	RetiredKeys        int // keys that were rotated, of recorded sessions
 	GraceSessions      int // sessions with a rotated key that works still
@@ -29,7 +30,7 @@ func (m *Machine) Stats() Stats {
 	return reading(m, func(s *state) Stats {
 		return Stats{
 			Sessions: s.sessions.n, Users: s.users.accounts.Len(), ShellUsers: s.users.shells, Addresses: s.sessions.byAddress.n,
-			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, PendingReaps: s.users.reaps,
+			Policies: s.policies.n, BlobBytes: s.arena.bytes, IdempotencyRecords: s.idem.n, AttemptCounters: s.attempts.n, UsedChallenges: s.challenges.n, PendingReaps: s.users.reaps,
 			RetiredKeys: s.sessions.byRetired.n, GraceSessions: s.sessions.graces.Len(),
 			EndedIdle: s.ended.idle, EndedInactive: s.ended.inactive, EndedAbsolute: s.ended.absolute, EndedUser: s.ended.user,
 			EndedReused: s.ended.reused, EndedReplaced: s.ended.replaced, EndedByName: s.ended.named, EndedEvicted: s.ended.evicted,

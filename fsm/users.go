@@ -15,6 +15,7 @@ const (
 const (
 	userStored   = 1 << iota // an account; otherwise a shell
 	userDisabled             // opens nothing
+	userMD5                  // log-ins by the MD5 of its password are taken, once there is a verifier
 )
 
 // userRec is a user as snapshots see it: plain data.
@@ -27,6 +28,7 @@ type userRec struct {
 	createdMS  int64
 	name       blobRef
 	password   blobRef
+	verifier   blobRef // the sealed MD5 of the password
 	policies   blobRef // their indexes
 	permanents blobRef // what condemns the permanent sessions; none has been condemned when there is none
 	roles      uint8
@@ -35,6 +37,7 @@ type userRec struct {
 
 func (u *userRec) stored() bool   { return u.flags&userStored != 0 }
 func (u *userRec) disabled() bool { return u.flags&userDisabled != 0 }
+func (u *userRec) md5() bool      { return u.flags&userMD5 != 0 }
 
 // userLinks are what can be computed from sessions and user records, and so is no part of a snapshot.
 type userLinks struct {

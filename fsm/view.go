@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 
@@ -55,7 +56,7 @@ func (s *state) record(slot uint32) Record {
 		AbsoluteEndMS: orZero(e.absolute), DeadlineMS: orZero(e.first()),
 		IdleMS: s.idleMS(r), WindowMS: s.windowMS(r), AttributesWrite: p.AttributesWrite,
 		LastActivityMS: r.lastActivity(s.extrasOf(r)), InactivityMS: s.inactivityMS(r), NoTickle: p.NoTickle, Permanent: r.permanent(),
-		BindAddress:       p.BindAddress,
+		BindAddress:       s.binding(r),
 		AttributesVersion: r.attributesVersion, UserAgent: string(s.arena.get(r.agent)),
 		Attributes: attributesOf(s.arena.get(r.attributes)),
 	}
@@ -98,7 +99,7 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 	st.AbsoluteEndMs, st.DeadlineMs = orZero(e.absolute), orZero(e.first())
 	st.IdleMs, st.WindowMs, st.User, st.Policy = s.idleMS(r), s.windowMS(r), user, p.Name
 	st.LastActivityMs, st.InactivityMs, st.NoTickle = r.lastActivity(s.extrasOf(r)), s.inactivityMS(r), p.NoTickle
-	st.Permanent, st.BindAddress = r.permanent(), bindingTo(p.BindAddress)
+	st.Permanent, st.BindAddress = r.permanent(), bindingTo(s.binding(r))
 	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[s.rolesOf(r)], r.attributesVersion, string(s.arena.get(r.agent))
 	st.Rotate, st.AuthMs, st.Methods = r.roles != s.rolesDue(r), s.authMS(slot), s.methods.proto[r.methods]
 	st.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE
@@ -120,11 +121,11 @@ func (s *state) userRecord(slot uint32) UserRecord {
 	u, links := s.users.recs.at(slot), s.users.links.at(slot)
 	out := UserRecord{
 		User: session.User{
-			Name: string(s.arena.get(u.name)), Roles: s.roles.domain[u.roles], Disabled: u.disabled(), HasPassword: u.password != 0,
+			Name: string(s.arena.get(u.name)), Roles: s.roles.domain[u.roles], Disabled: u.disabled(), HasPassword: u.password != 0, MD5Login: u.md5(),
 			Sessions: int(links.livings[0] + links.livings[1]), CreatedAt: time.UnixMilli(u.createdMS).UTC(), Version: u.version,
 		},
-		PasswordHash: string(s.arena.get(u.password)),
-		Shell:        !u.stored(),
+		PasswordHash: string(s.arena.get(u.password)), Verifier: bytes.Clone(s.arena.get(u.verifier)),
+		Shell: !u.stored(),
 	}
 	for _, index := range s.arena.get(u.policies) {
 		out.Policies = append(out.Policies, s.policies.byIndex[index].Name)

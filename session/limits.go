@@ -27,6 +27,9 @@ const (
 	MaxAttemptCounters      = 100_000          // of the login throttle, in the cluster
 	MaxAttempts             = 1_000_000        // that a counter lets through at once
 	MaxAttemptWindow        = 24 * time.Hour
+	ChallengeLifetime       = time.Minute // of a log-in's challenge, in replicated time
+	MaxUsedChallenges       = 100_000     // that are remembered at once, in the cluster
+	MaxSessionNumbers       = 10_000      // that one request ends
 	DefaultPageSize         = 100
 	MaxPageSize             = 1000
 	MaxSessions             = 1 << 26                   // in a cluster, and so of a limit on all sessions

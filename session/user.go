@@ -36,6 +36,7 @@ type User struct {
 	Policies    []string
 	Disabled    bool
 	HasPassword bool
+	MD5Login    bool      // log-ins by the MD5 of its password are taken: see UserChange
 	Sessions    int       // live sessions, at the moment of the read
 	CreatedAt   time.Time // UTC
 	Version     uint64    // log index of the last change

@@ -415,7 +415,7 @@ func (x PutUser_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutUser_Mode.Descriptor instead.
 func (PutUser_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{18, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type PutPolicy_Mode int32
@@ -467,7 +467,7 @@ func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutPolicy_Mode.Descriptor instead.
 func (PutPolicy_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type LoginFailed_Reason int32
@@ -531,7 +531,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{34, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{37, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -697,6 +697,8 @@ type Command struct {
 	//	*Command_ReplaceSealed
 	//	*Command_LoginFailed
 	//	*Command_PutLimits
+	//	*Command_PutChallengeSecret
+	//	*Command_UseChallenge
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -930,6 +932,24 @@ func (x *Command) GetPutLimits() *PutLimits {
 	return nil
 }
 
+func (x *Command) GetPutChallengeSecret() *PutChallengeSecret {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PutChallengeSecret); ok {
+			return x.PutChallengeSecret
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetUseChallenge() *UseChallenge {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_UseChallenge); ok {
+			return x.UseChallenge
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -1025,6 +1045,14 @@ type Command_PutLimits struct {
 	PutLimits *PutLimits `protobuf:"bytes,30,opt,name=put_limits,json=putLimits,proto3,oneof"`
 }
 
+type Command_PutChallengeSecret struct {
+	PutChallengeSecret *PutChallengeSecret `protobuf:"bytes,90,opt,name=put_challenge_secret,json=putChallengeSecret,proto3,oneof"`
+}
+
+type Command_UseChallenge struct {
+	UseChallenge *UseChallenge `protobuf:"bytes,91,opt,name=use_challenge,json=useChallenge,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -1067,6 +1095,10 @@ func (*Command_LoginFailed) isCommand_Kind() {}
 
 func (*Command_PutLimits) isCommand_Kind() {}
 
+func (*Command_PutChallengeSecret) isCommand_Kind() {}
+
+func (*Command_UseChallenge) isCommand_Kind() {}
+
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
 type Authority struct {
@@ -1077,7 +1109,8 @@ type Authority struct {
 	// The roles are not asked for when the key's user is the user, or the session's user, that the command acts on.
 	OrOwner bool `protobuf:"varint,4,opt,name=or_owner,json=orOwner,proto3" json:"or_owner,omitempty"`
 	// The cluster itself, or its operator over a node's own socket: there is no key to judge.
-	System        bool `protobuf:"varint,5,opt,name=system,proto3" json:"system,omitempty"`
+	System        bool          `protobuf:"varint,5,opt,name=system,proto3" json:"system,omitempty"`
+	Verified      *VerifiedUser `protobuf:"bytes,90,opt,name=verified,proto3" json:"verified,omitempty"` // in place of a key: absent = none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1147,6 +1180,75 @@ func (x *Authority) GetSystem() bool {
 	return false
 }
 
+func (x *Authority) GetVerified() *VerifiedUser {
+	if x != nil {
+		return x.Verified
+	}
+	return nil
+}
+
+// VerifiedUser is somebody whose password was verified for this command alone, and who has no session by it. The account must be
+// enabled and stand at the version that was verified against (else CODE_UNAUTHENTICATED).
+type VerifiedUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // folded
+	UserVersion   uint64                 `protobuf:"varint,2,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"`
+	Outside       bool                   `protobuf:"varint,3,opt,name=outside,proto3" json:"outside,omitempty"` // the password was verified outside of the cluster, as with OutsideLogin
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifiedUser) Reset() {
+	*x = VerifiedUser{}
+	mi := &file_fsm_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifiedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifiedUser) ProtoMessage() {}
+
+func (x *VerifiedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifiedUser.ProtoReflect.Descriptor instead.
+func (*VerifiedUser) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *VerifiedUser) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *VerifiedUser) GetUserVersion() uint64 {
+	if x != nil {
+		return x.UserVersion
+	}
+	return 0
+}
+
+func (x *VerifiedUser) GetOutside() bool {
+	if x != nil {
+		return x.Outside
+	}
+	return false
+}
+
 type Attribute struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1157,7 +1259,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_fsm_proto_msgTypes[4]
+	mi := &file_fsm_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1271,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[4]
+	mi := &file_fsm_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1284,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{4}
+	return file_fsm_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attribute) GetName() string {
@@ -1209,7 +1311,7 @@ type Idempotency struct {
 
 func (x *Idempotency) Reset() {
 	*x = Idempotency{}
-	mi := &file_fsm_proto_msgTypes[5]
+	mi := &file_fsm_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1323,7 @@ func (x *Idempotency) String() string {
 func (*Idempotency) ProtoMessage() {}
 
 func (x *Idempotency) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[5]
+	mi := &file_fsm_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1336,7 @@ func (x *Idempotency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idempotency.ProtoReflect.Descriptor instead.
 func (*Idempotency) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{5}
+	return file_fsm_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Idempotency) GetScopeHash() []byte {
@@ -1269,16 +1371,17 @@ type CreateSession struct {
 	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
 	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins.
 	IdleMs        *int64        `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
-	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`   // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
-	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"` // 32 bytes: the key of the session that the log-in takes the place of; empty = none
-	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`   // of the password's check; given back when the session is made. Absent = none was taken
+	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`                             // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
+	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"`                           // 32 bytes: the key of the session that the log-in takes the place of; empty = none
+	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
+	BindAddress   bool          `protobuf:"varint,90,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"` // the session is bound to its address, whatever its policy says; an address is needed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSession) Reset() {
 	*x = CreateSession{}
-	mi := &file_fsm_proto_msgTypes[6]
+	mi := &file_fsm_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1393,7 @@ func (x *CreateSession) String() string {
 func (*CreateSession) ProtoMessage() {}
 
 func (x *CreateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[6]
+	mi := &file_fsm_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1406,7 @@ func (x *CreateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSession.ProtoReflect.Descriptor instead.
 func (*CreateSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{6}
+	return file_fsm_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateSession) GetKeyHash() []byte {
@@ -1418,6 +1521,13 @@ func (x *CreateSession) GetAttempt() *Attempt {
 	return nil
 }
 
+func (x *CreateSession) GetBindAddress() bool {
+	if x != nil {
+		return x.BindAddress
+	}
+	return false
+}
+
 // OutsideLogin is a log-in that the cluster has no password for. The user needs no account; if there is one it has no password, is
 // enabled, and user_version is its version, otherwise user_version is 0 (else CODE_CONFLICT).
 type OutsideLogin struct {
@@ -1430,7 +1540,7 @@ type OutsideLogin struct {
 
 func (x *OutsideLogin) Reset() {
 	*x = OutsideLogin{}
-	mi := &file_fsm_proto_msgTypes[7]
+	mi := &file_fsm_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1552,7 @@ func (x *OutsideLogin) String() string {
 func (*OutsideLogin) ProtoMessage() {}
 
 func (x *OutsideLogin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[7]
+	mi := &file_fsm_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1565,7 @@ func (x *OutsideLogin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutsideLogin.ProtoReflect.Descriptor instead.
 func (*OutsideLogin) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{7}
+	return file_fsm_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OutsideLogin) GetGrantsPolicy() bool {
@@ -1486,7 +1596,7 @@ type TouchSession struct {
 
 func (x *TouchSession) Reset() {
 	*x = TouchSession{}
-	mi := &file_fsm_proto_msgTypes[8]
+	mi := &file_fsm_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1608,7 @@ func (x *TouchSession) String() string {
 func (*TouchSession) ProtoMessage() {}
 
 func (x *TouchSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[8]
+	mi := &file_fsm_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1621,7 @@ func (x *TouchSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TouchSession.ProtoReflect.Descriptor instead.
 func (*TouchSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{8}
+	return file_fsm_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TouchSession) GetKeyHash() []byte {
@@ -1560,7 +1670,7 @@ type AttributeChange struct {
 
 func (x *AttributeChange) Reset() {
 	*x = AttributeChange{}
-	mi := &file_fsm_proto_msgTypes[9]
+	mi := &file_fsm_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1682,7 @@ func (x *AttributeChange) String() string {
 func (*AttributeChange) ProtoMessage() {}
 
 func (x *AttributeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[9]
+	mi := &file_fsm_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1695,7 @@ func (x *AttributeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeChange.ProtoReflect.Descriptor instead.
 func (*AttributeChange) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{9}
+	return file_fsm_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttributeChange) GetName() string {
@@ -1624,7 +1734,7 @@ type PatchAttributes struct {
 
 func (x *PatchAttributes) Reset() {
 	*x = PatchAttributes{}
-	mi := &file_fsm_proto_msgTypes[10]
+	mi := &file_fsm_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1746,7 @@ func (x *PatchAttributes) String() string {
 func (*PatchAttributes) ProtoMessage() {}
 
 func (x *PatchAttributes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[10]
+	mi := &file_fsm_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1759,7 @@ func (x *PatchAttributes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchAttributes.ProtoReflect.Descriptor instead.
 func (*PatchAttributes) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{10}
+	return file_fsm_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PatchAttributes) GetKeyHash() []byte {
@@ -1703,7 +1813,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1825,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[11]
+	mi := &file_fsm_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1838,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{11}
+	return file_fsm_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RotateSession) GetKeyHash() []byte {
@@ -1787,7 +1897,7 @@ type Reauthentication struct {
 
 func (x *Reauthentication) Reset() {
 	*x = Reauthentication{}
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1909,7 @@ func (x *Reauthentication) String() string {
 func (*Reauthentication) ProtoMessage() {}
 
 func (x *Reauthentication) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1922,7 @@ func (x *Reauthentication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reauthentication.ProtoReflect.Descriptor instead.
 func (*Reauthentication) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{12}
+	return file_fsm_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Reauthentication) GetVouched() bool {
@@ -1857,7 +1967,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1979,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1992,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{13}
+	return file_fsm_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RevokeSession) GetKeyHash() []byte {
@@ -1924,7 +2034,7 @@ type RevokeSessions struct {
 
 func (x *RevokeSessions) Reset() {
 	*x = RevokeSessions{}
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2046,7 @@ func (x *RevokeSessions) String() string {
 func (*RevokeSessions) ProtoMessage() {}
 
 func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2059,7 @@ func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessions.ProtoReflect.Descriptor instead.
 func (*RevokeSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{14}
+	return file_fsm_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevokeSessions) GetIds() [][]byte {
@@ -1979,7 +2089,7 @@ type RevokeUserSessions struct {
 
 func (x *RevokeUserSessions) Reset() {
 	*x = RevokeUserSessions{}
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2101,7 @@ func (x *RevokeUserSessions) String() string {
 func (*RevokeUserSessions) ProtoMessage() {}
 
 func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2114,7 @@ func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserSessions.ProtoReflect.Descriptor instead.
 func (*RevokeUserSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{15}
+	return file_fsm_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevokeUserSessions) GetUser() string {
@@ -2044,7 +2154,7 @@ type RoleList struct {
 
 func (x *RoleList) Reset() {
 	*x = RoleList{}
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2166,7 @@ func (x *RoleList) String() string {
 func (*RoleList) ProtoMessage() {}
 
 func (x *RoleList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2179,7 @@ func (x *RoleList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleList.ProtoReflect.Descriptor instead.
 func (*RoleList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{16}
+	return file_fsm_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RoleList) GetRoles() []Role {
@@ -2088,7 +2198,7 @@ type NameList struct {
 
 func (x *NameList) Reset() {
 	*x = NameList{}
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2210,7 @@ func (x *NameList) String() string {
 func (*NameList) ProtoMessage() {}
 
 func (x *NameList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2223,7 @@ func (x *NameList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameList.ProtoReflect.Descriptor instead.
 func (*NameList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{17}
+	return file_fsm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NameList) GetNames() []string {
@@ -2138,13 +2248,18 @@ type PutUser struct {
 	ExceptId        []byte                 `protobuf:"bytes,8,opt,name=except_id,json=exceptId,proto3" json:"except_id,omitempty"` // the session that a changed password does not end; empty = none
 	Authority       *Authority             `protobuf:"bytes,9,opt,name=authority,proto3" json:"authority,omitempty"`
 	EndPermanent    bool                   `protobuf:"varint,20,opt,name=end_permanent,json=endPermanent,proto3" json:"end_permanent,omitempty"` // a changed password ends permanent sessions too
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether log-ins by the MD5 of the password are taken. false removes the verifier.
+	Md5Login *bool `protobuf:"varint,90,opt,name=md5_login,json=md5Login,proto3,oneof" json:"md5_login,omitempty"`
+	// The MD5 of the password in this command, sealed. Another password without one removes the verifier. Ignored where md5_login is off;
+	// CODE_CONFLICT when its seal key is not known.
+	Md5Verifier   []byte `protobuf:"bytes,91,opt,name=md5_verifier,json=md5Verifier,proto3" json:"md5_verifier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutUser) Reset() {
 	*x = PutUser{}
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2271,7 @@ func (x *PutUser) String() string {
 func (*PutUser) ProtoMessage() {}
 
 func (x *PutUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2284,7 @@ func (x *PutUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
 func (*PutUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{18}
+	return file_fsm_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutUser) GetName() string {
@@ -2242,20 +2357,35 @@ func (x *PutUser) GetEndPermanent() bool {
 	return false
 }
 
+func (x *PutUser) GetMd5Login() bool {
+	if x != nil && x.Md5Login != nil {
+		return *x.Md5Login
+	}
+	return false
+}
+
+func (x *PutUser) GetMd5Verifier() []byte {
+	if x != nil {
+		return x.Md5Verifier
+	}
+	return nil
+}
+
 // UpgradePassword stores another hash of the password that a user has, made at a log-in because costs were raised. The user stays as
 // it is: its version and its sessions, too. CODE_CONFLICT when it has changed since the log-in.
 type UpgradePassword struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	User            string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // folded
 	ExpectedVersion uint64                 `protobuf:"varint,2,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
-	PasswordHash    string                 `protobuf:"bytes,3,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	PasswordHash    string                 `protobuf:"bytes,3,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"` // "" = stays, with a verifier
+	Md5Verifier     []byte                 `protobuf:"bytes,90,opt,name=md5_verifier,json=md5Verifier,proto3" json:"md5_verifier,omitempty"`   // the sealed MD5 of that password; empty = stays. Ignored where md5_login is off
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UpgradePassword) Reset() {
 	*x = UpgradePassword{}
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2397,7 @@ func (x *UpgradePassword) String() string {
 func (*UpgradePassword) ProtoMessage() {}
 
 func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2410,7 @@ func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradePassword.ProtoReflect.Descriptor instead.
 func (*UpgradePassword) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19}
+	return file_fsm_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpgradePassword) GetUser() string {
@@ -2304,6 +2434,13 @@ func (x *UpgradePassword) GetPasswordHash() string {
 	return ""
 }
 
+func (x *UpgradePassword) GetMd5Verifier() []byte {
+	if x != nil {
+		return x.Md5Verifier
+	}
+	return nil
+}
+
 // DeleteUser removes a user and ends all its sessions, unless it is the last enabled admin: CODE_CONFLICT.
 type DeleteUser struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2316,7 +2453,7 @@ type DeleteUser struct {
 
 func (x *DeleteUser) Reset() {
 	*x = DeleteUser{}
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2465,7 @@ func (x *DeleteUser) String() string {
 func (*DeleteUser) ProtoMessage() {}
 
 func (x *DeleteUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2478,7 @@ func (x *DeleteUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUser.ProtoReflect.Descriptor instead.
 func (*DeleteUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{20}
+	return file_fsm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteUser) GetName() string {
@@ -2394,7 +2531,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2543,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2556,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PutPolicy) GetName() string {
@@ -2561,7 +2698,7 @@ type PutLimits struct {
 
 func (x *PutLimits) Reset() {
 	*x = PutLimits{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2710,7 @@ func (x *PutLimits) String() string {
 func (*PutLimits) ProtoMessage() {}
 
 func (x *PutLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2723,7 @@ func (x *PutLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutLimits.ProtoReflect.Descriptor instead.
 func (*PutLimits) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutLimits) GetMaxSessions() uint32 {
@@ -2629,7 +2766,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2778,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2791,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeletePolicy) GetName() string {
@@ -2689,7 +2826,7 @@ type AttemptLimit struct {
 
 func (x *AttemptLimit) Reset() {
 	*x = AttemptLimit{}
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2838,7 @@ func (x *AttemptLimit) String() string {
 func (*AttemptLimit) ProtoMessage() {}
 
 func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2851,7 @@ func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
 func (*AttemptLimit) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{24}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AttemptLimit) GetAttempts() uint32 {
@@ -2744,7 +2881,7 @@ type TakeAttempt struct {
 
 func (x *TakeAttempt) Reset() {
 	*x = TakeAttempt{}
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2893,7 @@ func (x *TakeAttempt) String() string {
 func (*TakeAttempt) ProtoMessage() {}
 
 func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2906,7 @@ func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
 func (*TakeAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TakeAttempt) GetAddress() []byte {
@@ -2815,7 +2952,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +2964,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +2977,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{26}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Attempt) GetAddress() []byte {
@@ -2895,7 +3032,7 @@ type GiveBackAttempt struct {
 
 func (x *GiveBackAttempt) Reset() {
 	*x = GiveBackAttempt{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3044,7 @@ func (x *GiveBackAttempt) String() string {
 func (*GiveBackAttempt) ProtoMessage() {}
 
 func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3057,7 @@ func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
 func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GiveBackAttempt) GetAttempt() *Attempt {
@@ -2946,7 +3083,7 @@ type PutSealKey struct {
 
 func (x *PutSealKey) Reset() {
 	*x = PutSealKey{}
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3095,7 @@ func (x *PutSealKey) String() string {
 func (*PutSealKey) ProtoMessage() {}
 
 func (x *PutSealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3108,7 @@ func (x *PutSealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSealKey.ProtoReflect.Descriptor instead.
 func (*PutSealKey) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{28}
+	return file_fsm_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutSealKey) GetAfter() uint32 {
@@ -3027,7 +3164,7 @@ type HoldSealKeys struct {
 
 func (x *HoldSealKeys) Reset() {
 	*x = HoldSealKeys{}
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3176,7 @@ func (x *HoldSealKeys) String() string {
 func (*HoldSealKeys) ProtoMessage() {}
 
 func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3189,7 @@ func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSealKeys.ProtoReflect.Descriptor instead.
 func (*HoldSealKeys) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29}
+	return file_fsm_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HoldSealKeys) GetNode() string {
@@ -3080,7 +3217,7 @@ type SealedChange struct {
 
 func (x *SealedChange) Reset() {
 	*x = SealedChange{}
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3229,7 @@ func (x *SealedChange) String() string {
 func (*SealedChange) ProtoMessage() {}
 
 func (x *SealedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3242,7 @@ func (x *SealedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChange.ProtoReflect.Descriptor instead.
 func (*SealedChange) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{30}
+	return file_fsm_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SealedChange) GetName() string {
@@ -3135,13 +3272,14 @@ type ReplaceSealed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Changes       []*SealedChange        `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"` // at most 64
+	User          string                 `protobuf:"bytes,90,opt,name=user,proto3" json:"user,omitempty"`      // in place of the id: its verifier, by one change without name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplaceSealed) Reset() {
 	*x = ReplaceSealed{}
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3291,7 @@ func (x *ReplaceSealed) String() string {
 func (*ReplaceSealed) ProtoMessage() {}
 
 func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3304,7 @@ func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceSealed.ProtoReflect.Descriptor instead.
 func (*ReplaceSealed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{31}
+	return file_fsm_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReplaceSealed) GetId() []byte {
@@ -3183,6 +3321,130 @@ func (x *ReplaceSealed) GetChanges() []*SealedChange {
 	return nil
 }
 
+func (x *ReplaceSealed) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// PutChallengeSecret gives the challenges of an hour their secret, which nodes draw when the first of them is asked for. The one that
+// came first stays; the count says whether it is this one. It goes when none of its challenges can be valid any more.
+type PutChallengeSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HourMs        int64                  `protobuf:"varint,1,opt,name=hour_ms,json=hourMs,proto3" json:"hour_ms,omitempty"` // begins the hour; not after the clock
+	Secret        []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`                // sealed; at most 128 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutChallengeSecret) Reset() {
+	*x = PutChallengeSecret{}
+	mi := &file_fsm_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutChallengeSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutChallengeSecret) ProtoMessage() {}
+
+func (x *PutChallengeSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutChallengeSecret.ProtoReflect.Descriptor instead.
+func (*PutChallengeSecret) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PutChallengeSecret) GetHourMs() int64 {
+	if x != nil {
+		return x.HourMs
+	}
+	return 0
+}
+
+func (x *PutChallengeSecret) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// UseChallenge uses up a challenge whose signature a node has found good, before the password is looked at: CODE_UNAUTHENTICATED, with
+// field "expired", when its time is over, or "used" when that has been done before, or its hour's secret is gone. CODE_TOO_LARGE, and not used,
+// when too many are remembered.
+type UseChallenge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`                    // 16 bytes, of the challenge
+	HourMs        int64                  `protobuf:"varint,2,opt,name=hour_ms,json=hourMs,proto3" json:"hour_ms,omitempty"` // of the secret that signed it
+	EndMs         int64                  `protobuf:"varint,3,opt,name=end_ms,json=endMs,proto3" json:"end_ms,omitempty"`    // the first instant at which it is not valid
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UseChallenge) Reset() {
+	*x = UseChallenge{}
+	mi := &file_fsm_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UseChallenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UseChallenge) ProtoMessage() {}
+
+func (x *UseChallenge) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UseChallenge.ProtoReflect.Descriptor instead.
+func (*UseChallenge) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UseChallenge) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *UseChallenge) GetHourMs() int64 {
+	if x != nil {
+		return x.HourMs
+	}
+	return 0
+}
+
+func (x *UseChallenge) GetEndMs() int64 {
+	if x != nil {
+		return x.EndMs
+	}
+	return 0
+}
+
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
 type SetFormatLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3193,7 +3455,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3467,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3480,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{32}
+	return file_fsm_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -3236,7 +3498,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3510,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3523,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{33}
+	return file_fsm_proto_rawDescGZIP(), []int{36}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -3277,7 +3539,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3551,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3564,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{34}
+	return file_fsm_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -3344,7 +3606,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3618,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3631,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{35}
+	return file_fsm_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -3407,7 +3669,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3681,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3694,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{36}
+	return file_fsm_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Result) GetCode() Code {
@@ -3583,7 +3845,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +3857,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +3870,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{37}
+	return file_fsm_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -3801,7 +4063,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x96\f\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xb9\r\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -3828,22 +4090,29 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0ereplace_sealed\x18H \x01(\v2 .hydrastore.fsm.v1.ReplaceSealedH\x00R\rreplaceSealed\x12C\n" +
 	"\flogin_failed\x18P \x01(\v2\x1e.hydrastore.fsm.v1.LoginFailedH\x00R\vloginFailed\x12=\n" +
 	"\n" +
-	"put_limits\x18\x1e \x01(\v2\x1c.hydrastore.fsm.v1.PutLimitsH\x00R\tputLimits\x12\x1c\n" +
+	"put_limits\x18\x1e \x01(\v2\x1c.hydrastore.fsm.v1.PutLimitsH\x00R\tputLimits\x12Y\n" +
+	"\x14put_challenge_secret\x18Z \x01(\v2%.hydrastore.fsm.v1.PutChallengeSecretH\x00R\x12putChallengeSecret\x12F\n" +
+	"\ruse_challenge\x18[ \x01(\v2\x1f.hydrastore.fsm.v1.UseChallengeH\x00R\fuseChallenge\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
-	"\x04kind\"\xa3\x01\n" +
+	"\x04kind\"\xe0\x01\n" +
 	"\tAuthority\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12.\n" +
 	"\x06any_of\x18\x03 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05anyOf\x12\x19\n" +
 	"\bor_owner\x18\x04 \x01(\bR\aorOwner\x12\x16\n" +
-	"\x06system\x18\x05 \x01(\bR\x06system\"5\n" +
+	"\x06system\x18\x05 \x01(\bR\x06system\x12;\n" +
+	"\bverified\x18Z \x01(\v2\x1f.hydrastore.fsm.v1.VerifiedUserR\bverified\"_\n" +
+	"\fVerifiedUser\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12!\n" +
+	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
+	"\aoutside\x18\x03 \x01(\bR\aoutside\"5\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"I\n" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xed\x04\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x90\x05\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -3864,7 +4133,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x129\n" +
 	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x12\x1a\n" +
 	"\breplaces\x18( \x01(\fR\breplaces\x124\n" +
-	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattemptB\n" +
+	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\x12!\n" +
+	"\fbind_address\x18Z \x01(\bR\vbindAddressB\n" +
 	"\n" +
 	"\b_idle_ms\"f\n" +
 	"\fOutsideLogin\x12#\n" +
@@ -3916,7 +4186,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\bRoleList\x12-\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05roles\" \n" +
 	"\bNameList\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"\xc5\x04\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\x98\x05\n" +
 	"\aPutUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x1f.hydrastore.fsm.v1.PutUser.ModeR\x04mode\x12(\n" +
@@ -3927,7 +4197,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10expected_version\x18\a \x01(\x04H\x02R\x0fexpectedVersion\x88\x01\x01\x12\x1b\n" +
 	"\texcept_id\x18\b \x01(\fR\bexceptId\x12:\n" +
 	"\tauthority\x18\t \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12#\n" +
-	"\rend_permanent\x18\x14 \x01(\bR\fendPermanent\"X\n" +
+	"\rend_permanent\x18\x14 \x01(\bR\fendPermanent\x12 \n" +
+	"\tmd5_login\x18Z \x01(\bH\x03R\bmd5Login\x88\x01\x01\x12!\n" +
+	"\fmd5_verifier\x18[ \x01(\fR\vmd5Verifier\"X\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\x0f\n" +
@@ -3935,11 +4207,14 @@ const file_fsm_proto_rawDesc = "" +
 	"\x14MODE_BOOTSTRAP_ADMIN\x10\x03B\x10\n" +
 	"\x0e_password_hashB\v\n" +
 	"\t_disabledB\x13\n" +
-	"\x11_expected_version\"u\n" +
+	"\x11_expected_versionB\f\n" +
+	"\n" +
+	"_md5_login\"\x98\x01\n" +
 	"\x0fUpgradePassword\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12)\n" +
 	"\x10expected_version\x18\x02 \x01(\x04R\x0fexpectedVersion\x12#\n" +
-	"\rpassword_hash\x18\x03 \x01(\tR\fpasswordHash\"\xa1\x01\n" +
+	"\rpassword_hash\x18\x03 \x01(\tR\fpasswordHash\x12!\n" +
+	"\fmd5_verifier\x18Z \x01(\fR\vmd5Verifier\"\xa1\x01\n" +
 	"\n" +
 	"DeleteUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
@@ -4035,10 +4310,18 @@ const file_fsm_proto_rawDesc = "" +
 	"\fSealedChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\fR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\fR\x03new\"Z\n" +
+	"\x03new\x18\x03 \x01(\fR\x03new\"n\n" +
 	"\rReplaceSealed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x129\n" +
-	"\achanges\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.SealedChangeR\achanges\"&\n" +
+	"\achanges\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.SealedChangeR\achanges\x12\x12\n" +
+	"\x04user\x18Z \x01(\tR\x04user\"E\n" +
+	"\x12PutChallengeSecret\x12\x17\n" +
+	"\ahour_ms\x18\x01 \x01(\x03R\x06hourMs\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\fR\x06secret\"R\n" +
+	"\fUseChallenge\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x17\n" +
+	"\ahour_ms\x18\x02 \x01(\x03R\x06hourMs\x12\x15\n" +
+	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
 	"\x04NoOp\"\xd1\x02\n" +
@@ -4157,7 +4440,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -4172,114 +4455,120 @@ var file_fsm_proto_goTypes = []any{
 	(*Batch)(nil),              // 10: hydrastore.fsm.v1.Batch
 	(*Command)(nil),            // 11: hydrastore.fsm.v1.Command
 	(*Authority)(nil),          // 12: hydrastore.fsm.v1.Authority
-	(*Attribute)(nil),          // 13: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 14: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 15: hydrastore.fsm.v1.CreateSession
-	(*OutsideLogin)(nil),       // 16: hydrastore.fsm.v1.OutsideLogin
-	(*TouchSession)(nil),       // 17: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 18: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 19: hydrastore.fsm.v1.PatchAttributes
-	(*RotateSession)(nil),      // 20: hydrastore.fsm.v1.RotateSession
-	(*Reauthentication)(nil),   // 21: hydrastore.fsm.v1.Reauthentication
-	(*RevokeSession)(nil),      // 22: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 23: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 24: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 25: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 26: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 27: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 28: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 29: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 30: hydrastore.fsm.v1.PutPolicy
-	(*PutLimits)(nil),          // 31: hydrastore.fsm.v1.PutLimits
-	(*DeletePolicy)(nil),       // 32: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 33: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 34: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 35: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 36: hydrastore.fsm.v1.GiveBackAttempt
-	(*PutSealKey)(nil),         // 37: hydrastore.fsm.v1.PutSealKey
-	(*HoldSealKeys)(nil),       // 38: hydrastore.fsm.v1.HoldSealKeys
-	(*SealedChange)(nil),       // 39: hydrastore.fsm.v1.SealedChange
-	(*ReplaceSealed)(nil),      // 40: hydrastore.fsm.v1.ReplaceSealed
-	(*SetFormatLevel)(nil),     // 41: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 42: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 43: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 44: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 45: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 46: hydrastore.fsm.v1.SessionState
+	(*VerifiedUser)(nil),       // 13: hydrastore.fsm.v1.VerifiedUser
+	(*Attribute)(nil),          // 14: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 15: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 16: hydrastore.fsm.v1.CreateSession
+	(*OutsideLogin)(nil),       // 17: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 18: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 19: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 20: hydrastore.fsm.v1.PatchAttributes
+	(*RotateSession)(nil),      // 21: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 22: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 23: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 24: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 25: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 26: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 27: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 28: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 29: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 30: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 31: hydrastore.fsm.v1.PutPolicy
+	(*PutLimits)(nil),          // 32: hydrastore.fsm.v1.PutLimits
+	(*DeletePolicy)(nil),       // 33: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 34: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 35: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 36: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 37: hydrastore.fsm.v1.GiveBackAttempt
+	(*PutSealKey)(nil),         // 38: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 39: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 40: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 41: hydrastore.fsm.v1.ReplaceSealed
+	(*PutChallengeSecret)(nil), // 42: hydrastore.fsm.v1.PutChallengeSecret
+	(*UseChallenge)(nil),       // 43: hydrastore.fsm.v1.UseChallenge
+	(*SetFormatLevel)(nil),     // 44: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 45: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 46: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 47: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 48: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 49: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	10, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
 	11, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	15, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	17, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	19, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	22, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	23, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	24, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	27, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	29, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	30, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	32, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	41, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	42, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	20, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	28, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	34, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	36, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	37, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	38, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	40, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	43, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	31, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
-	0,  // 23: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	12, // 24: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 25: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	14, // 26: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	16, // 27: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	35, // 28: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	25, // 29: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 30: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	18, // 31: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	12, // 32: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 33: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	21, // 34: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	25, // 35: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 36: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 37: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 38: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 39: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	6,  // 40: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	25, // 41: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	26, // 42: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	12, // 43: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 44: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	7,  // 45: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 46: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	12, // 47: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 48: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,  // 49: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	3,  // 50: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	12, // 51: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 52: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	33, // 53: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	33, // 54: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	35, // 55: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	39, // 56: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	8,  // 57: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	4,  // 58: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	46, // 59: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	35, // 60: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	44, // 61: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 62: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	13, // 63: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 64: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 65: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	5,  // 66: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	16, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	18, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	20, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	23, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	24, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	25, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	28, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	30, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	31, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	33, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	44, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	45, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	21, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	29, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	35, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	37, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	38, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	39, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	41, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	46, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	32, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	42, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
+	43, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
+	0,  // 25: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	13, // 26: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	12, // 27: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 28: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	15, // 29: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	17, // 30: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	36, // 31: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	26, // 32: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 33: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	19, // 34: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	12, // 35: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 36: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	22, // 37: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	26, // 38: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 39: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 40: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 41: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 42: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	6,  // 43: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	26, // 44: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	27, // 45: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	12, // 46: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 47: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	7,  // 48: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 49: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	12, // 50: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 51: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,  // 52: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	3,  // 53: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	12, // 54: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 55: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	34, // 56: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	34, // 57: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	36, // 58: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	40, // 59: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	8,  // 60: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	4,  // 61: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	49, // 62: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	36, // 63: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	47, // 64: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 65: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	14, // 66: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 67: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 68: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	5,  // 69: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -4309,15 +4598,17 @@ func file_fsm_proto_init() {
 		(*Command_ReplaceSealed)(nil),
 		(*Command_LoginFailed)(nil),
 		(*Command_PutLimits)(nil),
+		(*Command_PutChallengeSecret)(nil),
+		(*Command_UseChallenge)(nil),
 	}
-	file_fsm_proto_msgTypes[6].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[10].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[18].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[20].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[7].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[11].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[19].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[21].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[22].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[23].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[36].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[24].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[39].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -4330,7 +4621,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   38,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -144,7 +144,7 @@ func TestLinesAreStable(t *testing.T) {
 		`{"time":"2023-11-14T22:13:20.000Z","event":"login","index":7,"position":0,"user":"ada","session_id":"` + id.String() + `","number":3,"policy":"default","client_ip":"192.0.2.1","user_agent":"a\n\"b\"<","method":"vouched","actor":"app","actor_session_id":"` + actor.String() + `","actor_ip":"2001:db8::1"}`,
 		`{"time":"2023-11-14T22:13:20.000Z","event":"session_ended","index":7,"position":1,"user":"ada","session_id":"` + id.String() + `","number":3,"policy":"default","cause":"absolute"}`,
 		`{"time":"2023-11-14T22:13:20.000Z","event":"policy_changed","index":7,"position":2,"policy":"default","version":7,"changes":{"attributes_write":{"from":"service","to":"bearer"},"idle_timeout_s":{"from":1800,"to":90},"max_sessions_per_user":{"from":0,"to":5},"touch_window_s":{"from":-1,"to":1.5}},"system":true}`,
-		`{"time":"2023-11-14T22:13:20.000Z","event":"user_created","index":7,"position":3,"user":"bob","version":8,"password_changed":true,"changes":{"disabled":{"to":false},"policies":{"to":[]},"roles":{"to":["user"]}}}`,
+		`{"time":"2023-11-14T22:13:20.000Z","event":"user_created","index":7,"position":3,"user":"bob","version":8,"password_changed":true,"changes":{"disabled":{"to":false},"md5_login":{"to":false},"policies":{"to":[]},"roles":{"to":["user"]}}}`,
 		`{"time":"2023-11-14T22:13:20.000Z","event":"login_failed","index":7,"position":4,"method":"password","reason":"unreported","count":12}`,
 		`{"time":"2023-11-14T22:13:20.001Z","event":"gap","index":20,"position":-1,"reason":"snapshot","from_index":8,"to_index":20,"node":"n1"}`,
 	}, "\n") + "\n"

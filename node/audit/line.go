@@ -168,14 +168,16 @@ func plain(v reflect.Value) any {
 	}
 }
 
-// spelled gives a field's name as the API spells it: IdleTimeout, a duration, is idle_timeout_s.
+// spelled gives a field's name as the API spells it: IdleTimeout, a duration, is idle_timeout_s, and MD5Login md5_login.
 func spelled(name string, v reflect.Value) string {
 	var out strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
+	before := 'A' // no underscore in front
+	for _, r := range name {
+		if unicode.IsUpper(r) && !unicode.IsUpper(before) {
 			out.WriteByte('_')
 		}
 		out.WriteRune(unicode.ToLower(r))
+		before = r
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		out.WriteString("_s")
