@@ -1,0 +1,181 @@
+// Package redistest runs real Redis servers for tests, on ports of their own: one, a cluster, or a master with replicas and Sentinels.
+package redistest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// User and Password log in at a Server whose Options say WithUser. Nobody else may do anything there.
+	User     = "hydrastore"
+	Password = "Lantern-6-basalt-oriole"
+
+	patience = 30 * time.Second // until a server answers or ends, on a machine that has much else to do
+	attempts = 5                // another program may be faster to take a port that was free a moment ago
+)
+
+// Options of a Server. The zero value keeps nothing on disk and lets everybody in.
+type Options struct {
+	AppendOnly bool // every write is on disk before it is answered, and there again after Resume
+	TLS        bool // nothing else is spoken
+	WithUser   bool // User may do what Hydrastore needs; others nothing
+	// Lines are further lines of redis.conf.
+	Lines []string
+}
+
+// Server is one redis-server. Its data folder stays when it is stopped.
+type Server struct {
+	dir, port string
+	mode      string // "" or "--sentinel"
+	output    bytes.Buffer
+
+	mu      sync.Mutex
+	process *exec.Cmd
+	ended   chan struct{}
+}
+
+// Path finds redis-server; an error says how to get it.
+func Path() (string, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return "", errors.New("redis-server is not installed, so this test cannot run: scripts/ci-deps installs it")
+	}
+	return path, nil
+}
+
+// Start runs a server with its data in the folder dir. Call Stop at the end.
+func Start(ctx context.Context, dir string, o Options) (*Server, error) {
+	lines := append([]string{"save \"\"", "appendonly no"}, o.Lines...)
+	if o.AppendOnly {
+		lines = append([]string{"save \"\"", "appendonly yes", "appendfsync always"}, o.Lines...)
+	}
+	if o.WithUser {
+		// What the documentation asks for, so that the tests know that it is enough.
+		lines = append(lines, "user default off", "user "+User+" on >"+Password+" ~hydrastore:* resetchannels "+Permissions)
+	}
+	if o.TLS {
+		if err := writeCertificates(dir); err != nil {
+			return nil, err
+		}
+		lines = append(lines, "tls-cert-file "+filepath.Join(dir, "server.pem"), "tls-key-file "+filepath.Join(dir, "server.key"),
+			"tls-ca-cert-file "+filepath.Join(dir, "ca.pem"), "tls-auth-clients no")
+	}
+	return start(ctx, dir, "", func(port string) []string {
+		if o.TLS {
+			return append(lines, "port 0", "tls-port "+port)
+		}
+		return append(lines, "port "+port)
+	})
+}
+
+// start tries ports until one is free. lines has what the configuration says beside the usual.
+func start(ctx context.Context, dir, mode string, lines func(port string) []string) (*Server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	for range attempts {
+		s := &Server{dir: dir, mode: mode}
+		if s.port, err = freePort(ctx); err != nil {
+			return nil, err
+		}
+		text := append([]string{"bind 127.0.0.1", "daemonize no", "dir " + dir, "loglevel notice"}, lines(s.port)...)
+		if err := os.WriteFile(s.config(), []byte(strings.Join(text, "\n")+"\n"), 0o600); err != nil {
+			return nil, err
+		}
+		if err = s.Resume(ctx); err == nil {
+			return s, nil
+		}
+		s.Stop()
+	}
+	return nil, err
+}
+
+// Address is its host:port.
+func (s *Server) Address() string { return "127.0.0.1:" + s.port }
+
+// Port is the port alone.
+func (s *Server) Port() string { return s.port }
+
+// CAFile has the PEM certificate of the authority that signed the server's, with Options.TLS.
+func (s *Server) CAFile() string { return filepath.Join(s.dir, "ca.pem") }
+
+func (s *Server) config() string { return filepath.Join(s.dir, "redis.conf") }
+
+// Resume runs the server at the same address and with the same data after a Stop.
+func (s *Server) Resume(ctx context.Context) error {
+	path, err := Path()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	args := []string{s.config()}
+	if s.mode != "" {
+		args = append(args, s.mode)
+	}
+	s.process = exec.CommandContext(context.WithoutCancel(ctx), path, args...)
+	s.process.Stdout, s.process.Stderr = &s.output, &s.output
+	s.process.SysProcAttr = endWithParent()
+	if err := s.process.Start(); err != nil {
+		s.process = nil
+		return fmt.Errorf("start redis-server: %w", err)
+	}
+	ended := make(chan struct{})
+	s.ended = ended
+	go func(p *exec.Cmd) { _ = p.Wait(); close(ended) }(s.process)
+	return s.await(ctx, ended)
+}
+
+// await waits until the server takes connections. It answers LOADING until its data are read.
+func (s *Server) await(ctx context.Context, ended chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	every := time.NewTicker(10 * time.Millisecond)
+	defer every.Stop()
+	for {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Address())
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ended:
+			return fmt.Errorf("redis-server ended: %s", s.output.String())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for redis-server: %w", ctx.Err())
+		case <-every.C:
+		}
+	}
+}
+
+// Stop kills the server and waits for its end.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Kill() // it may have ended
+	<-s.ended
+	s.process = nil
+}
+
+func freePort(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}
