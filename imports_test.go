@@ -50,6 +50,8 @@ func homes() map[string][]string {
 		"golang.org/x/crypto":                 {"auth"},
 		"github.com/go-ldap/ldap":             {"auth"},
 		"google.golang.org/protobuf":          {"fsm", "cluster", "node"},
+		"github.com/redis/go-redis":           {"backend"},
+		"github.com/aws":                      {"backend"},
 		"github.com/prometheus/client_golang": {"api", "node", "cluster", "cmd"},
 	}
 }

@@ -40,7 +40,7 @@ func startMember(ctx context.Context, dir string) (*Server, error) {
 		return nil, err
 	}
 	return start(ctx, dir, "", func(port string) []string {
-		return []string{"port " + port, "save \"\"", "appendonly yes", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 2000"}
+		return []string{"port " + port, "save \"\"", "appendonly yes", "appendfsync always", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 2000"}
 	})
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hydrastore/hydrastore/backend/redis"
 )
 
 const (
@@ -61,7 +63,7 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	if o.WithUser {
 		// What the documentation asks for, so that the tests know that it is enough.
-		lines = append(lines, "user default off", "user "+User+" on >"+Password+" ~hydrastore:* resetchannels "+Permissions)
+		lines = append(lines, "user default off", "user "+User+" on >"+Password+" ~hydrastore:* resetchannels "+redis.Permissions)
 	}
 	if o.TLS {
 		if err := writeCertificates(dir); err != nil {

@@ -1,0 +1,101 @@
+package redis
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// MaxAddresses bounds the addresses of Sentinels or of a cluster's members that are named. Members find each other; not all must be named.
+const MaxAddresses = 64
+
+// Permissions is what the ACL of a Redis user must have, in the words of ACL SETUSER, beside ~PREFIX:* for the keys. A cluster
+// needs +cluster|info and +cluster|slots too.
+const Permissions = "+@connection +eval +evalsha +get +getrange +set +del +exists +zadd +zrem +zrangebylex +zrangebyscore +time +info"
+
+// Config says where Redis is. Exactly one of Address, Sentinel and Cluster is set.
+type Config struct {
+	Address  string   // host:port of the one server
+	Sentinel Sentinel // a server that Sentinels guard
+	Cluster  []string // host:port of some members of a cluster
+
+	User     string // "" = Redis's default user
+	Password string // "" = none; a secret
+	Database int    // 0 in a cluster
+
+	// TLS for all connections, Sentinels' too; nil = none. The name of the server is that of its address.
+	TLS *tls.Config
+
+	// Prefix begins every key. Default: "hydrastore". Products that share a server need different ones.
+	Prefix string
+	// DialTimeout bounds the making of a connection, TLS and log-in included. Default: 1s.
+	DialTimeout time.Duration
+	// Timeout bounds one command. Longer waits for a slow server, and holds requests that long while a server is silent. Default: 1s.
+	Timeout time.Duration
+	// MaxConnections to one server. Default: 64.
+	MaxConnections int
+	// Grace is how long after its expiry a record is kept: clocks of servers that take one another's place may differ by that much before a
+	// session is gone early. Default: one minute. Below 0: none.
+	Grace time.Duration
+	// SweepInterval is how often this process looks for ids of records that Redis has dropped. Default: 10s.
+	SweepInterval time.Duration
+	// HealthInterval is how often this process asks whether Redis serves. Default: 500ms.
+	HealthInterval time.Duration
+	// Logger of what operators must know; nil = none.
+	Logger *slog.Logger
+}
+
+// Sentinel names a guarded server.
+type Sentinel struct {
+	Master    string // its name at the Sentinels; "" = no Sentinels
+	Addresses []string
+	User      string // at the Sentinels
+	Password  string // at the Sentinels; a secret
+}
+
+func (c Config) withDefaults() Config {
+	c.Prefix = cmp.Or(c.Prefix, "hydrastore")
+	c.DialTimeout = cmp.Or(c.DialTimeout, time.Second)
+	c.Timeout = cmp.Or(c.Timeout, time.Second)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 64)
+	c.Grace = cmp.Or(c.Grace, time.Minute)
+	c.SweepInterval = cmp.Or(c.SweepInterval, 10*time.Second)
+	c.HealthInterval = cmp.Or(c.HealthInterval, 500*time.Millisecond)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate says what does not fit together. It connects to nothing.
+func (c Config) Validate() error {
+	ways := 0
+	for _, set := range []bool{c.Address != "", c.Sentinel.Master != "" || len(c.Sentinel.Addresses) > 0, len(c.Cluster) > 0} {
+		if set {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return errors.New("one of an address, Sentinels and a cluster is needed")
+	case c.Sentinel.Master == "" && len(c.Sentinel.Addresses) > 0:
+		return errors.New("the Sentinels need the name of the master that they guard")
+	case c.Sentinel.Master != "" && len(c.Sentinel.Addresses) == 0:
+		return errors.New("the master's name needs the addresses of the Sentinels that guard it")
+	case len(c.Cluster) > MaxAddresses || len(c.Sentinel.Addresses) > MaxAddresses:
+		return fmt.Errorf("at most %d addresses; not all members must be named", MaxAddresses)
+	case len(c.Cluster) > 0 && c.Database != 0:
+		return errors.New("a cluster has one database, 0")
+	case c.Database < 0:
+		return errors.New("a database is a number from 0")
+	case c.User != "" && c.Password == "":
+		return errors.New("a user needs a password")
+	case strings.ContainsAny(c.Prefix, "{}*?[]\\ \n\r\t") || len(c.Prefix) > 64:
+		return errors.New("a prefix has at most 64 bytes, no spaces, braces, brackets, asterisks and question marks")
+	}
+	return nil
+}

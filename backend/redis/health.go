@@ -1,0 +1,192 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// lookAgain is how often settings of a server that serves are looked at again.
+const lookAgain = time.Minute
+
+// health is what is known of Redis. Written by one goroutine, read by all.
+type health struct {
+	state  atomic.Pointer[session.Error] // nil = it serves
+	reason atomic.Pointer[session.Error] // not nil = it must not be used though it serves
+	looked time.Time                     // when its settings were seen last; zero = it has not served since
+	warned map[string]bool
+}
+
+func (h *health) unfit() error {
+	if e := h.reason.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// Ready implements backend.Store.
+func (s *Store) Ready() error {
+	if err := s.health.unfit(); err != nil {
+		return err
+	}
+	if e := s.health.state.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+func (s *Store) watchHealth(ctx context.Context) {
+	every := time.NewTicker(s.config.HealthInterval)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		check, cancel := context.WithTimeout(ctx, s.config.DialTimeout+s.config.Timeout)
+		s.checkHealth(check)
+		cancel()
+	}
+}
+
+// checkHealth asks Redis something, and logs when the answer changes.
+func (s *Store) checkHealth(ctx context.Context) {
+	h := &s.health
+	err := s.ping(ctx)
+	if err == nil && time.Since(h.looked) > lookAgain {
+		if err = s.look(ctx); err == nil {
+			h.looked = time.Now()
+		}
+	}
+	before := h.state.Load()
+	if err == nil {
+		if h.state.Store(nil); before != nil {
+			s.config.Logger.Info("Redis serves")
+		}
+		return
+	}
+	h.looked = time.Time{}
+	var e *session.Error
+	if !errors.As(judge(err).err(false), &e) {
+		return
+	}
+	if h.state.Store(e); before == nil || before.Message != e.Message {
+		s.config.Logger.Error("Redis does not serve", "reason", e.Message, "err", err)
+	}
+}
+
+// ping asks every server that writes go to.
+func (s *Store) ping(ctx context.Context) error {
+	return s.eachMaster(ctx, func(ctx context.Context, c goredis.Cmdable) error { return c.Ping(ctx).Err() })
+}
+
+func (s *Store) eachMaster(ctx context.Context, ask func(ctx context.Context, c goredis.Cmdable) error) error {
+	cluster, ok := s.client.(*goredis.ClusterClient)
+	if !ok {
+		return ask(ctx, s.client)
+	}
+	info, err := cluster.ClusterInfo(ctx).Result()
+	switch {
+	case err != nil:
+		return err
+	case !strings.Contains(info, "cluster_state:ok"):
+		return &dialError{errors.New("the cluster says that it does not serve all slots")}
+	}
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error { return ask(ctx, c) })
+}
+
+// look finds out whether a server that has just come does what the store needs: scripts, writes, permissions; and whether it would
+// throw records away.
+func (s *Store) look(ctx context.Context) error {
+	if err := s.tryOut(ctx); err != nil {
+		return err
+	}
+	var mu sync.Mutex // members of a cluster are asked at once
+	var reason *session.Error
+	err := s.eachMaster(ctx, func(ctx context.Context, c goredis.Cmdable) error {
+		text, err := c.Info(ctx).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		var refused goredis.Error
+		switch {
+		case errors.As(err, &refused):
+			s.warnOnce("Redis does not let this node see its settings (INFO): look by hand that maxmemory-policy is noeviction and appendonly yes")
+			return nil
+		case err != nil:
+			return err
+		}
+		if e := s.judgeSettings(information(text)); e != nil {
+			reason = e
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	before := s.health.reason.Load()
+	if s.health.reason.Store(reason); reason != nil && before == nil {
+		s.config.Logger.Error("Redis must not be used", "reason", reason.Message)
+	}
+	return nil
+}
+
+// tryOut writes and deletes a record that no scan shows.
+func (s *Store) tryOut(ctx context.Context) error {
+	at := s.config.Prefix + ":{try}"
+	keys := []string{at + ":" + string(newVersion()), at, at + "due"}
+	version := string(newVersion())
+	expires := s.dropAt(time.Now().Add(time.Hour))
+	if err := s.write(ctx, s.put, keys, "", version, "", "try", expires); err != nil {
+		return fmt.Errorf("try to write: %w", err)
+	}
+	err := s.write(ctx, s.delete, keys, version, "try")
+	if err != nil && !errors.Is(err, backend.ErrChanged) {
+		return fmt.Errorf("try to delete: %w", err)
+	}
+	return nil
+}
+
+// judgeSettings says why a server must not be used, nil when it may.
+func (s *Store) judgeSettings(info map[string]string) *session.Error {
+	if info["aof_enabled"] == "0" {
+		s.warnOnce("Redis has appendonly off: when it ends, it forgets accounts and sessions since its last snapshot, or all")
+	}
+	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		return &session.Error{
+			Code:    session.CodeUnavailable,
+			Message: "Redis throws records away when its memory is full (maxmemory-policy " + policy + "): set it to noeviction", RetryAfter: retryAfter,
+		}
+	}
+	return nil
+}
+
+func (s *Store) warnOnce(text string) {
+	if s.health.warned == nil {
+		s.health.warned = map[string]bool{}
+	}
+	if !s.health.warned[text] {
+		s.health.warned[text] = true
+		s.config.Logger.Warn(text)
+	}
+}
+
+// information parses the answer to INFO.
+func information(text string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			all[key] = value
+		}
+	}
+	return all
+}
