@@ -9,7 +9,7 @@ func (s *state) linkUser(slot uint32, rec *sessionRec) {
 	if !s.condemned(s.users.recs.at(rec.user), rec) {
 		*u.living(rec.permanent())++
 		if !rec.permanent() {
-			u.root = s.sessions.tree(ofUser).insert(u.root, slot)
+			u.root = s.sessions.tree(ofUser).append(u.root, slot)
 		}
 	}
 	ss, first := &s.sessions.links, u.head(rec.permanent())
@@ -63,7 +63,7 @@ func (s *state) linkAddress(slot uint32, address [16]byte) {
 	link.addressPrev, link.addressNext = head.addressPrev, first
 	ss.at(head.addressPrev).addressNext = slot
 	head.addressPrev = slot
-	s.moveRoot(address, root, tree.insert(root, slot))
+	s.moveRoot(address, root, tree.append(root, slot))
 }
 
 func (s *state) unlinkAddress(slot uint32, address [16]byte) {

@@ -94,6 +94,22 @@ func (t ownerTree) insert(root, slot uint32) uint32 {
 	return t.settle(root)
 }
 
+// append adds the session that was created last. It is the way of every log-in, so it reads nothing beside its path: each subtree grows by one, and
+// its oldest session stays the oldest.
+func (t ownerTree) append(root, slot uint32) uint32 {
+	if root == 0 || t.above(slot, root) {
+		return t.insert(root, slot)
+	}
+	k := t.link(root)
+	if t.less(slot, root) {
+		k.left = t.append(k.left, slot)
+	} else {
+		k.right = t.append(k.right, slot)
+	}
+	k.size++
+	return root
+}
+
 // split divides a tree into what stands before the session at and what stands after it.
 func (t ownerTree) split(root, at uint32) (before, after uint32) {
 	if root == 0 {
