@@ -29,7 +29,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
 	}
 	m.begin(index, entry.ClockMs)
 	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end()}
-	out.Batches = m.applyBatches(entry.Batches, commands)
+	out.Batches = m.applyBatches(term, entry.Batches, commands)
 	out.Events = s.events.take()
 	out.Ended = append(out.Ended, s.endedByCommands...)
 	return out, nil
@@ -83,7 +83,7 @@ func (m *Machine) end() []Ended {
 	return ended
 }
 
-func (m *Machine) applyBatches(batches []*fsmpb.Batch, commands int) []AppliedBatch {
+func (m *Machine) applyBatches(term uint64, batches []*fsmpb.Batch, commands int) []AppliedBatch {
 	results := make([]fsmpb.Result, commands)
 	pointers := make([]*fsmpb.Result, commands)
 	for i := range results {
@@ -93,6 +93,7 @@ func (m *Machine) applyBatches(batches []*fsmpb.Batch, commands int) []AppliedBa
 	for i, b := range batches {
 		n := len(b.Commands)
 		out[i] = AppliedBatch{Origin: b.OriginNode, Incarnation: b.Incarnation, Number: b.Number, Results: pointers[:n:n]}
+		m.state.awaited = m.events != nil || m.awaited(term, b.OriginNode, b.Incarnation)
 		m.applyCommands(b.Commands, pointers[:n])
 		pointers = pointers[n:]
 	}

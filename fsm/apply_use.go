@@ -50,8 +50,8 @@ func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Res
 // answer answers with the session. Who has presented a key in its grace learns that there is another one.
 func (s *state) answer(shown presentation, r *fsmpb.Result) {
 	s.sessionResult(shown.slot, "", r)
-	if shown.state == keyInGrace {
-		r.GetSession().Rotate = true
+	if told := r.GetSession(); told != nil && shown.state == keyInGrace {
+		told.Rotate = true
 	}
 }
 

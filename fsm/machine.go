@@ -10,6 +10,10 @@ type Options struct {
 	// EndsPerEntry bounds how many sessions one entry ends by itself; 0 = DefaultEndsPerEntry. It is part of the
 	// replicated rules: all nodes of a cluster must use the same value.
 	EndsPerEntry int
+	// Awaited tells whether anybody on this node waits for the results of a batch: those of others come with their code alone, which
+	// saves two nodes of three much of the work. It is called on the applying goroutine. It may differ between nodes and runs: the state
+	// does not depend on it. nil = all are awaited.
+	Awaited func(term uint64, origin string, incarnation uint64) bool
 	// Events makes Apply tell what it did. It may differ between nodes and runs: the state does not depend on it.
 	Events bool
 }
@@ -29,15 +33,19 @@ type Machine struct {
 	state        *state
 	seed         uint64
 	endsPerEntry int
+	awaited      func(term uint64, origin string, incarnation uint64) bool
 	events       *recorder // nil = nobody asks
 }
 
 // New makes a machine as it stands before the first entry: it has the policy "default" with the first values of
 // session.DefaultPolicy, and nothing else.
 func New(o Options) *Machine {
-	m := &Machine{state: newState(o.HashSeed), seed: o.HashSeed, endsPerEntry: o.EndsPerEntry}
+	m := &Machine{state: newState(o.HashSeed), seed: o.HashSeed, endsPerEntry: o.EndsPerEntry, awaited: o.Awaited}
 	if m.endsPerEntry == 0 {
 		m.endsPerEntry = DefaultEndsPerEntry
+	}
+	if m.awaited == nil {
+		m.awaited = func(uint64, string, uint64) bool { return true }
 	}
 	if o.Events {
 		m.events = &recorder{}

@@ -16,7 +16,7 @@ type Applied struct {
 	Events  []Event // in the order in which they happened; nil unless Options.Events asks for them
 }
 
-// AppliedBatch has the results of one batch's commands, in their order.
+// AppliedBatch has the results of one batch's commands, in their order. What Options.Awaited does not ask for has no payload of sessions.
 type AppliedBatch struct {
 	Origin      string
 	Incarnation uint64

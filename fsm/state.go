@@ -30,6 +30,7 @@ type state struct {
 	by      authorized
 	judged  bool      // the present command's keys were good when they were presented
 	events  *recorder // nil = nobody asks
+	awaited bool      // somebody waits for the results of the present batch
 
 	limits session.ClusterLimits
 	room   roomWork

@@ -86,6 +86,9 @@ type sessionAnswer struct {
 
 // sessionResult answers with a session. user saves copying the name when the caller has it, otherwise it is "".
 func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
+	if !s.awaited {
+		return
+	}
 	r := s.sessions.recs.at(slot)
 	u := s.users.recs.at(r.user)
 	p := s.policies.byIndex[r.policy]

@@ -141,6 +141,13 @@ func (o *origin) forget(oldest uint64) {
 	}
 }
 
+// serves tells whether batches of an epoch were submitted here.
+func (b *inbox) serves(epoch uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.epoch == epoch
+}
+
 // waiting returns how many commands wait.
 func (b *inbox) waiting() int {
 	b.mu.Lock()

@@ -31,6 +31,11 @@ func (m *machine) Apply(entries []cluster.Entry) error {
 	return nil
 }
 
+// awaits tells whether a batch has somebody who waits for its results here: its origin, or the leader that proposed it.
+func (n *Node) awaits(term uint64, origin string, incarnation uint64) bool {
+	return n.inbox.serves(term) || origin == n.cluster.NodeID() && incarnation == n.cluster.Incarnation()
+}
+
 func (m *machine) announce(e cluster.Entry, applied *fsm.Applied) {
 	for _, ended := range applied.Ended {
 		m.node.metrics.ended(ended.Cause.String())

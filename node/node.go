@@ -73,10 +73,10 @@ func New(c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, log: c.Logger, hasher: hasher, stopped: make(chan struct{}),
-		fsm:     fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != ""}),
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
 	}
+	n.fsm = fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != "", Awaited: n.awaits})
 	n.turns, n.remote = c.Throttle.NewTurns(hasher)
 	n.metrics = newMetrics()
 	n.chain = auth.NewChain(hasher, c.Authenticators, n.authenticated)
