@@ -95,6 +95,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		optional(boolean, "no_tickle", &ch.NoTickle),
 		optional(text, "bind_address", &bind),
 		optional(boolean, "permanent_allowed", &ch.PermanentAllowed),
+		optional(boolean, "longer_idle_allowed", &ch.LongerIdleAllowed),
 		optional(seconds, "rotate_grace_s", &ch.RotateGrace),
 		optional(whole, "max_sessions_per_user", &ch.MaxSessionsPerUser),
 		optional(whole, "max_sessions_per_address", &ch.MaxSessionsPerAddress),

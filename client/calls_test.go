@@ -245,11 +245,11 @@ func TestUsersAndPolicies(t *testing.T) {
 	inactive, yes, strict := time.Hour, true, session.BindStrict
 	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{
 		IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
-		PermanentAllowed: &yes, RotateGrace: &grace,
+		PermanentAllowed: &yes, LongerIdleAllowed: &yes, RotateGrace: &grace,
 	})
 	want := session.Policy{
 		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
-		BindAddress: session.BindStrict, PermanentAllowed: true, RotateGrace: grace, Version: policy.Version,
+		BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: grace, Version: policy.Version,
 		PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse},
 	}
 	if err != nil || policy.Policy != want {

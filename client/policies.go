@@ -59,6 +59,7 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 		TouchWindowS: secondsOrNil(ch.TouchWindow), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
 		InactivityTimeoutS: secondsOrNil(ch.InactivityTimeout), NoTickle: ch.NoTickle, BindAddress: (*wire.BindAddress)(ch.BindAddress),
 		PermanentAllowed:   ch.PermanentAllowed,
+		LongerIdleAllowed:  ch.LongerIdleAllowed,
 		RotateGraceS:       secondsOrNil(ch.RotateGrace),
 		MaxSessionsPerUser: ch.MaxSessionsPerUser, MaxSessionsPerAddress: ch.MaxSessionsPerAddress, MaxSessions: ch.MaxSessions,
 		OnLimit: (*wire.OnLimit)(ch.OnLimit), SingleSession: ch.SingleSession,

@@ -132,6 +132,10 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.touchSession(k.TouchSession, r)
 	case *fsmpb.Command_PatchAttributes:
 		s.patchAttributes(k.PatchAttributes, r)
+	case *fsmpb.Command_AlterSession:
+		s.alterSession(k.AlterSession, r)
+	case *fsmpb.Command_PatchPreferences:
+		s.patchPreferences(k.PatchPreferences, r)
 	case *fsmpb.Command_RotateSession:
 		s.rotateSession(k.RotateSession, r)
 	case *fsmpb.Command_RevokeSession:

@@ -125,6 +125,9 @@ func parseRules(c *fsmpb.PutPolicy, p *session.Policy) (field string) {
 	if c.PermanentAllowed != nil {
 		p.PermanentAllowed = *c.PermanentAllowed
 	}
+	if c.LongerIdleAllowed != nil {
+		p.LongerIdleAllowed = *c.LongerIdleAllowed
+	}
 	switch c.BindAddress {
 	case fsmpb.AddressBinding_ADDRESS_BINDING_UNSPECIFIED:
 		if p.BindAddress == "" {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
@@ -214,12 +215,17 @@ func (s *state) chooseTimers(c *fsmpb.CreateSession, by caller, l *login) (fsmpb
 	if !ok {
 		return fsmpb.Code_CODE_INVALID, "idle_timeout_s"
 	}
-	if p.IdleTimeout != 0 && (own == 0 || own > p.IdleTimeout) && !by.mayActForOthers() {
+	if !by.mayHaveIdle(own, &p.Policy) {
 		return fsmpb.Code_CODE_FORBIDDEN, "idle_timeout_s"
 	}
 	l.flags |= sessionOwnIdle
 	l.own = extras{idleMS: *c.IdleMs, windowMS: p.OwnTouchWindow(own).Milliseconds()}
 	return fsmpb.Code_CODE_OK, ""
+}
+
+// mayHaveIdle tells whether the caller may give a session an idle timeout of its own.
+func (c caller) mayHaveIdle(own time.Duration, p *session.Policy) bool {
+	return p.LongerIdleAllowed || p.IdleTimeout == 0 || own != 0 && own <= p.IdleTimeout || c.mayActForOthers()
 }
 
 // repeat answers a repeated request with the session made first, under the new key. It returns false when a session has to

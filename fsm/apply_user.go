@@ -248,7 +248,8 @@ func (s *state) unstore(slot uint32) {
 	s.arena.drop(u.password, s.shared)
 	s.arena.drop(u.policies, s.shared)
 	s.setVerifier(u, nil)
-	u.password, u.policies, u.roles, u.flags, u.version = 0, 0, roleUser, 0, 0
+	s.arena.drop(u.preferences, s.shared)
+	u.password, u.policies, u.preferences, u.roles, u.flags, u.version = 0, 0, 0, roleUser, 0, 0
 	s.countUser(slot, 1)
 	s.condemnAll(slot)
 	s.dropIfForgotten(slot)

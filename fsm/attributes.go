@@ -32,7 +32,9 @@ func cutAttribute(blob []byte) (name, value, rest []byte) {
 }
 
 // validAttributes tells whether bytes from a snapshot are a blob of attributes within the limits.
-func (s *state) validAttributes(blob []byte) bool {
+func (s *state) validAttributes(blob []byte) bool { return validBlob(blob, s.mayStore) }
+
+func validBlob(blob []byte, mayStore func(value []byte) bool) bool {
 	var last []byte
 	count, total := 0, 0
 	for len(blob) > 0 {
@@ -41,7 +43,7 @@ func (s *state) validAttributes(blob []byte) bool {
 		}
 		var name, value []byte
 		name, value, blob = cutAttribute(blob)
-		if len(name) == 0 || len(name) > session.MaxAttributeNameBytes || len(value) > session.MaxAttributeBytes || bytes.Compare(name, last) <= 0 || !s.mayStore(value) {
+		if len(name) == 0 || len(name) > session.MaxAttributeNameBytes || len(value) > session.MaxAttributeBytes || bytes.Compare(name, last) <= 0 || !mayStore(value) {
 			return false
 		}
 		last, count, total = name, count+1, total+len(name)+len(value)

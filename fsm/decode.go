@@ -106,12 +106,11 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	case *fsmpb.Command_TouchSession:
 		return hasUnknown(k.TouchSession) || authorityHasUnknown(k.TouchSession.Authority)
 	case *fsmpb.Command_PatchAttributes:
-		for _, change := range k.PatchAttributes.Changes {
-			if hasUnknown(change) {
-				return true
-			}
-		}
-		return hasUnknown(k.PatchAttributes) || authorityHasUnknown(k.PatchAttributes.Authority)
+		return hasUnknown(k.PatchAttributes) || authorityHasUnknown(k.PatchAttributes.Authority) || changesHaveUnknown(k.PatchAttributes.Changes)
+	case *fsmpb.Command_AlterSession:
+		return hasUnknown(k.AlterSession) || authorityHasUnknown(k.AlterSession.Authority) || changesHaveUnknown(k.AlterSession.Changes)
+	case *fsmpb.Command_PatchPreferences:
+		return hasUnknown(k.PatchPreferences) || changesHaveUnknown(k.PatchPreferences.Changes)
 	case *fsmpb.Command_RotateSession:
 		m := k.RotateSession
 		return hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Reauthentication != nil && (hasUnknown(m.Reauthentication) || rolesHaveUnknown(m.Reauthentication.Roles))
@@ -163,6 +162,15 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.UseChallenge)
 	}
 	return true
+}
+
+func changesHaveUnknown(changes []*fsmpb.AttributeChange) bool {
+	for _, c := range changes {
+		if hasUnknown(c) {
+			return true
+		}
+	}
+	return false
 }
 
 func rolesHaveUnknown(l *fsmpb.RoleList) bool { return l != nil && hasUnknown(l) }

@@ -20,6 +20,8 @@ var commandEvents = map[string][]fsm.EventKind{
 	"rotate_session":       {fsm.EventKeyRotated, fsm.EventReauthenticated},
 	"touch_session":        nil, // a use is no change of a session; requests are in the log of requests
 	"patch_attributes":     nil, // what an application keeps in a session is its own affair
+	"alter_session":        nil, // it begins and ends nothing; how long it lives from now on is in the session
+	"patch_preferences":    nil, // what a user keeps for itself is its own affair
 	"revoke_session":       {fsm.EventSessionEnded},
 	"revoke_sessions":      {fsm.EventSessionEnded},
 	"revoke_user_sessions": {fsm.EventUserSessionsRevoked},

@@ -32,6 +32,7 @@ func goldenSteps() []struct {
 	policy.ExpectedVersion = nil
 	policy.InactivityMs, policy.NoTickle = ptr(int64(3_600_000)), ptr(false)
 	policy.BindAddress, policy.PermanentAllowed = fsmpb.AddressBinding_ADDRESS_BINDING_STRICT, ptr(true)
+	policy.LongerIdleAllowed = ptr(true)
 	single := &fsmpb.PutPolicy{Name: "web", Mode: fsmpb.PutPolicy_MODE_MERGE, SingleSession: ptr(true), Authority: system()}
 	password := &fsmpb.CreateSession{
 		KeyHash: bytesOf(keyOf(1)), Id: bytesOf(idOf(1)), User: "ann", UserVersion: 11, Address: goldenAddress(1), UserAgent: "curl/8",
@@ -139,6 +140,12 @@ func goldenSteps() []struct {
 		{"put_challenge_secret", putSecret(&fsmpb.PutChallengeSecret{HourMs: historyHour(2), Secret: []byte("sealed secret")})},
 		{"use_challenge", useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(60)), HourMs: historyHour(2), EndMs: start + 60_000})},
 		{"create_session_bound", create(bound)},
+		{"alter_session", alter(&fsmpb.AlterSession{
+			KeyHash: bytesOf(keyOf(6)), Address: goldenAddress(2), Authority: authority(42, fsmpb.Role_ROLE_ADMIN), IdleMs: ptr(int64(90_000)),
+			Changes: []*fsmpb.AttributeChange{{Name: "hydrastore.x.note", Value: []byte(`"mine"`)}}})},
+		{"patch_preferences", patchPreferences(&fsmpb.PatchPreferences{
+			KeyHash: bytesOf(keyOf(6)), Address: goldenAddress(2),
+			Changes: []*fsmpb.AttributeChange{{Name: "colour", Value: []byte(`"green"`)}, {Name: "size", Delete: true}}})},
 	}
 }
 

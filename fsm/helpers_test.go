@@ -125,6 +125,14 @@ func patch(c *fsmpb.PatchAttributes) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_PatchAttributes{PatchAttributes: c}}
 }
 
+func alter(c *fsmpb.AlterSession) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_AlterSession{AlterSession: c}}
+}
+
+func patchPreferences(c *fsmpb.PatchPreferences) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_PatchPreferences{PatchPreferences: c}}
+}
+
 func revokeKey(n int) *fsmpb.Command {
 	return revoke(&fsmpb.RevokeSession{KeyHash: bytesOf(keyOf(n))})
 }

@@ -120,6 +120,9 @@ func (h *history) command() *fsmpb.Command {
 		}
 		return giveBack(h.attempt())
 	}
+	if h.chance(6) {
+		return h.alter()
+	}
 	switch n := h.IntN(103); {
 	case n < 38:
 		return create(h.create())
@@ -439,6 +442,27 @@ func (h *history) patch() *fsmpb.PatchAttributes {
 	return c
 }
 
+// alter changes what a session has of its own, or its user.
+func (h *history) alter() *fsmpb.Command {
+	var changes []*fsmpb.AttributeChange
+	for range h.IntN(3) {
+		change := &fsmpb.AttributeChange{Name: pick(h, []string{"hydrastore.a", "hydrastore.b", "hydrastore.b", "c"})}
+		if change.Delete = h.chance(30); !change.Delete {
+			change.Value = h.value()
+		}
+		changes = append(changes, change)
+	}
+	key := bytesOf(keyOf(h.known()))
+	if h.chance(40) {
+		return patchPreferences(&fsmpb.PatchPreferences{KeyHash: key, Address: h.address(), Changes: changes})
+	}
+	c := &fsmpb.AlterSession{KeyHash: key, Address: h.address(), Authority: h.optionalAuthority(), Changes: changes}
+	if h.chance(60) {
+		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
+	}
+	return alter(c)
+}
+
 func (h *history) revoke() *fsmpb.Command {
 	c := &fsmpb.RevokeSession{Authority: h.authority()}
 	if h.chance(50) {
@@ -524,6 +548,9 @@ func (h *history) rules(c *fsmpb.PutPolicy) {
 	}
 	if h.chance(70) {
 		c.PermanentAllowed = ptr(h.chance(70))
+	}
+	if h.chance(50) {
+		c.LongerIdleAllowed = ptr(h.chance(50))
 	}
 	if h.chance(50) {
 		c.BindAddress = pick(h, []fsmpb.AddressBinding{1, 1, 1, 2, 3})

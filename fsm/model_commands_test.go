@@ -33,6 +33,10 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		}
 	case *fsmpb.Command_PatchAttributes:
 		m.patch(k.PatchAttributes, r)
+	case *fsmpb.Command_AlterSession:
+		m.alter(k.AlterSession, r)
+	case *fsmpb.Command_PatchPreferences:
+		m.patchPreferences(k.PatchPreferences, r)
 	case *fsmpb.Command_RotateSession:
 		m.rotate(k.RotateSession, r)
 	case *fsmpb.Command_RevokeSession:
@@ -262,7 +266,6 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 
 // refusesTimers judges what a session asks for beside its policy.
 func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, free bool, r *fsmpb.Result) bool {
-	longer := p.idle != 0 && (c.GetIdleMs() == 0 || c.GetIdleMs() > p.idle)
 	switch {
 	case (p.bind == fsmpb.AddressBinding_ADDRESS_BINDING_STRICT || c.BindAddress) && len(c.Address) == 0:
 		set(r, fsmpb.Code_CODE_INVALID, "client_ip")
@@ -270,9 +273,9 @@ func (m *model) refusesTimers(c *fsmpb.CreateSession, p *modelPolicy, free bool,
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
 	case c.Permanent && !p.mayPermanent:
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "permanent")
-	case c.IdleMs != nil && (*c.IdleMs < 0 || *c.IdleMs > 0 && *c.IdleMs < 1000):
+	case impossibleIdle(c.IdleMs):
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
-	case c.IdleMs != nil && longer && !free:
+	case c.IdleMs != nil && p.isLonger(*c.IdleMs) && !p.mayLonger && !free:
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "idle_timeout_s")
 	default:
 		return false
@@ -394,13 +397,9 @@ func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Resu
 }
 
 func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
-	names := map[string]bool{}
-	for _, change := range c.Changes {
-		if names[change.Name] {
-			set(r, fsmpb.Code_CODE_INVALID, "attributes")
-			return
-		}
-		names[change.Name] = true
+	if repeatsName(c.Changes) {
+		set(r, fsmpb.Code_CODE_INVALID, "attributes")
+		return
 	}
 	if slices.ContainsFunc(c.Changes, func(c *fsmpb.AttributeChange) bool { return !m.mayStore(c.Value) }) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "attributes")
@@ -417,14 +416,7 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "attributes")
 		return
 	}
-	after := maps.Clone(s.attributes)
-	for _, change := range c.Changes {
-		if change.Delete {
-			delete(after, change.Name)
-		} else {
-			after[change.Name] = string(change.Value)
-		}
-	}
+	after := merged(s.attributes, c.Changes)
 	if !maps.Equal(after, s.attributes) {
 		s.attributes, s.version = after, max(s.version+1, m.index)
 	}

@@ -290,6 +290,13 @@ func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 			r.Sessions != living || !slices.Equal(r.Policies, u.policies) || len(r.Roles) != len(sortedRoles(u.roles)) {
 			t.Fatalf("user %q: %+v, want %+v with %d sessions", name, r, u, living)
 		}
+		preferences := map[string]string{}
+		for _, p := range got.Preferences(name) {
+			preferences[p.Name] = string(p.Value)
+		}
+		if !maps.Equal(preferences, u.preferences) {
+			t.Fatalf("preferences of %q: %v, want %v", name, preferences, u.preferences)
+		}
 		if u.stored {
 			accounts = append(accounts, name)
 		}

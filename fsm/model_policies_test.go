@@ -34,6 +34,7 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 	if c.Mode == fsmpb.PutPolicy_MODE_MERGE {
 		next.idle, next.absolute, next.limits = old.idle, old.absolute, old.limits
 		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
+		next.mayLonger = old.mayLonger
 		next.grace = old.grace
 		if c.TouchWindowMs == nil {
 			next.window = old.window
@@ -87,6 +88,9 @@ func (p *modelPolicy) takeRules(c *fsmpb.PutPolicy) {
 	if c.PermanentAllowed != nil {
 		p.mayPermanent = *c.PermanentAllowed
 	}
+	if c.LongerIdleAllowed != nil {
+		p.mayLonger = *c.LongerIdleAllowed
+	}
 	if c.BindAddress != 0 {
 		p.bind = c.BindAddress
 	}
@@ -119,6 +123,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 	p.limits = next.limits
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
 	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace
+	p.mayLonger = next.mayLonger
 }
 
 // lapseQuiet keeps dead what was due through inactivity when that timeout got longer.

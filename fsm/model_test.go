@@ -44,16 +44,17 @@ type model struct {
 }
 
 type modelUser struct {
-	name       string
-	stored     bool
-	disabled   bool
-	password   string
-	md5        bool
-	verifier   string
-	roles      []fsmpb.Role
-	policies   []string
-	version    uint64
-	lastNumber uint64
+	name        string
+	stored      bool
+	disabled    bool
+	password    string
+	md5         bool
+	verifier    string
+	roles       []fsmpb.Role
+	policies    []string
+	version     uint64
+	lastNumber  uint64
+	preferences map[string]string
 }
 
 type modelSession struct {
@@ -97,6 +98,7 @@ type modelPolicy struct {
 	grace                  int64
 	bearer                 bool
 	noTickle, mayPermanent bool
+	mayLonger              bool // idle timeouts
 	bind                   fsmpb.AddressBinding
 	version                uint64
 	lapsedSpan             int64

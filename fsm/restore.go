@@ -138,6 +138,7 @@ func (b *builder) policy(f *fields) bool {
 // setRules is the way back from frozenPolicy.rules.
 func setRules(p *session.Policy, rules byte) bool {
 	p.NoTickle, p.PermanentAllowed = rules&ruleNoTickle != 0, rules&rulePermanentAllowed != 0
+	p.LongerIdleAllowed = rules&ruleLongerIdleAllowed != 0
 	switch rules & ruleBinding {
 	case 0:
 		p.BindAddress = session.BindOff
@@ -146,7 +147,8 @@ func setRules(p *session.Policy, rules byte) bool {
 	case ruleBindStrict:
 		p.BindAddress = session.BindStrict
 	}
-	return rules <= ruleBindStrict|ruleNoTickle|rulePermanentAllowed
+	const all = ruleBinding | ruleNoTickle | rulePermanentAllowed | ruleLongerIdleAllowed
+	return rules <= all && rules&ruleBinding != ruleBinding
 }
 
 // lapse takes what a change has left due, and tells whether a change can have left it: whatever it speaks of was due then.
@@ -184,6 +186,7 @@ func (b *builder) user(f *fields) bool {
 	u.roles, u.flags = f.byte(), f.byte()
 	permanents := condemnation{f.uint(), f.uint()}
 	name, password, verifier, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.bytes(MaxVerifierBytes), f.take(int(f.byte()))
+	preferences := f.bytes(maxBlobBytes)
 	switch {
 	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
 		u.serial <= b.userSerial || u.serial > b.s.users.serial,
@@ -191,6 +194,7 @@ func (b *builder) user(f *fields) bool {
 		len(verifier) > 0 && (!u.md5() || len(password) == 0 || !b.s.validVerifier(verifier)),
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
 		!b.possible(u.condemnation) || !b.possible(permanents) || u.reapTurn > b.s.users.reapTurn,
+		!validPreferences(preferences),
 		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
 		return false
 	}
@@ -201,6 +205,7 @@ func (b *builder) user(f *fields) bool {
 	}
 	b.userSerial = u.serial
 	u.password, u.policies, u.verifier = b.s.arena.put(password), b.s.arena.put(own), b.s.arena.put(verifier)
+	u.preferences = b.s.arena.put(preferences)
 	b.s.countVerifier(verifier, 1)
 	b.s.setCondemnation(&u, true, permanents)
 	slot := b.s.placeUser(u, name)

@@ -242,11 +242,12 @@ func (p frozenPolicy) append(out []byte) []byte {
 
 // What a policy's byte of rules holds, beside the address binding in its lower bits.
 const (
-	ruleBinding          = 3
-	ruleBindLog          = 1
-	ruleBindStrict       = 2
-	ruleNoTickle         = 4
-	rulePermanentAllowed = 8
+	ruleBinding           = 3
+	ruleBindLog           = 1
+	ruleBindStrict        = 2
+	ruleNoTickle          = 4
+	rulePermanentAllowed  = 8
+	ruleLongerIdleAllowed = 16
 )
 
 func (p frozenPolicy) rules() (rules byte) {
@@ -261,6 +262,9 @@ func (p frozenPolicy) rules() (rules byte) {
 	}
 	if p.PermanentAllowed {
 		rules |= rulePermanentAllowed
+	}
+	if p.LongerIdleAllowed {
+		rules |= ruleLongerIdleAllowed
 	}
 	return rules
 }
@@ -278,7 +282,7 @@ func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPoli
 	for _, index := range own {
 		out = append(out, policies[index])
 	}
-	return out
+	return appendShort(out, s.arena.get(u.preferences))
 }
 
 func appendSession(out []byte, r *sessionRec, user uint32, policy uint8) []byte {

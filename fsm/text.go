@@ -21,11 +21,11 @@ func textIsValid(c *fsmpb.Command) bool {
 		}
 		return valid(s.User, s.Policy, s.UserAgent)
 	case *fsmpb.Command_PatchAttributes:
-		for _, a := range k.PatchAttributes.GetChanges() {
-			if !utf8.ValidString(a.GetName()) {
-				return false
-			}
-		}
+		return changesAreValid(k.PatchAttributes.GetChanges())
+	case *fsmpb.Command_AlterSession:
+		return changesAreValid(k.AlterSession.GetChanges())
+	case *fsmpb.Command_PatchPreferences:
+		return changesAreValid(k.PatchPreferences.GetChanges())
 	case *fsmpb.Command_HoldSealKeys:
 		return valid(k.HoldSealKeys.GetNode())
 	case *fsmpb.Command_ReplaceSealed:
@@ -48,6 +48,15 @@ func textIsValid(c *fsmpb.Command) bool {
 		return valid(k.DeletePolicy.GetName())
 	case *fsmpb.Command_LoginFailed:
 		return valid(k.LoginFailed.GetUser())
+	}
+	return true
+}
+
+func changesAreValid(changes []*fsmpb.AttributeChange) bool {
+	for _, c := range changes {
+		if !utf8.ValidString(c.GetName()) {
+			return false
+		}
 	}
 	return true
 }

@@ -83,6 +83,7 @@ func (l *log) at(t *testing.T, now moment) {
 func policyCommand(p session.Policy) *fsmpb.PutPolicy {
 	c := timers(p.Name, p.IdleTimeout.Milliseconds(), p.AbsoluteLifetime.Milliseconds(), p.TouchWindow.Milliseconds())
 	c.InactivityMs, c.NoTickle, c.PermanentAllowed = ptr(p.InactivityTimeout.Milliseconds()), &p.NoTickle, &p.PermanentAllowed
+	c.LongerIdleAllowed = &p.LongerIdleAllowed
 	c.BindAddress = map[session.AddressBinding]fsmpb.AddressBinding{session.BindOff: 1, session.BindLog: 2, session.BindStrict: 3}[p.BindAddress]
 	return c
 }

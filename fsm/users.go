@@ -24,15 +24,16 @@ type userRec struct {
 	version    uint64
 	lastNumber uint64
 	condemnation
-	reapTurn   uint64 // position among the users whose dead sessions are to be removed; 0 = none are
-	createdMS  int64
-	name       blobRef
-	password   blobRef
-	verifier   blobRef // the sealed MD5 of the password
-	policies   blobRef // their indexes
-	permanents blobRef // what condemns the permanent sessions; none has been condemned when there is none
-	roles      uint8
-	flags      uint8
+	reapTurn    uint64 // position among the users whose dead sessions are to be removed; 0 = none are
+	createdMS   int64
+	name        blobRef
+	password    blobRef
+	verifier    blobRef // the sealed MD5 of the password
+	policies    blobRef // their indexes
+	preferences blobRef // the user's own, in the form of attributes
+	permanents  blobRef // what condemns the permanent sessions; none has been condemned when there is none
+	roles       uint8
+	flags       uint8
 }
 
 func (u *userRec) stored() bool   { return u.flags&userStored != 0 }
@@ -174,6 +175,7 @@ func (s *state) dropIfForgotten(slot uint32) {
 	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)
 	s.arena.drop(rec.name, s.shared)
 	s.arena.drop(rec.permanents, s.shared)
+	s.arena.drop(rec.preferences, s.shared)
 	*s.mutUser(slot) = userRec{}
 	*u.links.at(slot) = userLinks{nextReap: u.free}
 	u.free = slot

@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -16,8 +17,21 @@ func view(r fsm.Record, nowMS int64) session.Session {
 		CreatedAt: instant(r.CreatedMS), LastUsedAt: instant(r.LastUseMS), ExpiresAt: expiresAt(r),
 		IdleTimeout: milliseconds(r.IdleMS), Permanent: r.Permanent, Prompt: prompts(r, nowMS),
 		ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
-		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods),
+		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods), Reserved: reserved(r.Attributes),
 	}
+}
+
+// reserved gives the attributes that protocols keep, nil when there are none.
+func reserved(list []fsm.Attribute) (out session.Attributes) {
+	for _, a := range list {
+		if name, is := strings.CutPrefix(a.Name, session.ReservedAttributePrefix); is {
+			if out == nil {
+				out = session.Attributes{}
+			}
+			out[name] = a.Value
+		}
+	}
+	return out
 }
 
 // checked gives the public form of a record with its roles and attributes.
@@ -38,11 +52,11 @@ func (n *Node) shown(r fsm.Record, m session.Meta, openSealed bool) (session.Che
 	return c, err
 }
 
-// attributes gives those that are not sealed.
+// attributes gives those that are neither sealed nor reserved.
 func attributes(list []fsm.Attribute) session.Attributes {
 	out := make(session.Attributes, len(list))
 	for _, a := range list {
-		if _, _, sealed := fsm.CutSealed(a.Value); !sealed {
+		if _, _, sealed := fsm.CutSealed(a.Value); !sealed && !strings.HasPrefix(a.Name, session.ReservedAttributePrefix) {
 			out[a.Name] = a.Value
 		}
 	}

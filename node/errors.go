@@ -117,5 +117,8 @@ func tooLarge(field string) string {
 	if field == "attributes" {
 		return session.ErrAttributesFull().Message
 	}
+	if field == "preferences" {
+		return session.TooLarge(field, "a user has at most %d preferences with %d bytes in all; delete some first", session.MaxAttributes, session.MaxAttributesBytes).Message
+	}
 	return "a limit of the cluster is reached: docs/configuration.md lists them"
 }

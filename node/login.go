@@ -18,7 +18,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	}
 	asked := l // before the connection's address fills in: a repetition may come over another one
 	create := &fsmpb.CreateSession{
-		User: l.User, Policy: l.Policy, Attributes: newAttributes(l.Attributes), UserAgent: l.UserAgent, Permanent: l.Permanent,
+		User: l.User, Policy: l.Policy, Attributes: append(newAttributes(l.Attributes), newReserved(l.Reserved)...), UserAgent: l.UserAgent, Permanent: l.Permanent,
 	}
 	if l.IdleTimeout != nil {
 		create.IdleMs = ptr(l.IdleTimeout.Milliseconds())

@@ -99,6 +99,7 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
 		InactivityMs: ptr(p.InactivityTimeout.Milliseconds()), NoTickle: &p.NoTickle, BindAddress: bindingTo(p.BindAddress),
 		PermanentAllowed:   &p.PermanentAllowed,
+		LongerIdleAllowed:  &p.LongerIdleAllowed,
 		RotateGraceMs:      ptr(p.RotateGrace.Milliseconds()),
 		MaxSessionsPerUser: ptr(uint32(p.MaxSessionsPerUser)), MaxSessionsPerAddress: ptr(uint32(p.MaxSessionsPerAddress)),
 		MaxSessions: ptr(uint32(p.MaxSessions)), OnLimit: onLimitTo(p.OnLimit), SingleSession: &p.SingleSession,
@@ -126,7 +127,7 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 	if ch.BindAddress != nil {
 		put.BindAddress = bindingTo(*ch.BindAddress)
 	}
-	put.NoTickle, put.PermanentAllowed = ch.NoTickle, ch.PermanentAllowed
+	put.NoTickle, put.PermanentAllowed, put.LongerIdleAllowed = ch.NoTickle, ch.PermanentAllowed, ch.LongerIdleAllowed
 	if ch.RotateGrace != nil {
 		put.RotateGraceMs = ptr(ch.RotateGrace.Milliseconds())
 	}

@@ -82,10 +82,24 @@ func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAt
 
 // addressPatch says whose attributes a patch changes and on whose authority, and tells whether the caller may see sealed ones.
 func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) (openSealed bool, err error) {
+	to, err := n.addressed(ctx, c)
+	command.KeyHash, command.Address, command.Authority = to.keyHash, to.address, to.authority
+	return to.openSealed, err
+}
+
+// addressee is the session that a write is about, as commands name it.
+type addressee struct {
+	keyHash, address []byte
+	authority        *fsmpb.Authority // nil = the bearer itself
+	openSealed       bool             // the caller may see its sealed attributes
+}
+
+// addressed finds out about which session a write is, and on whose authority. Apply judges both.
+func (n *Node) addressed(ctx context.Context, c session.Call) (to addressee, err error) {
 	presented := c.Subject
 	if presented == nil {
 		if c.Key.IsZero() {
-			return false, session.ErrUnauthenticated()
+			return to, session.ErrUnauthenticated()
 		}
 		presented = &session.Presented{Key: c.Key, Address: c.Address}
 	}
@@ -93,17 +107,18 @@ func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.
 		n.find(*presented) // apply judges the key; here it is noted that it is at a wrong address
 	}
 	hash := presented.Key.Hash()
-	command.KeyHash, command.Address = hash[:], addressBytes(presented.Address)
+	to.keyHash, to.address = hash[:], addressBytes(presented.Address)
 	p, err := n.writer(ctx, c, session.Roles()...)
 	switch {
 	case err != nil:
-		return false, err
+		return to, err
 	case p.has(session.RoleService, session.RoleAdmin): // also for a service's own session
-		command.Authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
+		to.authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
 	case c.Subject != nil:
-		return false, session.ErrMayNotPresent()
+		return to, session.ErrMayNotPresent()
 	}
-	return c.Subject == nil || p.serves(), nil
+	to.openSealed = c.Subject == nil || p.serves()
+	return to, nil
 }
 
 func changes(patch session.AttributePatch) []*fsmpb.AttributeChange {

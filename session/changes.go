@@ -12,6 +12,7 @@ func (ch PolicyChange) Over(p Policy) Policy {
 	set(&p.NoTickle, ch.NoTickle)
 	set(&p.BindAddress, ch.BindAddress)
 	set(&p.PermanentAllowed, ch.PermanentAllowed)
+	set(&p.LongerIdleAllowed, ch.LongerIdleAllowed)
 	set(&p.RotateGrace, ch.RotateGrace)
 	p.PolicyLimits = ch.LimitsChange.Over(p.PolicyLimits)
 	return p

@@ -23,6 +23,9 @@ func (l Login) Normal() (Login, error) {
 	if l.Sealed, err = l.Sealed.Canonical(); err != nil {
 		return l, OfSealed(err)
 	}
+	if l.Reserved, err = l.Reserved.Canonical(); err != nil {
+		return l, err
+	}
 	for name := range l.Sealed {
 		if _, twice := l.Attributes[name]; twice {
 			return l, Invalid("sealed_attributes", "%q is among the attributes too", name)
@@ -111,6 +114,9 @@ func (l Login) RequestHash(subject string) (h RequestHash, ok bool) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Attributes)) {
 		WriteParts(body, name, string(l.Attributes[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Reserved)) {
+		WriteParts(body, "reserved", name, string(l.Reserved[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Sealed)) {
 		WriteParts(body, "sealed", name)

@@ -53,6 +53,7 @@ type Policy struct {
 	NoTickle          bool // tickles are accepted and move no timer
 	BindAddress       AddressBinding
 	PermanentAllowed  bool          // sessions without timers may be made
+	LongerIdleAllowed bool          // users may ask for a longer idle timeout than the policy's, or none
 	RotateGrace       time.Duration // how long a key works after its rotation; 0 = not at all
 	PolicyLimits
 	Version uint64 // log index of its last change; 0 before it is stored

@@ -22,7 +22,7 @@ func Presets() []Policy {
 	presets := []Policy{
 		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second}),
 		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict}),
-		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour,
+		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour, LongerIdleAllowed: true,
 			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50}}),
 		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second, PolicyLimits: PolicyLimits{SingleSession: true}}),
 		mirror(PresetLiveJournalShort, Policy{IdleTimeout: 24 * time.Hour, TouchWindow: time.Second}),
@@ -42,6 +42,7 @@ func mirror(name string, p Policy) Policy {
 	whole.Name, whole.IdleTimeout, whole.InactivityTimeout, whole.AbsoluteLifetime, whole.TouchWindow = name, p.IdleTimeout, p.InactivityTimeout, 0, p.TouchWindow
 	whole.PolicyLimits = p.PolicyLimits
 	whole.OnLimit = OnLimitRefuse
+	whole.LongerIdleAllowed = p.LongerIdleAllowed
 	if p.BindAddress != "" {
 		whole.BindAddress = p.BindAddress
 	}
@@ -78,8 +79,9 @@ func (p Policy) AsChange() PolicyChange {
 	return PolicyChange{
 		IdleTimeout: &p.IdleTimeout, AbsoluteLifetime: &p.AbsoluteLifetime, TouchWindow: &p.TouchWindow, AttributesWrite: &p.AttributesWrite,
 		InactivityTimeout: &p.InactivityTimeout, NoTickle: &p.NoTickle, BindAddress: &p.BindAddress, PermanentAllowed: &p.PermanentAllowed,
-		RotateGrace:  &p.RotateGrace,
-		LimitsChange: p.asChange(),
+		LongerIdleAllowed: &p.LongerIdleAllowed,
+		RotateGrace:       &p.RotateGrace,
+		LimitsChange:      p.asChange(),
 	}
 }
 

@@ -86,7 +86,7 @@ func ErrPermanentForbidden() *Error {
 
 // ErrIdleForbidden refuses a longer idle timeout than the policy's.
 func ErrIdleForbidden() *Error {
-	return &Error{Code: CodeForbidden, Field: "idle_timeout_s", Message: "only services and admins may ask for a longer idle timeout than the policy's"}
+	return &Error{Code: CodeForbidden, Field: "idle_timeout_s", Message: "only services and admins may ask for a longer idle timeout than the policy's; an admin can change that with longer_idle_allowed"}
 }
 
 // ErrAddressNeeded refuses a session without address under a policy that binds to it.

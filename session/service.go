@@ -63,9 +63,16 @@ type Login struct {
 	IdleTimeout    *time.Duration
 	Attributes     Attributes
 	Sealed         Attributes // further attributes, kept encrypted
+	Reserved       Attributes // what a protocol keeps of the session, see Session
 	ClientAddress  netip.Addr // services and admins only; invalid = Call.Address for password log-ins, unknown for vouched ones
 	UserAgent      string
 	IdempotencyKey string // "" = none
+}
+
+// Alteration changes what a session has of its own. It is not for users to ask for: protocols do, in whose terms it is.
+type Alteration struct {
+	IdleTimeout *time.Duration // from now on, 0 = none; nil stays
+	Reserved    AttributePatch // nil stays
 }
 
 // Issued answers a Login, a Rotate and a Reauthenticate: the only places where a key is revealed.
@@ -110,6 +117,12 @@ func (f Filter) IsZero() bool { return f == Filter{} }
 type UserSessions struct {
 	Permanent     bool // the permanent ones instead
 	ExceptCurrent bool // not the caller's own
+}
+
+// Preferences of one user.
+type Preferences struct {
+	Values Attributes
+	Meta
 }
 
 // Page asks for a part of a list. Cursor "" = from the start; Limit 0 = DefaultPageSize.
@@ -182,6 +195,7 @@ type PolicyChange struct {
 	NoTickle          *bool
 	BindAddress       *AddressBinding
 	PermanentAllowed  *bool
+	LongerIdleAllowed *bool
 	RotateGrace       *time.Duration
 	LimitsChange
 	IfMatch *uint64
@@ -226,6 +240,13 @@ type Sessions interface {
 	// SealAttributes is PatchAttributes for values that are kept encrypted: only the session's own bearer and services see them.
 	// An attribute is either sealed or not; the last patch that names it decides. CodeConflict: the cluster has no seal key.
 	SealAttributes(ctx context.Context, c Call, p AttributePatch, ifMatch *uint64) (Checked, error)
+	// Alter changes what the called session has of its own, and counts as a use. Errors: CodeConflict (a permanent session has no
+	// idle timeout), CodeForbidden (a longer one than the policy allows).
+	Alter(ctx context.Context, c Call, a Alteration) (Checked, error)
+	// Preferences are what the called session's user has chosen for itself, in whichever session; reading them is a use.
+	Preferences(ctx context.Context, c Call) (Preferences, error)
+	// PatchPreferences changes them and is a tickle. They have the limits of attributes, and go with their user.
+	PatchPreferences(ctx context.Context, c Call, p AttributePatch) (Checked, error)
 	// Logout ends the called session. A key that opens nothing is no error: what was asked for is true.
 	Logout(ctx context.Context, c Call) (Meta, error)
 	// ListSessions lists live sessions; a user without role admin must filter by itself.

@@ -23,6 +23,9 @@ type Session struct {
 	AttributesVersion uint64    // log index of the last change of the attributes
 	AuthTime          time.Time // when its user last proved who it is
 	Methods           []Method  // how, sorted
+	// Reserved is what a protocol keeps of the session: attributes whose names begin with ReservedAttributePrefix, here without it. Only
+	// protocols set and show them. They count toward the limits of attributes.
+	Reserved Attributes
 }
 
 // Attributes are a session's named values: canonical JSON, within the limits of this package.

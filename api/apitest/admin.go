@@ -239,6 +239,9 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.PermanentAllowed != nil {
 		p.PermanentAllowed = *ch.PermanentAllowed
 	}
+	if ch.LongerIdleAllowed != nil {
+		p.LongerIdleAllowed = *ch.LongerIdleAllowed
+	}
 	if ch.RotateGrace != nil {
 		p.RotateGrace = *ch.RotateGrace
 	}

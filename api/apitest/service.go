@@ -43,7 +43,8 @@ type held struct {
 
 type user struct {
 	session.User
-	password string
+	preferences session.Attributes
+	password    string
 }
 
 // Start is the moment at which every Service begins; it stands there until Advance moves it.
@@ -215,7 +216,7 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 	h := &held{hash: key.Hash(), roles: roles, attributes: l.Attributes, sealed: l.Sealed, Session: session.Session{
 		ID: id, Number: uint64(len(s.order) + 1), User: l.User, Policy: l.Policy, CreatedAt: s.now, LastUsedAt: s.now,
 		ExpiresAt: s.now.Add(policy.IdleTimeout), IdleTimeout: policy.IdleTimeout, ClientAddress: l.ClientAddress,
-		UserAgent: l.UserAgent, AttributesVersion: s.index, Permanent: l.Permanent,
+		UserAgent: l.UserAgent, AttributesVersion: s.index, Permanent: l.Permanent, Reserved: l.Reserved,
 		AuthTime: s.now, Methods: []session.Method{session.MethodPassword},
 	}}
 	if l.Vouched {

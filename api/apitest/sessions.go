@@ -282,6 +282,88 @@ func (s *Service) patch(ctx context.Context, method string, c session.Call, p se
 	return s.checked(h, c), nil
 }
 
+// Alter implements session.Sessions.
+func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteration) (session.Checked, error) {
+	leave, err := s.enter(ctx, "Alter", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	patch, err := a.Reserved.Canonical()
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if a.IdleTimeout != nil {
+		if h.Permanent {
+			return session.Checked{}, session.Errorf(session.CodeConflict, "permanent")
+		}
+		if err := session.ValidateOwnIdleTimeout(*a.IdleTimeout); err != nil {
+			return session.Checked{}, err
+		}
+		h.IdleTimeout = *a.IdleTimeout
+	}
+	h.Reserved = patched(h.Reserved, patch)
+	h.uses++
+	s.index++
+	return s.checked(h, c), nil
+}
+
+func patched(before session.Attributes, p session.AttributePatch) session.Attributes {
+	after := session.Attributes{}
+	maps.Copy(after, before)
+	for name, value := range p {
+		if after[name] = value; session.IsDeletion(value) {
+			delete(after, name)
+		}
+	}
+	return after
+}
+
+// Preferences implements session.Sessions.
+func (s *Service) Preferences(ctx context.Context, c session.Call) (session.Preferences, error) {
+	leave, err := s.enter(ctx, "Preferences", c)
+	if err != nil {
+		return session.Preferences{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Preferences{}, err
+	}
+	h.uses++
+	p := session.Preferences{Values: session.Attributes{}, Meta: s.meta(c)}
+	if u := s.users[h.User]; u != nil {
+		maps.Copy(p.Values, u.preferences)
+	}
+	return p, nil
+}
+
+// PatchPreferences implements session.Sessions.
+func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p session.AttributePatch) (session.Checked, error) {
+	leave, err := s.enter(ctx, "PatchPreferences", c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	defer leave()
+	h, err := s.called(c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if p, err = p.Canonical(); err != nil {
+		return session.Checked{}, err
+	}
+	if u := s.users[h.User]; u != nil {
+		u.preferences = patched(u.preferences, p)
+	}
+	h.uses++
+	s.index++
+	return s.checked(h, c), nil
+}
+
 // Logout implements session.Sessions.
 func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
 	leave, err := s.enter(ctx, "Logout", c)

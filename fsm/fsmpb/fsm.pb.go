@@ -415,7 +415,7 @@ func (x PutUser_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutUser_Mode.Descriptor instead.
 func (PutUser_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type PutPolicy_Mode int32
@@ -467,7 +467,7 @@ func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PutPolicy_Mode.Descriptor instead.
 func (PutPolicy_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{24, 0}
 }
 
 type LoginFailed_Reason int32
@@ -531,7 +531,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{37, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -699,6 +699,8 @@ type Command struct {
 	//	*Command_PutLimits
 	//	*Command_PutChallengeSecret
 	//	*Command_UseChallenge
+	//	*Command_AlterSession
+	//	*Command_PatchPreferences
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -950,6 +952,24 @@ func (x *Command) GetUseChallenge() *UseChallenge {
 	return nil
 }
 
+func (x *Command) GetAlterSession() *AlterSession {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_AlterSession); ok {
+			return x.AlterSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPatchPreferences() *PatchPreferences {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_PatchPreferences); ok {
+			return x.PatchPreferences
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -1053,6 +1073,14 @@ type Command_UseChallenge struct {
 	UseChallenge *UseChallenge `protobuf:"bytes,91,opt,name=use_challenge,json=useChallenge,proto3,oneof"`
 }
 
+type Command_AlterSession struct {
+	AlterSession *AlterSession `protobuf:"bytes,95,opt,name=alter_session,json=alterSession,proto3,oneof"`
+}
+
+type Command_PatchPreferences struct {
+	PatchPreferences *PatchPreferences `protobuf:"bytes,96,opt,name=patch_preferences,json=patchPreferences,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -1098,6 +1126,10 @@ func (*Command_PutLimits) isCommand_Kind() {}
 func (*Command_PutChallengeSecret) isCommand_Kind() {}
 
 func (*Command_UseChallenge) isCommand_Kind() {}
+
+func (*Command_AlterSession) isCommand_Kind() {}
+
+func (*Command_PatchPreferences) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -1369,7 +1401,8 @@ type CreateSession struct {
 	UserAgent   string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	Idempotency *Idempotency           `protobuf:"bytes,11,opt,name=idempotency,proto3" json:"idempotency,omitempty"` // absent = none
 	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
-	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins.
+	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins, unless the
+	// policy allows it.
 	IdleMs        *int64        `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
 	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`                             // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
 	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"`                           // 32 bytes: the key of the session that the log-in takes the place of; empty = none
@@ -1797,6 +1830,147 @@ func (x *PatchAttributes) GetAuthority() *Authority {
 	return nil
 }
 
+// AlterSession changes what a session has of its own, and records a use. CODE_CONFLICT: a permanent session has no idle timeout.
+type AlterSession struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash   []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	Address   []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Authority *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"` // of the service that presents the key; absent = the bearer itself
+	// The session's own idle timeout from now on, 0 = none; absent = it stays. A longer one than the policy's is for services and admins,
+	// unless the policy allows it (else CODE_FORBIDDEN).
+	IdleMs        *int64             `protobuf:"varint,4,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
+	Changes       []*AttributeChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"` // of attributes whose names are reserved; their version stays. Names without repeats
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlterSession) Reset() {
+	*x = AlterSession{}
+	mi := &file_fsm_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlterSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlterSession) ProtoMessage() {}
+
+func (x *AlterSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlterSession.ProtoReflect.Descriptor instead.
+func (*AlterSession) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AlterSession) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+func (x *AlterSession) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *AlterSession) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+func (x *AlterSession) GetIdleMs() int64 {
+	if x != nil && x.IdleMs != nil {
+		return *x.IdleMs
+	}
+	return 0
+}
+
+func (x *AlterSession) GetChanges() []*AttributeChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// PatchPreferences merges changes into what the session's user has chosen for itself, and records a tickle of the session. Preferences
+// have the limits of attributes and go with the user's record.
+type PatchPreferences struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Changes       []*AttributeChange     `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"` // names without repeats; no sealed values
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PatchPreferences) Reset() {
+	*x = PatchPreferences{}
+	mi := &file_fsm_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PatchPreferences) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PatchPreferences) ProtoMessage() {}
+
+func (x *PatchPreferences) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PatchPreferences.ProtoReflect.Descriptor instead.
+func (*PatchPreferences) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PatchPreferences) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+func (x *PatchPreferences) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *PatchPreferences) GetChanges() []*AttributeChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
 // RotateSession gives a session another key and records a use. A key that was rotated before, and whose grace lasts, does not
 // rotate again: the result has its successors. So does a role that the user has gained come into force.
 type RotateSession struct {
@@ -1813,7 +1987,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1999,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[12]
+	mi := &file_fsm_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +2012,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{12}
+	return file_fsm_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RotateSession) GetKeyHash() []byte {
@@ -1897,7 +2071,7 @@ type Reauthentication struct {
 
 func (x *Reauthentication) Reset() {
 	*x = Reauthentication{}
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2083,7 @@ func (x *Reauthentication) String() string {
 func (*Reauthentication) ProtoMessage() {}
 
 func (x *Reauthentication) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[13]
+	mi := &file_fsm_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2096,7 @@ func (x *Reauthentication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reauthentication.ProtoReflect.Descriptor instead.
 func (*Reauthentication) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{13}
+	return file_fsm_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Reauthentication) GetVouched() bool {
@@ -1967,7 +2141,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2153,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[14]
+	mi := &file_fsm_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2166,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{14}
+	return file_fsm_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevokeSession) GetKeyHash() []byte {
@@ -2034,7 +2208,7 @@ type RevokeSessions struct {
 
 func (x *RevokeSessions) Reset() {
 	*x = RevokeSessions{}
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2220,7 @@ func (x *RevokeSessions) String() string {
 func (*RevokeSessions) ProtoMessage() {}
 
 func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[15]
+	mi := &file_fsm_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2233,7 @@ func (x *RevokeSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessions.ProtoReflect.Descriptor instead.
 func (*RevokeSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{15}
+	return file_fsm_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RevokeSessions) GetIds() [][]byte {
@@ -2089,7 +2263,7 @@ type RevokeUserSessions struct {
 
 func (x *RevokeUserSessions) Reset() {
 	*x = RevokeUserSessions{}
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2275,7 @@ func (x *RevokeUserSessions) String() string {
 func (*RevokeUserSessions) ProtoMessage() {}
 
 func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[16]
+	mi := &file_fsm_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2288,7 @@ func (x *RevokeUserSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserSessions.ProtoReflect.Descriptor instead.
 func (*RevokeUserSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{16}
+	return file_fsm_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RevokeUserSessions) GetUser() string {
@@ -2154,7 +2328,7 @@ type RoleList struct {
 
 func (x *RoleList) Reset() {
 	*x = RoleList{}
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2340,7 @@ func (x *RoleList) String() string {
 func (*RoleList) ProtoMessage() {}
 
 func (x *RoleList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[17]
+	mi := &file_fsm_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2353,7 @@ func (x *RoleList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleList.ProtoReflect.Descriptor instead.
 func (*RoleList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{17}
+	return file_fsm_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RoleList) GetRoles() []Role {
@@ -2198,7 +2372,7 @@ type NameList struct {
 
 func (x *NameList) Reset() {
 	*x = NameList{}
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2384,7 @@ func (x *NameList) String() string {
 func (*NameList) ProtoMessage() {}
 
 func (x *NameList) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[18]
+	mi := &file_fsm_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2397,7 @@ func (x *NameList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameList.ProtoReflect.Descriptor instead.
 func (*NameList) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{18}
+	return file_fsm_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NameList) GetNames() []string {
@@ -2259,7 +2433,7 @@ type PutUser struct {
 
 func (x *PutUser) Reset() {
 	*x = PutUser{}
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2445,7 @@ func (x *PutUser) String() string {
 func (*PutUser) ProtoMessage() {}
 
 func (x *PutUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[19]
+	mi := &file_fsm_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2458,7 @@ func (x *PutUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
 func (*PutUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{19}
+	return file_fsm_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutUser) GetName() string {
@@ -2385,7 +2559,7 @@ type UpgradePassword struct {
 
 func (x *UpgradePassword) Reset() {
 	*x = UpgradePassword{}
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2571,7 @@ func (x *UpgradePassword) String() string {
 func (*UpgradePassword) ProtoMessage() {}
 
 func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[20]
+	mi := &file_fsm_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2584,7 @@ func (x *UpgradePassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradePassword.ProtoReflect.Descriptor instead.
 func (*UpgradePassword) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{20}
+	return file_fsm_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UpgradePassword) GetUser() string {
@@ -2453,7 +2627,7 @@ type DeleteUser struct {
 
 func (x *DeleteUser) Reset() {
 	*x = DeleteUser{}
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2639,7 @@ func (x *DeleteUser) String() string {
 func (*DeleteUser) ProtoMessage() {}
 
 func (x *DeleteUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[21]
+	mi := &file_fsm_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2652,7 @@ func (x *DeleteUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUser.ProtoReflect.Descriptor instead.
 func (*DeleteUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{21}
+	return file_fsm_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteUser) GetName() string {
@@ -2504,20 +2678,21 @@ func (x *DeleteUser) GetAuthority() *Authority {
 
 // PutPolicy creates or changes a policy; living sessions follow at once.
 type PutPolicy struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Mode             PutPolicy_Mode         `protobuf:"varint,2,opt,name=mode,proto3,enum=hydrastore.fsm.v1.PutPolicy_Mode" json:"mode,omitempty"`
-	IdleMs           *int64                 `protobuf:"varint,3,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`                                                              // 0 = none
-	AbsoluteMs       *int64                 `protobuf:"varint,4,opt,name=absolute_ms,json=absoluteMs,proto3,oneof" json:"absolute_ms,omitempty"`                                                  // 0 = none
-	TouchWindowMs    *int64                 `protobuf:"varint,5,opt,name=touch_window_ms,json=touchWindowMs,proto3,oneof" json:"touch_window_ms,omitempty"`                                       // -1 = the default share of idle
-	AttributesWrite  AttributesWriter       `protobuf:"varint,6,opt,name=attributes_write,json=attributesWrite,proto3,enum=hydrastore.fsm.v1.AttributesWriter" json:"attributes_write,omitempty"` // unspecified = absent
-	ExpectedVersion  *uint64                `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
-	Authority        *Authority             `protobuf:"bytes,8,opt,name=authority,proto3" json:"authority,omitempty"`
-	InactivityMs     *int64                 `protobuf:"varint,20,opt,name=inactivity_ms,json=inactivityMs,proto3,oneof" json:"inactivity_ms,omitempty"`                              // 0 = none
-	NoTickle         *bool                  `protobuf:"varint,21,opt,name=no_tickle,json=noTickle,proto3,oneof" json:"no_tickle,omitempty"`                                          // tickles move no timer
-	BindAddress      AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
-	PermanentAllowed *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
-	RotateGraceMs    *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"` // 0 = none
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Mode              PutPolicy_Mode         `protobuf:"varint,2,opt,name=mode,proto3,enum=hydrastore.fsm.v1.PutPolicy_Mode" json:"mode,omitempty"`
+	IdleMs            *int64                 `protobuf:"varint,3,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`                                                              // 0 = none
+	AbsoluteMs        *int64                 `protobuf:"varint,4,opt,name=absolute_ms,json=absoluteMs,proto3,oneof" json:"absolute_ms,omitempty"`                                                  // 0 = none
+	TouchWindowMs     *int64                 `protobuf:"varint,5,opt,name=touch_window_ms,json=touchWindowMs,proto3,oneof" json:"touch_window_ms,omitempty"`                                       // -1 = the default share of idle
+	AttributesWrite   AttributesWriter       `protobuf:"varint,6,opt,name=attributes_write,json=attributesWrite,proto3,enum=hydrastore.fsm.v1.AttributesWriter" json:"attributes_write,omitempty"` // unspecified = absent
+	ExpectedVersion   *uint64                `protobuf:"varint,7,opt,name=expected_version,json=expectedVersion,proto3,oneof" json:"expected_version,omitempty"`
+	Authority         *Authority             `protobuf:"bytes,8,opt,name=authority,proto3" json:"authority,omitempty"`
+	InactivityMs      *int64                 `protobuf:"varint,20,opt,name=inactivity_ms,json=inactivityMs,proto3,oneof" json:"inactivity_ms,omitempty"`                              // 0 = none
+	NoTickle          *bool                  `protobuf:"varint,21,opt,name=no_tickle,json=noTickle,proto3,oneof" json:"no_tickle,omitempty"`                                          // tickles move no timer
+	BindAddress       AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
+	PermanentAllowed  *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
+	LongerIdleAllowed *bool                  `protobuf:"varint,95,opt,name=longer_idle_allowed,json=longerIdleAllowed,proto3,oneof" json:"longer_idle_allowed,omitempty"` // users may ask for a longer idle timeout than the policy's, or none
+	RotateGraceMs     *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"`             // 0 = none
 	// How many sessions may live under the policy: of one user, from one address, in all. 0 = no such limit; absent in a new
 	// policy = none.
 	MaxSessionsPerUser    *uint32 `protobuf:"varint,30,opt,name=max_sessions_per_user,json=maxSessionsPerUser,proto3,oneof" json:"max_sessions_per_user,omitempty"`
@@ -2531,7 +2706,7 @@ type PutPolicy struct {
 
 func (x *PutPolicy) Reset() {
 	*x = PutPolicy{}
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2718,7 @@ func (x *PutPolicy) String() string {
 func (*PutPolicy) ProtoMessage() {}
 
 func (x *PutPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[22]
+	mi := &file_fsm_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2731,7 @@ func (x *PutPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPolicy.ProtoReflect.Descriptor instead.
 func (*PutPolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{22}
+	return file_fsm_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutPolicy) GetName() string {
@@ -2643,6 +2818,13 @@ func (x *PutPolicy) GetPermanentAllowed() bool {
 	return false
 }
 
+func (x *PutPolicy) GetLongerIdleAllowed() bool {
+	if x != nil && x.LongerIdleAllowed != nil {
+		return *x.LongerIdleAllowed
+	}
+	return false
+}
+
 func (x *PutPolicy) GetRotateGraceMs() int64 {
 	if x != nil && x.RotateGraceMs != nil {
 		return *x.RotateGraceMs
@@ -2698,7 +2880,7 @@ type PutLimits struct {
 
 func (x *PutLimits) Reset() {
 	*x = PutLimits{}
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2892,7 @@ func (x *PutLimits) String() string {
 func (*PutLimits) ProtoMessage() {}
 
 func (x *PutLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[23]
+	mi := &file_fsm_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2905,7 @@ func (x *PutLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutLimits.ProtoReflect.Descriptor instead.
 func (*PutLimits) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{23}
+	return file_fsm_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PutLimits) GetMaxSessions() uint32 {
@@ -2766,7 +2948,7 @@ type DeletePolicy struct {
 
 func (x *DeletePolicy) Reset() {
 	*x = DeletePolicy{}
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2960,7 @@ func (x *DeletePolicy) String() string {
 func (*DeletePolicy) ProtoMessage() {}
 
 func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[24]
+	mi := &file_fsm_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2973,7 @@ func (x *DeletePolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicy.ProtoReflect.Descriptor instead.
 func (*DeletePolicy) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{24}
+	return file_fsm_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeletePolicy) GetName() string {
@@ -2826,7 +3008,7 @@ type AttemptLimit struct {
 
 func (x *AttemptLimit) Reset() {
 	*x = AttemptLimit{}
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3020,7 @@ func (x *AttemptLimit) String() string {
 func (*AttemptLimit) ProtoMessage() {}
 
 func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[25]
+	mi := &file_fsm_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3033,7 @@ func (x *AttemptLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLimit.ProtoReflect.Descriptor instead.
 func (*AttemptLimit) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{25}
+	return file_fsm_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AttemptLimit) GetAttempts() uint32 {
@@ -2881,7 +3063,7 @@ type TakeAttempt struct {
 
 func (x *TakeAttempt) Reset() {
 	*x = TakeAttempt{}
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +3075,7 @@ func (x *TakeAttempt) String() string {
 func (*TakeAttempt) ProtoMessage() {}
 
 func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[26]
+	mi := &file_fsm_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2906,7 +3088,7 @@ func (x *TakeAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeAttempt.ProtoReflect.Descriptor instead.
 func (*TakeAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{26}
+	return file_fsm_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TakeAttempt) GetAddress() []byte {
@@ -2952,7 +3134,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3146,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[27]
+	mi := &file_fsm_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3159,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{27}
+	return file_fsm_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Attempt) GetAddress() []byte {
@@ -3032,7 +3214,7 @@ type GiveBackAttempt struct {
 
 func (x *GiveBackAttempt) Reset() {
 	*x = GiveBackAttempt{}
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +3226,7 @@ func (x *GiveBackAttempt) String() string {
 func (*GiveBackAttempt) ProtoMessage() {}
 
 func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[28]
+	mi := &file_fsm_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +3239,7 @@ func (x *GiveBackAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveBackAttempt.ProtoReflect.Descriptor instead.
 func (*GiveBackAttempt) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{28}
+	return file_fsm_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GiveBackAttempt) GetAttempt() *Attempt {
@@ -3083,7 +3265,7 @@ type PutSealKey struct {
 
 func (x *PutSealKey) Reset() {
 	*x = PutSealKey{}
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3277,7 @@ func (x *PutSealKey) String() string {
 func (*PutSealKey) ProtoMessage() {}
 
 func (x *PutSealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[29]
+	mi := &file_fsm_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3290,7 @@ func (x *PutSealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSealKey.ProtoReflect.Descriptor instead.
 func (*PutSealKey) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{29}
+	return file_fsm_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutSealKey) GetAfter() uint32 {
@@ -3164,7 +3346,7 @@ type HoldSealKeys struct {
 
 func (x *HoldSealKeys) Reset() {
 	*x = HoldSealKeys{}
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3358,7 @@ func (x *HoldSealKeys) String() string {
 func (*HoldSealKeys) ProtoMessage() {}
 
 func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[30]
+	mi := &file_fsm_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3371,7 @@ func (x *HoldSealKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSealKeys.ProtoReflect.Descriptor instead.
 func (*HoldSealKeys) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{30}
+	return file_fsm_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HoldSealKeys) GetNode() string {
@@ -3217,7 +3399,7 @@ type SealedChange struct {
 
 func (x *SealedChange) Reset() {
 	*x = SealedChange{}
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3411,7 @@ func (x *SealedChange) String() string {
 func (*SealedChange) ProtoMessage() {}
 
 func (x *SealedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[31]
+	mi := &file_fsm_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3424,7 @@ func (x *SealedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedChange.ProtoReflect.Descriptor instead.
 func (*SealedChange) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{31}
+	return file_fsm_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SealedChange) GetName() string {
@@ -3279,7 +3461,7 @@ type ReplaceSealed struct {
 
 func (x *ReplaceSealed) Reset() {
 	*x = ReplaceSealed{}
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3291,7 +3473,7 @@ func (x *ReplaceSealed) String() string {
 func (*ReplaceSealed) ProtoMessage() {}
 
 func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[32]
+	mi := &file_fsm_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3304,7 +3486,7 @@ func (x *ReplaceSealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceSealed.ProtoReflect.Descriptor instead.
 func (*ReplaceSealed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{32}
+	return file_fsm_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReplaceSealed) GetId() []byte {
@@ -3340,7 +3522,7 @@ type PutChallengeSecret struct {
 
 func (x *PutChallengeSecret) Reset() {
 	*x = PutChallengeSecret{}
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3352,7 +3534,7 @@ func (x *PutChallengeSecret) String() string {
 func (*PutChallengeSecret) ProtoMessage() {}
 
 func (x *PutChallengeSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[33]
+	mi := &file_fsm_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3365,7 +3547,7 @@ func (x *PutChallengeSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChallengeSecret.ProtoReflect.Descriptor instead.
 func (*PutChallengeSecret) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{33}
+	return file_fsm_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PutChallengeSecret) GetHourMs() int64 {
@@ -3396,7 +3578,7 @@ type UseChallenge struct {
 
 func (x *UseChallenge) Reset() {
 	*x = UseChallenge{}
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3408,7 +3590,7 @@ func (x *UseChallenge) String() string {
 func (*UseChallenge) ProtoMessage() {}
 
 func (x *UseChallenge) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[34]
+	mi := &file_fsm_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3421,7 +3603,7 @@ func (x *UseChallenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseChallenge.ProtoReflect.Descriptor instead.
 func (*UseChallenge) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{34}
+	return file_fsm_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UseChallenge) GetHash() []byte {
@@ -3455,7 +3637,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3649,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[35]
+	mi := &file_fsm_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3662,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{35}
+	return file_fsm_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -3498,7 +3680,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3692,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[36]
+	mi := &file_fsm_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,7 +3705,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{36}
+	return file_fsm_proto_rawDescGZIP(), []int{38}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -3539,7 +3721,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3551,7 +3733,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3564,7 +3746,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{37}
+	return file_fsm_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -3606,7 +3788,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3800,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3813,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{38}
+	return file_fsm_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -3669,7 +3851,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +3863,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +3876,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{39}
+	return file_fsm_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Result) GetCode() Code {
@@ -3782,7 +3964,7 @@ type isResult_Payload interface {
 }
 
 type Result_Session struct {
-	Session *SessionState `protobuf:"bytes,4,opt,name=session,proto3,oneof"` // create, touch, patch, rotate
+	Session *SessionState `protobuf:"bytes,4,opt,name=session,proto3,oneof"` // create, touch, patch, alter, rotate
 }
 
 type Result_Count struct {
@@ -3845,7 +4027,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +4039,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +4052,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{40}
+	return file_fsm_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -4063,7 +4245,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xb9\r\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd5\x0e\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -4092,7 +4274,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"put_limits\x18\x1e \x01(\v2\x1c.hydrastore.fsm.v1.PutLimitsH\x00R\tputLimits\x12Y\n" +
 	"\x14put_challenge_secret\x18Z \x01(\v2%.hydrastore.fsm.v1.PutChallengeSecretH\x00R\x12putChallengeSecret\x12F\n" +
-	"\ruse_challenge\x18[ \x01(\v2\x1f.hydrastore.fsm.v1.UseChallengeH\x00R\fuseChallenge\x12\x1c\n" +
+	"\ruse_challenge\x18[ \x01(\v2\x1f.hydrastore.fsm.v1.UseChallengeH\x00R\fuseChallenge\x12F\n" +
+	"\ralter_session\x18_ \x01(\v2\x1f.hydrastore.fsm.v1.AlterSessionH\x00R\falterSession\x12R\n" +
+	"\x11patch_preferences\x18` \x01(\v2#.hydrastore.fsm.v1.PatchPreferencesH\x00R\x10patchPreferences\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xe0\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -4157,7 +4341,19 @@ const file_fsm_proto_rawDesc = "" +
 	"if_version\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01\x12<\n" +
 	"\achanges\x18\x04 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
 	"\tauthority\x18\x05 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\r\n" +
-	"\v_if_version\"\xa3\x02\n" +
+	"\v_if_version\"\xe7\x01\n" +
+	"\fAlterSession\x12\x19\n" +
+	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
+	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x1c\n" +
+	"\aidle_ms\x18\x04 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12<\n" +
+	"\achanges\x18\x05 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achangesB\n" +
+	"\n" +
+	"\b_idle_ms\"\x85\x01\n" +
+	"\x10PatchPreferences\x12\x19\n" +
+	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\fR\aaddress\x12<\n" +
+	"\achanges\x18\x03 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\"\xa3\x02\n" +
 	"\rRotateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
@@ -4220,7 +4416,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\xac\t\n" +
+	"\x11_expected_version\"\xf9\t\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -4234,14 +4430,15 @@ const file_fsm_proto_rawDesc = "" +
 	"\rinactivity_ms\x18\x14 \x01(\x03H\x04R\finactivityMs\x88\x01\x01\x12 \n" +
 	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
 	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
-	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x12+\n" +
-	"\x0frotate_grace_ms\x18( \x01(\x03H\aR\rrotateGraceMs\x88\x01\x01\x126\n" +
-	"\x15max_sessions_per_user\x18\x1e \x01(\rH\bR\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
-	"\x18max_sessions_per_address\x18\x1f \x01(\rH\tR\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
-	"\fmax_sessions\x18  \x01(\rH\n" +
-	"R\vmaxSessions\x88\x01\x01\x125\n" +
+	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x123\n" +
+	"\x13longer_idle_allowed\x18_ \x01(\bH\aR\x11longerIdleAllowed\x88\x01\x01\x12+\n" +
+	"\x0frotate_grace_ms\x18( \x01(\x03H\bR\rrotateGraceMs\x88\x01\x01\x126\n" +
+	"\x15max_sessions_per_user\x18\x1e \x01(\rH\tR\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
+	"\x18max_sessions_per_address\x18\x1f \x01(\rH\n" +
+	"R\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
+	"\fmax_sessions\x18  \x01(\rH\vR\vmaxSessions\x88\x01\x01\x125\n" +
 	"\bon_limit\x18! \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12*\n" +
-	"\x0esingle_session\x18\" \x01(\bH\vR\rsingleSession\x88\x01\x01\"K\n" +
+	"\x0esingle_session\x18\" \x01(\bH\fR\rsingleSession\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -4256,7 +4453,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0e_inactivity_msB\f\n" +
 	"\n" +
 	"_no_tickleB\x14\n" +
-	"\x12_permanent_allowedB\x12\n" +
+	"\x12_permanent_allowedB\x16\n" +
+	"\x14_longer_idle_allowedB\x12\n" +
 	"\x10_rotate_grace_msB\x18\n" +
 	"\x16_max_sessions_per_userB\x1b\n" +
 	"\x19_max_sessions_per_addressB\x0f\n" +
@@ -4440,7 +4638,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -4463,35 +4661,37 @@ var file_fsm_proto_goTypes = []any{
 	(*TouchSession)(nil),       // 18: hydrastore.fsm.v1.TouchSession
 	(*AttributeChange)(nil),    // 19: hydrastore.fsm.v1.AttributeChange
 	(*PatchAttributes)(nil),    // 20: hydrastore.fsm.v1.PatchAttributes
-	(*RotateSession)(nil),      // 21: hydrastore.fsm.v1.RotateSession
-	(*Reauthentication)(nil),   // 22: hydrastore.fsm.v1.Reauthentication
-	(*RevokeSession)(nil),      // 23: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 24: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 25: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 26: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 27: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 28: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 29: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 30: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 31: hydrastore.fsm.v1.PutPolicy
-	(*PutLimits)(nil),          // 32: hydrastore.fsm.v1.PutLimits
-	(*DeletePolicy)(nil),       // 33: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 34: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 35: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 36: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 37: hydrastore.fsm.v1.GiveBackAttempt
-	(*PutSealKey)(nil),         // 38: hydrastore.fsm.v1.PutSealKey
-	(*HoldSealKeys)(nil),       // 39: hydrastore.fsm.v1.HoldSealKeys
-	(*SealedChange)(nil),       // 40: hydrastore.fsm.v1.SealedChange
-	(*ReplaceSealed)(nil),      // 41: hydrastore.fsm.v1.ReplaceSealed
-	(*PutChallengeSecret)(nil), // 42: hydrastore.fsm.v1.PutChallengeSecret
-	(*UseChallenge)(nil),       // 43: hydrastore.fsm.v1.UseChallenge
-	(*SetFormatLevel)(nil),     // 44: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 45: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 46: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 47: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 48: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 49: hydrastore.fsm.v1.SessionState
+	(*AlterSession)(nil),       // 21: hydrastore.fsm.v1.AlterSession
+	(*PatchPreferences)(nil),   // 22: hydrastore.fsm.v1.PatchPreferences
+	(*RotateSession)(nil),      // 23: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 24: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 25: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 26: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 27: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 28: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 29: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 30: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 31: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 32: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 33: hydrastore.fsm.v1.PutPolicy
+	(*PutLimits)(nil),          // 34: hydrastore.fsm.v1.PutLimits
+	(*DeletePolicy)(nil),       // 35: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 36: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 37: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 38: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 39: hydrastore.fsm.v1.GiveBackAttempt
+	(*PutSealKey)(nil),         // 40: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 41: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 42: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 43: hydrastore.fsm.v1.ReplaceSealed
+	(*PutChallengeSecret)(nil), // 44: hydrastore.fsm.v1.PutChallengeSecret
+	(*UseChallenge)(nil),       // 45: hydrastore.fsm.v1.UseChallenge
+	(*SetFormatLevel)(nil),     // 46: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 47: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 48: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 49: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 50: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 51: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	10, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
@@ -4499,76 +4699,81 @@ var file_fsm_proto_depIdxs = []int32{
 	16, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
 	18, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
 	20, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	23, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	24, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	25, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	28, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	30, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	31, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	33, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	44, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	45, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	21, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	29, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	35, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	37, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	38, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	39, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	41, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	46, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	32, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
-	42, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
-	43, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
-	0,  // 25: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	13, // 26: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
-	12, // 27: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 28: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	15, // 29: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	17, // 30: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	36, // 31: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	26, // 32: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 33: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	19, // 34: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	12, // 35: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 36: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	22, // 37: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	26, // 38: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 39: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 40: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 41: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 42: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	6,  // 43: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	26, // 44: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	27, // 45: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	12, // 46: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 47: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	7,  // 48: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 49: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	12, // 50: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 51: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,  // 52: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	3,  // 53: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	12, // 54: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 55: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	34, // 56: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	34, // 57: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	36, // 58: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	40, // 59: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	8,  // 60: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	4,  // 61: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	49, // 62: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	36, // 63: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	47, // 64: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 65: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	14, // 66: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 67: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 68: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	5,  // 69: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	25, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	26, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	27, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	30, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	32, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	33, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	35, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	46, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	47, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	23, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	31, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	37, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	39, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	40, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	41, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	43, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	48, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	34, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	44, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
+	45, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
+	21, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
+	22, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
+	0,  // 27: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	13, // 28: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	12, // 29: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 30: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	15, // 31: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	17, // 32: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	38, // 33: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	28, // 34: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 35: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	19, // 36: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	12, // 37: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 38: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	19, // 39: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	19, // 40: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	12, // 41: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	24, // 42: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	28, // 43: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	12, // 44: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 45: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 46: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 47: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	6,  // 48: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	28, // 49: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	29, // 50: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	12, // 51: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 52: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	7,  // 53: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 54: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	12, // 55: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 56: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,  // 57: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	3,  // 58: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	12, // 59: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	12, // 60: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	36, // 61: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	36, // 62: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	38, // 63: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	42, // 64: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	8,  // 65: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	4,  // 66: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	51, // 67: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	38, // 68: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	49, // 69: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 70: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	14, // 71: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 72: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 73: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	5,  // 74: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -4600,15 +4805,18 @@ func file_fsm_proto_init() {
 		(*Command_PutLimits)(nil),
 		(*Command_PutChallengeSecret)(nil),
 		(*Command_UseChallenge)(nil),
+		(*Command_AlterSession)(nil),
+		(*Command_PatchPreferences)(nil),
 	}
 	file_fsm_proto_msgTypes[7].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[11].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[19].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[12].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[21].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[22].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[23].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[24].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[39].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[25].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[26].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[41].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -4621,7 +4829,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

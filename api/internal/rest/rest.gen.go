@@ -519,6 +519,7 @@ type Policy struct {
 	EffectiveTouchWindowS float64 `json:"effective_touch_window_s"`
 	IdleTimeoutS          float64 `json:"idle_timeout_s"`
 	InactivityTimeoutS    float64 `json:"inactivity_timeout_s"`
+	LongerIdleAllowed     bool    `json:"longer_idle_allowed"`
 	MaxSessions           int     `json:"max_sessions"`
 	MaxSessionsPerAddress int     `json:"max_sessions_per_address"`
 	MaxSessionsPerUser    int     `json:"max_sessions_per_user"`
@@ -562,6 +563,9 @@ type PolicySettings struct {
 
 	// InactivityTimeoutS After so long without activity (touches are none) a session prompts, and a minute later it ends. 0, the default, = none.
 	InactivityTimeoutS *float64 `json:"inactivity_timeout_s,omitempty"`
+
+	// LongerIdleAllowed Users may ask for sessions with a longer idle timeout than the policy's, or with none. Default false: services and admins only.
+	LongerIdleAllowed *bool `json:"longer_idle_allowed,omitempty"`
 
 	// MaxSessions Sessions that may live under this policy in all. 0, the default, = no such limit.
 	MaxSessions *int `json:"max_sessions,omitempty"`

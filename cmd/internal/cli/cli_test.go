@@ -58,13 +58,13 @@ func TestCommands(t *testing.T) {
 		{line: "session list --permanent", asked: "list {User: ClientAddress:invalid IP Policy: IdleLongerThan:0s Permanent:true}"},
 		{line: "user passwd eve --end-permanent --new-password-file -", stdin: "long-enough", asked: "update eve password=long-enough end_permanent"},
 		{line: "policy get default", out: []string{"idle timeout           30m", "bound to address       off", "permanent sessions     no"}},
-		{line: "policy set default --inactivity-timeout 1h --no-tickle=true --bind-address strict --permanent-allowed=false",
-			asked: "patch default inactivity=1h0m0s,no_tickle=true,bind=strict,permanent=false"},
+		{line: "policy set default --inactivity-timeout 1h --no-tickle=true --bind-address strict --permanent-allowed=false --longer-idle-allowed=true",
+			asked: "patch default inactivity=1h0m0s,no_tickle=true,bind=strict,permanent=false,longer_idle=true"},
 		{line: "policy get default -o json", out: []string{`"touch_window_s": -1`, `"effective_touch_window_s": 56.25`}},
 		{line: "policy set default --idle-timeout 15m", out: []string{"changed"}, asked: "patch default idle=15m0s"},
 		{line: "policy presets", out: []string{"netx               30m           none               1h                  1s", "high-value"}},
 		{line: "policy presets -o json", out: []string{`"inactivity_timeout_s": 3600`}},
-		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false," +
+		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false,longer_idle=false," +
 			"per_user=0,per_address=0,max=0,on_limit=refuse,single=false"},
 		{line: "policy set web --touch-window auto", out: []string{"web", "made"}, asked: "put web window=-1ns"},
 		{line: "policy set default --absolute-lifetime none", asked: "patch default absolute=0s"},

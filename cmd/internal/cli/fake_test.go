@@ -323,6 +323,9 @@ func describe(ch session.PolicyChange) string {
 	if ch.PermanentAllowed != nil {
 		parts = append(parts, fmt.Sprintf("permanent=%v", *ch.PermanentAllowed))
 	}
+	if ch.LongerIdleAllowed != nil {
+		parts = append(parts, fmt.Sprintf("longer_idle=%v", *ch.LongerIdleAllowed))
+	}
 	for _, field := range []struct {
 		name  string
 		value *int

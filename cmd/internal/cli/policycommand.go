@@ -48,7 +48,7 @@ type policyFlags struct {
 	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace string
 	perUser, perAddress, total, onLimit                                                   string
 
-	noTickle, permanentAllowed, single switchFlag
+	noTickle, permanentAllowed, longerIdleAllowed, single switchFlag
 }
 
 func (f *policyFlags) define(c *cobra.Command) {
@@ -60,6 +60,7 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().Var(&f.noTickle, "no-tickle", "true: touches move no timer; false: they do")
 	c.Flags().StringVar(&f.bindAddress, "bind-address", "", "uses at another address than that of the log-in: off (nothing), log, or strict (the key is unknown there)")
 	c.Flags().Var(&f.permanentAllowed, "permanent-allowed", "true: sessions without timers may be made; false: no")
+	c.Flags().Var(&f.longerIdleAllowed, "longer-idle-allowed", "true: users may ask for a longer idle timeout than the policy's, or none; false: services and admins only")
 	c.Flags().StringVar(&f.rotateGrace, "rotate-grace", "", "let a key work for so long after its rotation: 30s, or none")
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
 	c.Flags().StringVar(&f.perUser, "max-sessions-per-user", "", "sessions of one user under this policy: a number, or none")
@@ -93,6 +94,7 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	}
 	f.noTickle.set(&change.NoTickle)
 	f.permanentAllowed.set(&change.PermanentAllowed)
+	f.longerIdleAllowed.set(&change.LongerIdleAllowed)
 	if f.bindAddress != "" {
 		binding := session.AddressBinding(f.bindAddress)
 		change.BindAddress = &binding

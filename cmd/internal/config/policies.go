@@ -19,7 +19,7 @@ import (
 func policyFields() []string {
 	return []string{
 		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
-		"permanent_allowed", "rotate_grace_s", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
+		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
 	}
 }
 
@@ -139,6 +139,8 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return assignBool(&p.NoTickle, value)
 	case "permanent_allowed":
 		return assignBool(&p.PermanentAllowed, value)
+	case "longer_idle_allowed":
+		return assignBool(&p.LongerIdleAllowed, value)
 	case "bind_address":
 		return setBinding(&p.BindAddress, value)
 	case "attributes_write":
