@@ -1,0 +1,6 @@
+package dynamodb
+
+import "context"
+
+// CheckHealth asks the table now.
+func (s *Store) CheckHealth(ctx context.Context) { s.checkHealth(ctx) }
