@@ -70,21 +70,49 @@ func newConnPool(c DirectoryConfig, servers []server) *connPool {
 	return p
 }
 
-// use gives f a connection for as long as ctx allows. A kept connection that turns out to be dead is replaced once: f must bear to be
-// called twice.
+// use gives f a connection for as long as ctx allows. Where there is no answer f is tried again, over a fresh connection to each server in
+// turn, so it must bear to be called several times.
 func (p *connPool) use(ctx context.Context, f func(*ldap.Conn) error) error {
 	if err := p.turn(ctx); err != nil {
 		return err
 	}
 	defer func() { <-p.turns }()
 	if c := p.take(); c != nil {
-		if err := p.with(ctx, c, f); !isBroken(err) || ctx.Err() != nil {
+		share, cancel := part(ctx, len(p.servers))
+		err := p.with(share, c, f)
+		cancel()
+		if !errors.Is(err, errNoAnswer) || ctx.Err() != nil {
 			return err
 		}
 	}
-	c, err := p.connect(ctx)
+	return p.useFresh(ctx, f)
+}
+
+// useFresh tries the servers in turn. Each may use an equal share of the time that is left, so that one which swallows packets, or takes
+// connections and says nothing, does not keep the log-in from the others.
+func (p *connPool) useFresh(ctx context.Context, f func(*ldap.Conn) error) error {
+	var errs []error
+	begin := int(p.first.Load())
+	for i := range p.servers {
+		at := (begin + i) % len(p.servers)
+		share, cancel := part(ctx, len(p.servers)-i)
+		err := p.useServer(share, p.servers[at], f)
+		cancel()
+		if !errors.Is(err, errNoAnswer) {
+			p.first.Store(int32(at))
+			return err
+		}
+		if errs = append(errs, fmt.Errorf("ask %s: %w", p.servers[at].address(), err)); ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *connPool) useServer(ctx context.Context, s server, f func(*ldap.Conn) error) error {
+	c, err := p.open(ctx, s)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: connect: %w", errNoAnswer, err)
 	}
 	return p.with(ctx, c, f)
 }
@@ -108,32 +136,34 @@ func (p *connPool) turn(ctx context.Context) error {
 	}
 }
 
+// errNoAnswer marks what is no word of a directory on what it was asked: somebody else may know.
+var errNoAnswer = errors.New("the directory does not answer")
+
 // with runs f on c, and keeps c if it is still good.
 func (p *connPool) with(ctx context.Context, c *directoryConn, f func(*ldap.Conn) error) error {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	err := f(c.ldap)
-	if !stop() {
+	inTime := stop()
+	unanswered := err != nil && (!inTime || c.ldap.IsClosing() || isNoAnswer(err)) && !errors.Is(err, ErrRefused)
+	if !inTime || unanswered || c.ldap.IsClosing() {
 		c.close()
-		if isBroken(err) {
-			return fmt.Errorf("wait for the directory: %w", context.Cause(ctx))
-		}
-		return err
+	} else {
+		p.keep(c)
 	}
-	if isBroken(err) || c.ldap.IsClosing() {
-		c.close()
+	switch {
+	case !unanswered:
 		return err
+	case !inTime:
+		return fmt.Errorf("%w: %w", errNoAnswer, context.Cause(ctx))
 	}
-	p.keep(c)
-	return err
+	return fmt.Errorf("%w: %w", errNoAnswer, err)
 }
 
-// isBroken tells errors of the connection from answers of the directory.
-func isBroken(err error) bool {
-	if err == nil || errors.Is(err, ErrRefused) {
-		return false
-	}
+// isNoAnswer tells the client's own errors, and what a server says that cannot answer anybody now, from answers.
+func isNoAnswer(err error) bool {
 	var answer *ldap.Error
-	return errors.As(err, &answer) && answer.ResultCode >= ldap.ErrorNetwork
+	return errors.As(err, &answer) && (answer.ResultCode >= ldap.ErrorNetwork ||
+		answer.ResultCode == ldap.LDAPResultBusy || answer.ResultCode == ldap.LDAPResultUnavailable)
 }
 
 // take returns a kept connection, nil when there is none that may still be good.
@@ -170,25 +200,6 @@ func (p *connPool) close() {
 		c.close()
 	}
 	p.idle = nil
-}
-
-// connect tries the servers in turn. Each may use an equal share of the time that is left, so that one which swallows packets does not keep
-// the log-in from the others.
-func (p *connPool) connect(ctx context.Context) (*directoryConn, error) {
-	var errs []error
-	begin := int(p.first.Load())
-	for i := range p.servers {
-		at := (begin + i) % len(p.servers)
-		share, cancel := part(ctx, len(p.servers)-i)
-		c, err := p.open(share, p.servers[at])
-		cancel()
-		if err == nil {
-			p.first.Store(int32(at))
-			return c, nil
-		}
-		errs = append(errs, fmt.Errorf("connect to %s: %w", p.servers[at].address(), err))
-	}
-	return nil, errors.Join(errs...)
 }
 
 // part is a context with 1/n of the time that ctx has left.

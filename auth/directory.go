@@ -35,12 +35,17 @@ type DirectoryConfig struct {
 	Insecure bool
 
 	// UserPattern names the user's entry, with {user} or %s in the place of the user: uid={user},ou=people,dc=example,dc=org.
-	// With Microsoft it may also be what the servers take as a name, such as {user}@example.org; default {domain}\{user}.
+	// With Microsoft it may also be what the servers take as a name, such as {user}@example.org; default {domain}\{user}. Whatever it is, the
+	// entry that it binds as must be that of the account.
 	UserPattern string
 	// BaseDN is where groups (OpenLDAP) or users (Microsoft) are searched.
 	BaseDN string
 	// Domain (Microsoft) is the one whose users log in, as it stands before the backslash.
 	Domain string
+
+	// NestedGroups (Microsoft) also counts the groups under BaseDN in which the user's groups are, however far: one more search at each log-in,
+	// which costs the directory more than the others.
+	NestedGroups bool
 
 	// AllowedGroups may log in; none = whoever has the right password.
 	AllowedGroups []string
@@ -63,7 +68,7 @@ type DirectoryConfig struct {
 func DefaultDirectoryConfig(k Kind) DirectoryConfig {
 	c := DirectoryConfig{Kind: k, Timeout: 3 * time.Second, MaxConnections: 8}
 	if k == Microsoft {
-		c.UserPattern = `{domain}\{user}`
+		c.UserPattern = accountPattern
 	}
 	return c
 }
@@ -86,6 +91,9 @@ var _ Authenticator = (*Directory)(nil)
 func NewDirectory(c DirectoryConfig) (*Directory, error) {
 	if c.Timeout <= 0 || c.MaxConnections <= 0 {
 		return nil, session.Invalid("timeout", "a directory needs a timeout and a number of connections")
+	}
+	if c.NestedGroups && c.Kind != Microsoft {
+		return nil, session.Invalid("nested_groups", "only Active Directory follows groups within groups by itself")
 	}
 	names, err := newNaming(c)
 	if err != nil {

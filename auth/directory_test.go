@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/auth/slapdtest"
 	"github.com/hydrastore/hydrastore/session"
@@ -146,6 +148,8 @@ func TestMicrosoftWantsItsDomain(t *testing.T) {
 		{`corp\corp\eve`, "eve" + slapdtest.Password, "refused"},
 		{`corp\` + strings.Repeat("e", 21), "x", "refused"},
 		{`corp\ｅｖｅ`, "eve" + slapdtest.Password, "refused"},
+		{`corp\frank`, "frank" + slapdtest.Password, "refused"}, // binds, but not as the entry with that account name
+		{`corp\grace`, "frank" + slapdtest.Password, "refused"},
 	} {
 		g, err := d.Authenticate(t.Context(), l.user, l.password)
 		if outcome(err) != l.want {
@@ -236,6 +240,108 @@ func TestAnotherServerStepsIn(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
+}
+
+// TestAServerThatHangsOrIsBusyIsPassedOver: connecting to it works, asking it does not.
+func TestAServerThatHangsOrIsBusyIsPassedOver(t *testing.T) {
+	t.Parallel()
+	s := startSlapd(t)
+	for name, first := range map[string]string{
+		"hangs": "ldap://" + silentServer(t),
+		"busy":  fakeDirectory(t, func(byte, string) [][]byte { return [][]byte{answer(bindResponse, ldap.LDAPResultBusy)} }),
+		"ends":  fakeDirectory(t, func(byte, string) [][]byte { return [][]byte{answer(bindResponse, ldap.LDAPResultUnavailable)} }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := openLDAP(t, s)
+			c.Servers, c.Insecure, c.Timeout = []string{first, s.URL()}, true, 4*time.Second
+			d := newDirectory(t, c)
+			for range 2 {
+				if _, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password); err != nil {
+					t.Errorf("got %v", err)
+				}
+			}
+			if _, err := d.Authenticate(t.Context(), "ada", "wrong"); outcome(err) != "refused" {
+				t.Errorf("a wrong password: got %s (%v)", outcome(err), err)
+			}
+		})
+	}
+}
+
+// TestAFrozenServerIsPassedOver, though connections to it were kept.
+func TestAFrozenServerIsPassedOver(t *testing.T) {
+	t.Parallel()
+	one, two := startSlapd(t), startSlapd(t)
+	c := openLDAP(t, one)
+	c.Servers, c.Insecure, c.Timeout = []string{one.URL(), two.URL()}, true, 4*time.Second
+	d := newDirectory(t, c)
+	login := func() error {
+		_, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
+		return err
+	}
+	if err := login(); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := login(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAPrincipalNameMustBeTheAccounts: with {user}@domain somebody else's principal name may look like an account's.
+func TestAPrincipalNameMustBeTheAccounts(t *testing.T) {
+	t.Parallel()
+	for bound, want := range map[string]string{
+		`u:CORP\Ada`: "in", `u:CORP\mallory`: "refused", `u:OTHER\ada`: "refused", "": "unknown", "u:S-1-5-21-1-2-3-500": "unknown",
+	} {
+		c := auth.DefaultDirectoryConfig(auth.Microsoft)
+		c.Servers, c.Insecure, c.BaseDN, c.Domain, c.UserPattern = []string{fakeDomain(t, bound)}, true, slapdtest.BaseDN, "CORP", "{user}@example.org"
+		c.GroupPolicies = []auth.GroupPolicy{{"staff", "office"}, {"outer", "night"}}
+		g, err := newDirectory(t, c).Authenticate(t.Context(), `corp\ada`, "right")
+		if outcome(err) != want {
+			t.Errorf("bound as %q: got %s (%v), want %s", bound, outcome(err), err, want)
+		}
+		if err == nil && !slices.Equal(g.Policies, []string{"office"}) {
+			t.Errorf("got the policies %q", g.Policies)
+		}
+	}
+}
+
+// TestGroupsWithinGroups count where that is asked for.
+func TestGroupsWithinGroups(t *testing.T) {
+	t.Parallel()
+	for nested, want := range map[bool][]string{false: {"office"}, true: {"night", "office"}} {
+		c := auth.DefaultDirectoryConfig(auth.Microsoft)
+		c.Servers, c.Insecure, c.BaseDN, c.Domain, c.NestedGroups = []string{fakeDomain(t, "")}, true, slapdtest.BaseDN, "CORP", nested
+		c.GroupPolicies = []auth.GroupPolicy{{"outer", "night"}, {"staff", "office"}}
+		g, err := newDirectory(t, c).Authenticate(t.Context(), `corp\ada`, "right")
+		if err != nil || !slices.Equal(g.Policies, want) {
+			t.Errorf("nested %v: got the policies %q (%v), want %q", nested, g.Policies, err, want)
+		}
+	}
+}
+
+// fakeDomain is a domain with one user, in a group that is in another one, who is bound as the given authorization identity.
+func fakeDomain(t *testing.T, bound string) string {
+	t.Helper()
+	return fakeDirectory(t, func(operation byte, request string) [][]byte {
+		switch {
+		case operation == bindRequest:
+			return [][]byte{answer(bindResponse, ldap.LDAPResultSuccess)}
+		case operation == extendedRequest:
+			return [][]byte{answer(extendedResponse, ldap.LDAPResultSuccess, tlv(0x8b, []byte(bound)))}
+		case strings.Contains(request, "1.2.840.113556.1.4.1941"):
+			return [][]byte{
+				entry("cn=outer,"+slapdtest.BaseDN, nil), entry("cn=staff,"+slapdtest.BaseDN, nil), answer(searchDone, ldap.LDAPResultSuccess),
+			}
+		}
+		return [][]byte{
+			entry("cn=ada,"+slapdtest.BaseDN, map[string]string{"sAMAccountName": "Ada", "memberOf": "cn=staff," + slapdtest.BaseDN}),
+			answer(searchDone, ldap.LDAPResultSuccess),
+		}
+	})
 }
 
 // silentServer takes connections and never says a word.
@@ -389,6 +495,7 @@ func TestDirectoriesThatCannotWorkAreRefused(t *testing.T) {
 		"too long a domain":      func(c *auth.DirectoryConfig) { c.Kind, c.Domain = auth.Microsoft, "ABCDEFGHIJKLMNOP" },
 		"an unknown kind":        func(c *auth.DirectoryConfig) { c.Kind = "ad" },
 		"no policy's name":       func(c *auth.DirectoryConfig) { c.GroupPolicies = []auth.GroupPolicy{{"ops", "no name"}} },
+		"nested groups":          func(c *auth.DirectoryConfig) { c.NestedGroups = true },
 		"no time":                func(c *auth.DirectoryConfig) { c.Timeout = 0 },
 	} {
 		c := auth.DefaultDirectoryConfig(auth.OpenLDAP)

@@ -3,9 +3,12 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // maxGroups of one user. A directory that has more to say is taken for misconfigured, not cut: a group that is left out could
@@ -32,19 +35,13 @@ func (d *Directory) askOpenLDAP(c *ldap.Conn, who identity) ([]group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("search the user's groups: %w", err)
 	}
-	var groups []group
-	for _, e := range found {
-		g, err := parseGroup(e.DN)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, g)
-	}
-	return groups, nil
+	return parseGroups(namesOf(found))
 }
 
-// askMicrosoft finds the user's entry, which names its groups. Groups within groups are not followed, and the primary group is
-// not among them: so Active Directory keeps it.
+// inChain is LDAP_MATCHING_RULE_IN_CHAIN of Active Directory: it follows members of members.
+const inChain = "1.2.840.113556.1.4.1941"
+
+// askMicrosoft finds the user's entry, which names its groups. The primary group is not among them: so Active Directory keeps it.
 func (d *Directory) askMicrosoft(c *ldap.Conn, who identity) ([]group, error) {
 	entry, err := d.one(c, &ldap.SearchRequest{
 		BaseDN: d.config.BaseDN, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
@@ -57,11 +54,35 @@ func (d *Directory) askMicrosoft(c *ldap.Conn, who identity) ([]group, error) {
 	if _, err := d.names.own(who, entry); err != nil {
 		return nil, err
 	}
+	if err := d.boundAs(c, who, entry); err != nil {
+		return nil, err
+	}
 	names := entry.GetEqualFoldAttributeValues("memberOf")
 	if len(names) > maxGroups {
 		return nil, fmt.Errorf("the user is in more than %d groups", maxGroups)
 	}
-	var groups []group
+	if d.config.NestedGroups && d.rules.needed() {
+		found, err := d.search(c, &ldap.SearchRequest{
+			BaseDN: d.config.BaseDN, Scope: ldap.ScopeWholeSubtree, SizeLimit: maxGroups, Attributes: []string{"1.1"},
+			Filter: fmt.Sprintf("(member:%s:=%s)", inChain, ldap.EscapeFilter(entry.DN)),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("search the groups of the user's groups: %w", err)
+		}
+		names = append(names, namesOf(found)...)
+	}
+	return parseGroups(names)
+}
+
+func namesOf(entries []*ldap.Entry) (names []string) {
+	for _, e := range entries {
+		names = append(names, e.DN)
+	}
+	return names
+}
+
+func parseGroups(names []string) ([]group, error) {
+	groups := make([]group, 0, len(names))
 	for _, name := range names {
 		g, err := parseGroup(name)
 		if err != nil {
@@ -71,6 +92,39 @@ func (d *Directory) askMicrosoft(c *ldap.Conn, who identity) ([]group, error) {
 	}
 	return groups, nil
 }
+
+// boundAs makes sure that the password was that of the entry. A name to bind with that is not made of the account's may be another one's: a
+// user whose principal name, or entry, is named like somebody else's account would log in as that one.
+func (d *Directory) boundAs(c *ldap.Conn, who identity, entry *ldap.Entry) error {
+	switch {
+	case d.names.byAccount:
+		return nil
+	case d.names.isDN:
+		bound, err := ldap.ParseDN(who.bind)
+		found, wrong := ldap.ParseDN(entry.DN)
+		if err != nil || wrong != nil {
+			return fmt.Errorf("compare the user's entry with the one that is bound: %w", errors.Join(err, wrong))
+		}
+		if !bound.EqualFold(found) {
+			return ErrRefused
+		}
+		return nil
+	}
+	is, err := c.WhoAmI(nil) // RFC 4532; Active Directory says u:DOMAIN\account
+	if err != nil {
+		return fmt.Errorf("ask who is bound: %w", err)
+	}
+	account, named := strings.CutPrefix(is.AuthzID, "u:")
+	if !named || !strings.Contains(account, `\`) {
+		return errNoAccountName
+	}
+	if folded, err := session.FoldUserName(account); err != nil || folded != d.names.domain+`\`+who.login {
+		return ErrRefused
+	}
+	return nil
+}
+
+var errNoAccountName = errors.New("the directory does not say which account is bound: use the default user_pattern")
 
 var errNotOneEntry = errors.New("the directory does not show the user exactly one entry of its name under base_dn: check base_dn, and that users may read their own entries")
 

@@ -22,6 +22,7 @@ type naming struct {
 	pattern   string // with {user}, and with {domain} filled in
 	isDN      bool
 	domain    string // folded
+	byAccount bool   // the name to bind with is made of what is searched for: it can be nobody else's
 	attribute string // that holds the login in the user's entry
 }
 
@@ -31,6 +32,9 @@ const (
 	maxAccountRunes     = 20
 	forbiddenInAccounts = `"/\[]:;|=,+*?<>@`
 )
+
+// accountPattern names an account by its domain and nothing else.
+const accountPattern = `{domain}\{user}`
 
 // firstOfDN is the beginning of a pattern whose first part is nothing but the login.
 var firstOfDN = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*)=\{user\},`)
@@ -65,6 +69,7 @@ func newNaming(c DirectoryConfig) (naming, error) {
 			return n, session.Invalid("domain", "the name is needed that stands before the backslash when users log in, of at most %d characters", maxDomainRunes)
 		}
 		n.attribute, n.domain = "sAMAccountName", domain
+		n.byAccount = n.pattern == accountPattern
 		n.pattern = strings.ReplaceAll(n.pattern, "{domain}", c.Domain)
 	default:
 		return n, session.Invalid("kind", "%q is no kind of directory: use %s or %s", c.Kind, OpenLDAP, Microsoft)

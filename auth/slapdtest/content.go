@@ -53,6 +53,11 @@ func content() string {
 	}
 	fmt.Fprintf(&out, "dn: cn=eve,ou=accounts,%s\nobjectClass: person\nobjectClass: extensibleObject\ncn: eve\nsn: eve\nsAMAccountName: Eve\n"+
 		"memberOf: cn=staff,ou=groups,%s\nuserPassword: eve%s\n\n", BaseDN, BaseDN, Password)
+	// frank's entry has the account name of nobody else; that of another entry is frank.
+	fmt.Fprintf(&out, "dn: cn=frank,ou=accounts,%s\nobjectClass: person\nobjectClass: extensibleObject\ncn: frank\nsn: frank\nsAMAccountName: grace\n"+
+		"userPassword: frank%s\n\n", BaseDN, Password)
+	fmt.Fprintf(&out, "dn: cn=other,ou=accounts,%s\nobjectClass: person\nobjectClass: extensibleObject\ncn: other\nsn: other\nsAMAccountName: frank\n"+
+		"memberOf: cn=staff,ou=groups,%s\nuserPassword: other%s\n\n", BaseDN, BaseDN, Password)
 	fmt.Fprintf(&out, "dn: cn=staff,ou=groups,%s\nobjectClass: posixGroup\ncn: staff\ngidNumber: 1\nmemberUid: ada\nmemberUid: bob\n\n", BaseDN)
 	fmt.Fprintf(&out, "dn: cn=ops,ou=groups,%s\nobjectClass: posixGroup\ncn: ops\ngidNumber: 2\nmemberUid: ada\n\n", BaseDN)
 	fmt.Fprintf(&out, "dn: cn=named,ou=groups,%s\nobjectClass: groupOfNames\ncn: named\nmember: uid=bob,ou=people,%s\n\n", BaseDN, BaseDN)

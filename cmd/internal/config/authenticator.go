@@ -25,9 +25,11 @@ func authenticatorSettings() []Setting {
 		"The name of a user's entry, `{user}` (or `%s`) for the user: `uid={user},ou=people,dc=example,dc=org`. Needed.", "",
 		"Where groups are searched, by `memberUid`, `member` and `uniqueMember`. Needed.")...)
 	settings = append(settings, Setting{Key: "authenticator.microsoft.domain", Help: "The domain's NetBIOS name: users log in as `DOMAIN\\user`. Needed.",
-		field: func(c *Config) any { return &c.Authenticator.microsoft.domain }})
+		field: func(c *Config) any { return &c.Authenticator.microsoft.domain }},
+		Setting{Key: "authenticator.microsoft.nested_groups", Default: "false", Help: "Count the groups, under `base_dn`, in which the user's groups are, however far: one more search at each log-in.",
+			field: func(c *Config) any { return &c.Authenticator.microsoft.nestedGroups }})
 	return append(settings, directorySettings("microsoft", func(c *Config) *directory { return &c.Authenticator.microsoft },
-		"The name to bind with. `{user}@example.org` works too.", `{domain}\{user}`,
+		"The name to bind with. `{user}@example.org` works too; the servers must then say that it is the account's (RFC 4532).", `{domain}\{user}`,
 		"Where the user's entry is searched, by `sAMAccountName`; its `memberOf` has the groups. Needed.")...)
 }
 
@@ -110,6 +112,7 @@ func (l *loader) directory(kind auth.Kind) {
 	before := len(l.problems)
 	c := auth.DirectoryConfig{
 		Kind: kind, Servers: d.servers, Insecure: d.insecure, UserPattern: d.userPattern, BaseDN: d.baseDN, Domain: d.domain,
+		NestedGroups: d.nestedGroups,
 		AllowedGroups: d.allowedGroups, Timeout: d.timeout, MaxConnections: d.maxConnections,
 		TLS: l.trusted(at+"ca_file", d.caFile),
 	}

@@ -22,6 +22,7 @@ authenticator:
     group_roles: [ops=admin]
     timeout: 2s
   microsoft:
+    nested_groups: true
     servers: [ldaps://dc.example.org]
     base_dn: dc=example,dc=org
     domain: CORP
@@ -46,7 +47,7 @@ func TestDirectories(t *testing.T) {
 	if want := (auth.GroupRole{Group: "ops", Role: "admin"}); len(open.GroupRoles) != 1 || open.GroupRoles[0] != want {
 		t.Errorf("got %+v, want %+v", open.GroupRoles, want)
 	}
-	if microsoft.Kind != auth.Microsoft || microsoft.UserPattern != `{domain}\{user}` || microsoft.Domain != "CORP" || microsoft.Timeout != 3*time.Second {
+	if microsoft.Kind != auth.Microsoft || microsoft.UserPattern != `{domain}\{user}` || microsoft.Domain != "CORP" || !microsoft.NestedGroups || microsoft.Timeout != 3*time.Second {
 		t.Errorf("got %+v", microsoft)
 	}
 	if c.Authenticator.Hashing != auth.DefaultParams() {

@@ -94,7 +94,7 @@ type Authenticator struct {
 type directory struct {
 	servers, allowedGroups, groupPolicies, groupRoles []string
 	caFile, userPattern, baseDN, domain               string
-	insecure                                          bool
+	insecure, nestedGroups                            bool
 	timeout                                           time.Duration
 	maxConnections                                    int
 }
