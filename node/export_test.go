@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -134,6 +135,20 @@ func (n *Node) TouchesWaiting() int {
 	n.touches.mu.Lock()
 	defer n.touches.mu.Unlock()
 	return len(n.touches.inFlight)
+}
+
+// SettleSealing finds the seal keys once more, as a node does that could not finish it at its start.
+func (n *Node) SettleSealing(ctx context.Context) error { return n.sealing.settle(ctx) }
+
+// SealKeys tells how many seal keys the cluster knows.
+func (n *Node) SealKeys() int {
+	known, _ := n.fsm.SealKeys()
+	return len(known)
+}
+
+// HoldSealKeys says for another node which seal keys it holds.
+func (n *Node) HoldSealKeys(ctx context.Context, name string) error {
+	return n.seedWith(ctx, &fsmpb.Command{Kind: &fsmpb.Command_HoldSealKeys{HoldSealKeys: &fsmpb.HoldSealKeys{Node: name}}})
 }
 
 // PasswordHash is what is stored of a user's password.

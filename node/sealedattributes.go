@@ -38,7 +38,7 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 }
 
 // carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
-// clear: what is sealed opens in its own session only. The log-in's own win.
+// clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried.
 func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) error {
 	if replaces == nil || n.sealing.held() == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byt
 		}
 		old, ok = n.fsm.SessionByKey(hash)
 	}
-	if !ok || old.User != l.User {
+	if !ok || old.User != l.User || old.BindAddress == session.BindStrict && elsewhere(old, l.ClientAddress) {
 		return nil
 	}
 	before, err := n.sealing.open(old.ID, old.Attributes)

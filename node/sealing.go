@@ -28,8 +28,9 @@ type sealing struct {
 	node    *Node
 	settled atomic.Bool
 
-	mu   sync.RWMutex
-	keys map[uint32]*auth.SealKey
+	mu      sync.RWMutex
+	keys    map[uint32]*auth.SealKey
+	present uint32 // the one of the present password; 0 = not known yet
 }
 
 func newSealing(n *Node) *sealing { return &sealing{node: n, keys: map[uint32]*auth.SealKey{}} }
@@ -39,10 +40,39 @@ type misfit struct{ text string }
 
 func (m *misfit) Error() string { return m.text }
 
-const sealRetry = 100 * time.Millisecond
+const (
+	sealRetry = 100 * time.Millisecond
+	// sealWatch is how often a node looks whether the cluster still knows what keys it holds.
+	sealWatch = time.Second
+)
 
-// run settles, trying again until the cluster can be read. A node whose passwords do not fit must stop.
+// run settles, and then sees to it that the cluster remembers: it knows a bounded number of nodes, and forgets the one that has said
+// nothing for longest, which may be one that has run for long.
 func (s *sealing) run(ctx context.Context) {
+	s.begin(ctx)
+	if !s.settled.Load() {
+		return
+	}
+	for every := time.NewTicker(sealWatch); ; {
+		select {
+		case <-every.C:
+			s.remind(ctx)
+		case <-ctx.Done():
+			every.Stop()
+			return
+		}
+	}
+}
+
+// remind says what this node holds if the cluster has forgotten it. What fails is tried again.
+func (s *sealing) remind(ctx context.Context) {
+	ctx, cancel := s.node.limit(ctx)
+	defer cancel()
+	_ = s.tell(ctx)
+}
+
+// begin settles, trying again until the cluster can be read. A node whose passwords do not fit must stop.
+func (s *sealing) begin(ctx context.Context) {
 	for {
 		err := s.settle(ctx)
 		var bad *misfit
@@ -88,13 +118,15 @@ func (s *sealing) settle(ctx context.Context) error {
 func (s *sealing) judge(known []fsm.SealKey) (current bool, err error) {
 	passwords := s.node.config.Sealing.Passwords()
 	for _, k := range known {
-		if s.holds(k.ID) {
+		if s.holds(k.ID) { // derived before, when something else then failed
+			current = current || s.isPresent(k.ID)
 			continue
 		}
 		for i, password := range passwords {
 			if key, fits := recipeOf(k).Key(password); fits {
-				s.put(k.ID, key)
-				current = current || i == 0 && s.node.config.Sealing.Password != ""
+				present := i == 0 && s.node.config.Sealing.Password != ""
+				s.put(k.ID, key, present)
+				current = current || present
 				break
 			}
 		}
@@ -135,7 +167,7 @@ func (s *sealing) add(ctx context.Context, last uint32) error {
 	if err := resultError(result, "make a seal key known"); err != nil {
 		return err
 	}
-	s.put(uint32(result.GetVersion()), key)
+	s.put(uint32(result.GetVersion()), key, true)
 	s.node.log.Info("a new safe_password is known; it seals once all nodes have it", slog.Uint64("seal_key", result.GetVersion()))
 	return nil
 }
@@ -164,10 +196,19 @@ func (s *sealing) heldBy() map[string][]uint32 {
 	return held
 }
 
-func (s *sealing) put(id uint32, k *auth.SealKey) {
+// put notes a key that was derived; present tells that it is the present password's.
+func (s *sealing) put(id uint32, k *auth.SealKey, present bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys[id] = k
+	if s.keys[id] = k; present {
+		s.present = id
+	}
+}
+
+func (s *sealing) isPresent(id uint32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.present == id
 }
 
 func (s *sealing) key(id uint32) *auth.SealKey {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -350,5 +351,66 @@ func TestSealedAttributesGoAlong(t *testing.T) {
 	other, err := c.nodes[0].Login(t.Context(), presenting(app, with(again.Key)), session.Login{User: "eve", Vouched: true})
 	if err != nil || other.Sealed != nil || len(other.Attributes) != 0 {
 		t.Errorf("another user is given %s and %s, %v", other.Sealed, other.Attributes, err)
+	}
+}
+
+// A node that must begin again with its seal keys, because it could not say that it has them, does not make the same one anew.
+func TestSettlingSealKeysAgainMakesNoOther(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, withSealing(sealingWith(firstSafe)))
+	for range 2 {
+		if err := c.nodes[0].SettleSealing(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.nodes[0].SealKeys(); n != 1 {
+		t.Errorf("%d seal keys of one password", n)
+	}
+}
+
+// The cluster remembers a bounded number of nodes that hold seal keys. Those that live say so again when they are forgotten.
+func TestLivingHoldersOfSealKeysAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, withSealing(sealingWith(firstSafe)))
+	app := c.service(0)
+	for i := range session.MaxSealHolders {
+		if err := c.nodes[i%3].HoldSealKeys(t.Context(), fmt.Sprint("removed-", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, n := range c.nodes {
+		eventually(t, fmt.Sprintf("node %d to seal again", i+1), func() error {
+			_, err := n.Login(t.Context(), app, session.Login{User: "bob", Vouched: true, Sealed: values("n", "1")})
+			return err
+		})
+	}
+}
+
+// At an address where its key opens nothing a session gives nothing away: neither what is in the clear nor what is sealed.
+func TestSealedAttributesStayWhereTheirSessionIsBound(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, withSealing(sealingWith(firstSafe)))
+	strict := session.BindStrict
+	if _, err := c.nodes[0].PatchPolicy(t.Context(), operator, session.DefaultPolicyName, session.PolicyChange{BindAddress: &strict}); err != nil {
+		t.Fatal(err)
+	}
+	app := c.service(0)
+	login := func(call session.Call, address string) session.Issued {
+		t.Helper()
+		issued, err := c.nodes[0].Login(t.Context(), call, session.Login{
+			User: "bob", Vouched: true, ClientAddress: netip.MustParseAddr(address), Attributes: values("cart", "1"), Sealed: values("token", "2")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return issued
+	}
+	first := login(app, "192.0.2.7")
+	over := app
+	over.Subject = &session.Presented{Key: first.Key, Address: netip.MustParseAddr("192.0.2.8")}
+	for want, address := range []string{"192.0.2.8", "192.0.2.7"} {
+		issued, err := c.nodes[0].Login(t.Context(), over, session.Login{User: "bob", Vouched: true, ClientAddress: netip.MustParseAddr(address)})
+		if err != nil || len(issued.Sealed) != want || len(issued.Attributes) != want {
+			t.Errorf("at %s: %s and %s, %v; want %d of each", address, issued.Sealed, issued.Attributes, err, want)
+		}
 	}
 }
