@@ -175,3 +175,59 @@ func checkLoggedIn(t *testing.T, name string, after, before map[string][2]int, e
 		t.Fatalf("%s: evicted %d though every limit had room: %v", name, ended, before)
 	}
 }
+
+// at lets a log-in come from the n-th address.
+func at(n int, c *fsmpb.CreateSession) *fsmpb.CreateSession {
+	a := netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}).As16()
+	c.Address = a[:]
+	return c
+}
+
+// What a log-in that leaves its user one session ends makes room at its address, too: however many those are, each counted once.
+func TestASingleSessionMakesRoomAtItsAddress(t *testing.T) {
+	t.Parallel()
+	const here, there = 1, 2
+	over := func(n, key int) *fsmpb.CreateSession {
+		c := at(here, vouched(n, "ann"))
+		c.Replaces = bytesOf(keyOf(key))
+		return c
+	}
+	for name, c := range map[string]struct {
+		before []*fsmpb.CreateSession
+		login  *fsmpb.CreateSession
+		want   fsmpb.Code
+		lives  int
+	}{
+		"all of them there": {
+			[]*fsmpb.CreateSession{at(here, vouched(1, "ann")), at(here, vouched(2, "ann")), at(here, vouched(3, "ann"))}, at(here, vouched(9, "ann")), codeOK, 1},
+		"some of them there": {
+			[]*fsmpb.CreateSession{at(here, vouched(1, "ann")), at(there, vouched(2, "ann")), at(here, vouched(3, "bob")), at(here, vouched(4, "cid"))},
+			at(here, vouched(9, "ann")), codeOK, 3},
+		"none of them there": {
+			[]*fsmpb.CreateSession{at(there, vouched(1, "ann")), at(there, vouched(2, "ann")), at(here, vouched(3, "bob")), at(here, vouched(4, "cid")), at(here, vouched(5, "dan"))},
+			at(here, vouched(9, "ann")), fsmpb.Code_CODE_SESSION_LIMIT, 5},
+		"the one that it replaces counts once": {
+			[]*fsmpb.CreateSession{at(here, vouched(1, "ann")), at(there, vouched(2, "ann")), at(here, vouched(3, "bob")), at(here, vouched(4, "cid")), at(here, vouched(5, "dan"))},
+			over(9, 1), fsmpb.Code_CODE_SESSION_LIMIT, 5},
+		"the one that it replaces, and another": {
+			[]*fsmpb.CreateSession{at(here, vouched(1, "ann")), at(here, vouched(2, "ann")), at(here, vouched(3, "bob")), at(here, vouched(4, "cid"))},
+			over(9, 1), codeOK, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLog(t, fsm.Options{})
+			l.must(putPolicy(timers("default", 3600_000, 0, 0)))
+			for _, c := range c.before {
+				l.must(create(c))
+			}
+			l.must(putPolicy(&fsmpb.PutPolicy{
+				Name: "default", Mode: fsmpb.PutPolicy_MODE_MERGE, SingleSession: ptr(true), MaxSessionsPerAddress: ptr(uint32(3)), Authority: system()}))
+			if r := l.do(create(c.login)); r.Code != c.want {
+				t.Errorf("the log-in came to %v %q, want %v", r.Code, r.Field, c.want)
+			}
+			if n := census(l.m, session.Filter{}); n != c.lives {
+				t.Errorf("%d sessions live, want %d", n, c.lives)
+			}
+		})
+	}
+}

@@ -179,8 +179,8 @@ func (m *model) judgeLimits(s, leaving *modelSession) (fsmpb.Code, string) {
 		over := countOf(l) - l.most + 1
 		if l.field != "max_sessions_per_address" {
 			over -= freed
-		} else if freed == 1 && m.victim(limits[0]).address == s.address {
-			over--
+		} else if freed > 0 && freed == countOf(limits[0]) {
+			over -= len(m.of(func(o *modelSession) bool { return o != leaving && limits[0].of(o) && o.address == s.address }))
 		}
 		if over > 0 && l.onLimit == refuse {
 			return fsmpb.Code_CODE_SESSION_LIMIT, l.field

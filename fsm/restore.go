@@ -106,7 +106,7 @@ func (b *builder) meta(f *fields) bool {
 	s.seals.last = uint32(last)
 	s.limits.MaxSessions, s.limits.OnLimit, s.limits.Version = int(f.uint()), onLimitFrom(f.uint()), f.uint()
 	s.level = uint32(level)
-	return last <= math.MaxUint32 && s.limits.Validate() == nil && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
+	return last <= math.MaxUint32 && s.limits.Validate() == nil && s.limits.Version <= s.version && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
 
 func (b *builder) policy(f *fields) bool {
@@ -122,7 +122,7 @@ func (b *builder) policy(f *fields) bool {
 	rules := f.byte()
 	p.InactivityTimeout, p.RotateGrace = f.duration(), f.duration()
 	p.PolicyLimits = f.policyLimits()
-	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
+	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Version > b.s.version || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {
 		return false
 	}
 	b.lastPolicy = p.Name
@@ -189,7 +189,7 @@ func (b *builder) user(f *fields) bool {
 	preferences := f.bytes(maxBlobBytes)
 	switch {
 	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
-		u.serial <= b.userSerial || u.serial > b.s.users.serial,
+		u.serial <= b.userSerial || u.serial > b.s.users.serial || u.version > b.s.version,
 		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled|userMD5,
 		len(verifier) > 0 && (!u.md5() || len(password) == 0 || !b.s.validVerifier(verifier)),
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
@@ -240,7 +240,7 @@ func (b *builder) session(f *fields) bool {
 	}
 	r.user++ // ordinal to slot
 	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 ||
-		u.disabled() && !s.condemned(u, &r) {
+		u.disabled() && !s.condemned(u, &r) || r.number <= s.lastNumberOf(r.user) {
 		return false
 	}
 	s.countSealed(attributes, 1)
@@ -248,6 +248,17 @@ func (b *builder) session(f *fields) bool {
 	s.setExtras(&r, own)
 	s.placeSession(r)
 	return true
+}
+
+// lastNumberOf is the highest number of a user's sessions that are recorded: each next one has a higher one.
+func (s *state) lastNumberOf(user uint32) (highest uint64) {
+	for _, head := range s.users.links.at(user).heads {
+		if head != 0 {
+			newest := s.sessions.links.at(head).userPrev
+			highest = max(highest, s.sessions.recs.at(newest).number)
+		}
+	}
+	return highest
 }
 
 // extras takes what the record's flags say that it has, and tells whether any log can have made that.

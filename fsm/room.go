@@ -130,11 +130,9 @@ func (s *state) judgeLimits(limits []sessionLimit, l *login) (fsmpb.Code, string
 	}
 	freed := 0 // what is certain to be evicted, and is counted by the limits that follow
 	for _, limit := range limits {
-		over := limit.over()
-		if o, ok := limit.counts.(ownerSessions); !ok || o.kind == ofUser {
-			over -= freed
-		} else if freed == 1 && s.leaves(limits[0], l.address) {
-			over--
+		over := limit.over() - freed
+		if o, ok := limit.counts.(ownerSessions); ok && o.kind == ofAddress {
+			over = limit.over() - s.freedAt(limits[0], freed, l)
 		}
 		if over <= 0 {
 			continue
@@ -147,9 +145,21 @@ func (s *state) judgeLimits(limits []sessionLimit, l *login) (fsmpb.Code, string
 	return fsmpb.Code_CODE_OK, ""
 }
 
-// leaves tells whether the session that a user's limit evicts came from an address.
-func (s *state) leaves(limit sessionLimit, address [16]byte) bool {
-	return s.sessions.recs.at(limit.counts.victim(limit.onLimit)).address == address
+// freedAt tells how many of the sessions that a user's limit evicts came from the log-in's address. That matters where an address refuses and its
+// user's limit evicts, which is where a user may have one session: so all of them go, unless they are more than an entry can end.
+func (s *state) freedAt(limit sessionLimit, freed int, l *login) (n int) {
+	user, ok := limit.counts.(ownerSessions)
+	if !ok || freed == 0 || freed != user.count()-limit.leaving {
+		return 0
+	}
+	tree, root := user.tree()
+	tree.each(root, user.policy, func(slot uint32) bool {
+		if slot != l.old && s.sessions.recs.at(slot).address == l.address {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // clear removes dead sessions until the limit has room or none is left. False: that takes more than this entry can spare.

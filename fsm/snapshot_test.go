@@ -262,3 +262,41 @@ func TestALapseOfTheFutureIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Versions that nothing has been given yet, and numbers that a user's sessions cannot have, are no snapshot's: the next change would
+// repeat them.
+func TestVersionsAndNumbersOfTheFutureAreRefused(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(putPolicy(timers("default", 3600_000, 0, 0)))
+	policy := l.index
+	l.must(putUser(account("ann", "$hash")))
+	user := l.index
+	l.must(putLimits(&fsmpb.PutLimits{MaxSessions: ptr(uint32(77)), Authority: system()}))
+	limits := l.index
+	l.must(create(vouched(1, "bob")))
+	l.must(create(vouched(2, "bob")))
+	data := snapshotOf(t, l.m)
+	numbered := func(seq, number uint64) []byte { return uints(seq, number, uint64(start)) }
+	for name, damage := range map[string][]byte{
+		"a policy's version":        bytes.Replace(data, append([]byte("default"), uints(policy)...), append([]byte("default"), uints(limits+1)...), 1),
+		"a user's version":          bytes.Replace(data, uints(1, user, 0), uints(1, limits+1, 0), 1),
+		"the limits' version":       bytes.Replace(data, uints(77, 0, limits), uints(77, 0, limits+1), 1),
+		"a number twice":            bytes.Replace(data, numbered(2, 2), numbered(2, 1), 1),
+		"numbers against the order": bytes.Replace(bytes.Replace(data, numbered(1, 1), numbered(1, 2), 1), numbered(2, 2), numbered(2, 1), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if bytes.Equal(damage, data) {
+				t.Fatal("nothing is damaged")
+			}
+			wantRefused(t, l.m, mended(damage))
+		})
+	}
+}
+
+func uints(values ...uint64) (out []byte) {
+	for _, v := range values {
+		out = binary.LittleEndian.AppendUint64(out, v)
+	}
+	return out
+}
