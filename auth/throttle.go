@@ -77,9 +77,5 @@ func (t Throttle) NewTurns(h *Hasher) (local, remote *Turns) {
 	return NewTurns(turnsPerHash*h.Concurrent(), t.PerNode), NewTurns(directoryTurns, t.PerNode)
 }
 
-// NetworkOf is what one caller can be expected to have: an IPv4 address, or a /64 of IPv6; invalid for an invalid address.
-func NetworkOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	p, _ := a.Prefix(min(64, a.BitLen()))
-	return p
-}
+// NetworkOf is session.Network, under which throttles count.
+func NetworkOf(a netip.Addr) netip.Addr { return session.Network(a) }

@@ -26,13 +26,13 @@ type Turns struct {
 
 // subject is whose password is checked, and from where.
 type subject struct {
-	network netip.Prefix
+	network netip.Addr
 	user    string
 }
 
 // line holds the callers of one network, in the order of their coming.
 type line struct {
-	network netip.Prefix
+	network netip.Addr
 	callers []*caller
 }
 
@@ -118,7 +118,7 @@ func (t *Turns) goLocked(c *caller) {
 	c.turn <- true
 }
 
-func (t *Turns) lineLocked(network netip.Prefix) *line {
+func (t *Turns) lineLocked(network netip.Addr) *line {
 	i := slices.IndexFunc(t.lines, func(l *line) bool { return l.network == network })
 	if i < 0 {
 		return nil
@@ -127,7 +127,7 @@ func (t *Turns) lineLocked(network netip.Prefix) *line {
 }
 
 // makeWayLocked sends the last caller of the longest line away, if that line stays longer than the one of network even so.
-func (t *Turns) makeWayLocked(network netip.Prefix) bool {
+func (t *Turns) makeWayLocked(network netip.Addr) bool {
 	longest := slices.MaxFunc(t.lines, func(a, b *line) int { return len(a.callers) - len(b.callers) })
 	own := 0
 	if l := t.lineLocked(network); l != nil {

@@ -42,12 +42,10 @@ func newAttemptKeys(address []byte, userHash uint32) (k attemptKeys, ok bool) {
 	return attemptKeys{user: attemptKey{network, attemptByUser | userHash}, address: attemptKey{network: network}}, true
 }
 
-// attemptNetwork is what one caller can be expected to have: an IPv4 address, or a /64 of IPv6.
+// attemptNetwork is session.Network in the log's form: 16 bytes, all zero for an unknown address.
 func attemptNetwork(address []byte) (n [16]byte) {
-	v4mapped := [12]byte{10: 0xff, 11: 0xff}
-	copy(n[:], address)
-	if !bytes.Equal(n[:12], v4mapped[:]) {
-		clear(n[8:])
+	if len(address) == len(n) {
+		n = session.Network(netip.AddrFrom16([16]byte(address))).As16()
 	}
 	return n
 }
