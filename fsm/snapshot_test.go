@@ -79,30 +79,53 @@ func readSomething(m *fsm.Machine, h *history) {
 	m.AttemptWait(netip.AddrFrom4([4]byte{10, 0, 0, 1}), 1, fsm.AttemptLimit{Attempts: 3, Window: time.Second}, fsm.AttemptLimit{}, 0)
 }
 
-// sample is a snapshot with every kind of record.
+// sample is a snapshot with every kind of record: those of a random history, and one that is made of each that may be missing.
 func sample(t testing.TB) []byte {
 	t.Helper()
-	for seed := range uint64(40) { // what a seed comes to changes with every new command
-		l, h := newLog(t, fsm.Options{EndsPerEntry: 1}), newHistory(seed)
-		for range 5000 {
-			l.clock += h.advance()
-			noteVersions(h, l.apply(h.entry()...))
-			permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
-			if st := l.m.Stats(); len(permanent) > 0 && st.Sessions > 10 && st.PendingReaps > 0 && st.AttemptCounters > 0 && sealsSome(l.m) && st.IdempotencyRecords > 0 && st.GraceSessions > 0 && st.RetiredKeys > 3 && st.Users > 2 && st.ShellUsers > 0 && st.Policies > 2 {
-				hour := l.clock - l.clock%3_600_000
-				l.apply(putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: []byte("sealed")}),
-					useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(1000)), HourMs: hour, EndMs: l.clock + 60_000}))
-				return snapshotOf(t, l.m)
-			}
+	l, h := newLog(t, fsm.Options{EndsPerEntry: 1}), newHistory(1)
+	for st := l.m.Stats(); st.Sessions <= 10 || st.Users <= 2 || st.ShellUsers == 0 || st.Policies <= 2; st = l.m.Stats() {
+		if l.index > 50_000 {
+			t.Fatal("the history never came to a state with users, sessions and policies in it")
 		}
+		l.clock += h.advance()
+		noteVersions(h, l.apply(h.entry()...))
 	}
-	t.Fatal("the history never came to a state with everything in it")
-	return nil
+	oneOfEach(l)
+	permanent, _, _ := l.m.ListSessions(session.Filter{Permanent: true}, 0, 0, 1, fsm.MaxScan)
+	st := l.m.Stats()
+	keys, _ := l.m.SealKeys()
+	seals := slices.ContainsFunc(keys, func(k fsm.SealKey) bool { return k.Uses > 0 }) && len(l.m.SealHolders()) > 0
+	if len(permanent) == 0 || !seals || st.PendingReaps == 0 || st.AttemptCounters == 0 || st.IdempotencyRecords == 0 || st.GraceSessions == 0 || st.RetiredKeys == 0 {
+		t.Fatalf("something is missing: permanent %d, sealed %v, %+v", len(permanent), seals, st)
+	}
+	return snapshotOf(t, l.m)
 }
 
-func sealsSome(m *fsm.Machine) bool {
-	keys, _ := m.SealKeys()
-	return len(m.SealHolders()) > 1 && slices.ContainsFunc(keys, func(k fsm.SealKey) bool { return k.Uses > 1 })
+// oneOfEach makes a record of each kind.
+func oneOfEach(l *log) {
+	const first = 900_000 // beyond what histories make
+	_, lastSeal := l.m.SealKeys()
+	named := func(n int, user string) *fsmpb.CreateSession {
+		c := vouched(first+n, user)
+		c.Policy = "sample"
+		return c
+	}
+	permanent, repeated, sealing := named(0, "sample"), named(1, "sample"), named(2, "sample")
+	permanent.Permanent = true
+	repeated.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(first)), BodyHash: bytesOf(keyOf(first + 1))}
+	sealing.Attributes = []*fsmpb.Attribute{{Name: "token", Value: sealedValue(lastSeal+1, 'a')}}
+	hour := l.clock - l.clock%3_600_000
+	for _, c := range []*fsmpb.Command{
+		putLimits(&fsmpb.PutLimits{MaxSessions: ptr(uint32(0)), Authority: system()}), putPolicy(allowing(timers("sample", 3600_000, 0, 0))),
+		sealCommand(putSealKey(lastSeal)), holdSealKeys("sample", lastSeal+1), create(permanent), create(repeated), create(sealing),
+		rotate(rotation(first+2, first+3)), takeAttempt(&fsmpb.TakeAttempt{UserHash: 1, PerUser: &fsmpb.AttemptLimit{Attempts: 3, WindowMs: 60_000}}),
+		create(named(4, "sampled")), create(named(5, "sampled")), create(named(6, "sampled")),
+		putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: []byte("sealed")}),
+		useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(1000)), HourMs: hour, EndMs: l.clock + 60_000}),
+		revokeUser(&fsmpb.RevokeUserSessions{User: "sampled", Authority: system()}),
+	} {
+		l.must(c)
+	}
 }
 
 // wantRefused restores what must not be restored, and looks whether the old state stays.
