@@ -112,7 +112,7 @@ func (l *loader) directory(kind auth.Kind) {
 	before := len(l.problems)
 	c := auth.DirectoryConfig{
 		Kind: kind, Servers: d.servers, Insecure: d.insecure, UserPattern: d.userPattern, BaseDN: d.baseDN, Domain: d.domain,
-		NestedGroups: d.nestedGroups,
+		NestedGroups:  d.nestedGroups,
 		AllowedGroups: d.allowedGroups, Timeout: d.timeout, MaxConnections: d.maxConnections,
 		TLS: l.trusted(at+"ca_file", d.caFile),
 	}
