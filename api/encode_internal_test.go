@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,7 +123,7 @@ func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{
 		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"sealed_attributes":{"s":1},"client_ip":"::1","user_agent":"x"}`,
 		`{"user":"bob","password":"12345678","roles":["admin"],"policies":["default"],"disabled":true}`,
-		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"longer_idle_allowed":true,"rotate_grace_s":0}`,
+		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"longer_idle_allowed":true,"rotate_grace_s":0,"key_format":"ws"}`,
 		`{"peer_address":"a:1"}`, `{"id":"n1"}`, `{"a":null}`, "{\"\xff\":1}", `[]`, ``,
 	} {
 		f.Add([]byte(seed))
@@ -154,7 +155,15 @@ func FuzzDecoders(f *testing.F) {
 func TestRedact(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"plain": "plain", "hs_": "hs_[redacted]", "a hs_abc-D_9 b": "a hs_[redacted] b", "hs_x,hs_y": "hs_[redacted],hs_[redacted]", "hs_hs_x": "hs_[redacted]",
+		"plain": "plain", "hs_": "hs_[redacted]", "a hs_abc-D_9 b": "a hs_[redacted] b", "hs_x,hs_y": "hs_[redacted],hs_[redacted]", "hs_hs_x": "hs_[redacted]", "xhs_x": "xhs_[redacted]",
+		"=91389bd1127bce0a2615d390be08f696.":                    "=[redacted].",
+		"91389BD1127BCE0A2615D390BE08F696":                      "[redacted]",
+		strings.Repeat("0af9", 16) + " and more":                "[redacted] and more",
+		"params[0]: NVvdBOKjcvm2nIYt6xzN5rKGv":                  "params[0]: [redacted]",
+		"ws:ada%3Ax:7:zfFG136kSzabcdefghijkl, ws:a:1:, ws":      "ws:[redacted], ws:[redacted], ws",
+		"ws://node1:8700":                                       "ws://node1:8700",
+		"3megksdyo5wthsjek6uegl7ypy":                            "3megksdyo5wthsjek6uegl7ypy", // the id of a node
+		strings.Repeat("a", 24) + "_" + strings.Repeat("b", 26): strings.Repeat("a", 24) + "_" + strings.Repeat("b", 26),
 	} {
 		if got := redact(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)

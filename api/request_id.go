@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 const (
@@ -39,5 +41,5 @@ func (ids *requestIDs) of(r *http.Request) string {
 
 // isSaneRequestID also keeps out whatever looks like a session key: ids go to the log.
 func isSaneRequestID(id string) bool {
-	return id != "" && len(id) <= maxRequestIDBytes && strings.Trim(id, cookieNameAlphabet+".") == "" && !strings.Contains(id, "hs_")
+	return id != "" && len(id) <= maxRequestIDBytes && strings.Trim(id, cookieNameAlphabet+".") == "" && !strings.Contains(id, session.KeyPrefix) && !isKey(id)
 }

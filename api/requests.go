@@ -85,7 +85,7 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 
 func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 	var ch session.PolicyChange
-	var write, bind, onLimit *string
+	var write, bind, format, onLimit *string
 	err := decodeMembers(body, "",
 		optional(seconds, "idle_timeout_s", &ch.IdleTimeout),
 		optional(seconds, "absolute_lifetime_s", &ch.AbsoluteLifetime),
@@ -97,6 +97,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		optional(boolean, "permanent_allowed", &ch.PermanentAllowed),
 		optional(boolean, "longer_idle_allowed", &ch.LongerIdleAllowed),
 		optional(seconds, "rotate_grace_s", &ch.RotateGrace),
+		optional(text, "key_format", &format),
 		optional(whole, "max_sessions_per_user", &ch.MaxSessionsPerUser),
 		optional(whole, "max_sessions_per_address", &ch.MaxSessionsPerAddress),
 		optional(whole, "max_sessions", &ch.MaxSessions),
@@ -107,7 +108,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		*ch.TouchWindow = session.TouchWindowAuto
 	}
 	ch.AttributesWrite, ch.OnLimit = (*session.AttributesWriter)(write), (*session.OnLimit)(onLimit)
-	ch.BindAddress = (*session.AddressBinding)(bind)
+	ch.BindAddress, ch.KeyFormat = (*session.AddressBinding)(bind), (*session.KeyFormat)(format)
 	return ch, err
 }
 

@@ -78,7 +78,7 @@ func policyOf(w wire.Policy) session.Policy {
 		Name: w.Name, IdleTimeout: duration(w.IdleTimeoutS), AbsoluteLifetime: duration(w.AbsoluteLifetimeS),
 		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
 		InactivityTimeout: duration(w.InactivityTimeoutS), NoTickle: w.NoTickle, BindAddress: session.AddressBinding(w.BindAddress),
-		PermanentAllowed: w.PermanentAllowed, LongerIdleAllowed: w.LongerIdleAllowed, RotateGrace: duration(w.RotateGraceS), Version: w.Version,
+		PermanentAllowed: w.PermanentAllowed, LongerIdleAllowed: w.LongerIdleAllowed, RotateGrace: duration(w.RotateGraceS), KeyFormat: session.KeyFormat(w.KeyFormat), Version: w.Version,
 		PolicyLimits: session.PolicyLimits{
 			MaxSessionsPerUser: w.MaxSessionsPerUser, MaxSessionsPerAddress: w.MaxSessionsPerAddress, MaxSessions: w.MaxSessions,
 			OnLimit: session.OnLimit(w.OnLimit), SingleSession: w.SingleSession,

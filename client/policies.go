@@ -61,6 +61,7 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 		PermanentAllowed:   ch.PermanentAllowed,
 		LongerIdleAllowed:  ch.LongerIdleAllowed,
 		RotateGraceS:       secondsOrNil(ch.RotateGrace),
+		KeyFormat:          (*wire.KeyFormat)(ch.KeyFormat),
 		MaxSessionsPerUser: ch.MaxSessionsPerUser, MaxSessionsPerAddress: ch.MaxSessionsPerAddress, MaxSessions: ch.MaxSessions,
 		OnLimit: (*wire.OnLimit)(ch.OnLimit), SingleSession: ch.SingleSession,
 	}

@@ -79,6 +79,7 @@ func (s *search) traffic() {
 	s.sealed(service, vouched)
 	s.idempotent(service)
 	s.rotated(service)
+	s.formats(admin, service)
 	ended := s.issue("ended key", vouch(service, markedUser, nil))
 	s.ask(http.StatusNoContent, logOut(ended))
 	s.ask(http.StatusUnauthorized, check(ended))
@@ -123,6 +124,18 @@ func (s *search) rotated(service string) {
 	s.ask(http.StatusUnauthorized, check(next)) // it has ended, so this ends the session
 }
 
+// formats uses and misplaces keys of the formats of other systems.
+func (s *search) formats(admin, service string) {
+	for _, format := range session.KeyFormats() {
+		s.ask(http.StatusOK, request{method: http.MethodPut, path: "/v1/policies/in-" + string(format), key: admin, body: fields{"key_format": format}})
+		key := s.issue("key of format "+string(format), vouch(service, markedUser, fields{"policy": "in-" + string(format)}))
+		s.ask(http.StatusOK, check(key))
+		s.renew("rotated key of format "+string(format), request{method: http.MethodPost, path: "/v1/session/rotate", key: key})
+		s.wrongKey(service, key[:len(key)-1])
+		s.misplacedKeys(admin, key)
+	}
+}
+
 // renew notes the key that a living session is given.
 func (s *search) renew(what string, r request) string {
 	key := s.ask(http.StatusOK, r).body.Key
@@ -152,14 +165,18 @@ func (s *search) wrongKeys(service string) {
 	const foreign = "ghp_someOtherServicesTokenThatCameHere"
 	s.secret("foreign token", foreign)
 	for _, key := range []string{unknown.Reveal(), damaged, foreign} {
-		s.ask(http.StatusUnauthorized, check(key))
-		s.ask(http.StatusNoContent, logOut(key))
-		r := look(service)
-		r.subject = key
-		s.ask(http.StatusUnauthorized, r)
-		s.ask(http.StatusUnauthorized, vouch(key, markedUser, nil))
-		s.ask(http.StatusUnauthorized, clusterStatus(key))
+		s.wrongKey(service, key)
 	}
+}
+
+func (s *search) wrongKey(service, key string) {
+	s.ask(http.StatusUnauthorized, check(key))
+	s.ask(http.StatusNoContent, logOut(key))
+	r := look(service)
+	r.subject = key
+	s.ask(http.StatusUnauthorized, r)
+	s.ask(http.StatusUnauthorized, vouch(key, markedUser, nil))
+	s.ask(http.StatusUnauthorized, clusterStatus(key))
 }
 
 // misplacedKeys puts keys where they do not belong, as people do.
@@ -205,13 +222,29 @@ func (s *search) issue(what string, r request) string {
 // key notes a session key: its text, and the bytes that the text stands for.
 func (s *search) key(what, key string) {
 	s.secret(what, key)
-	payload := strings.TrimPrefix(key, session.KeyPrefix)
-	s.secret(what+" without its prefix", payload)
-	raw, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil || len(raw) < session.KeySecretBytes {
-		s.t.Fatalf("%s: a key of another form than expected", what)
+	parsed, err := session.ParseKey(key)
+	if err != nil {
+		s.t.Fatalf("%s: %v", what, err)
 	}
-	s.secrets[what+" as bytes"] = raw[:session.KeySecretBytes]
+	switch parsed.Format() {
+	case session.KeyNative:
+		payload := strings.TrimPrefix(key, session.KeyPrefix)
+		s.secret(what+" without its prefix", payload)
+		raw, err := base64.RawURLEncoding.DecodeString(payload)
+		if err != nil || len(raw) < session.KeySecretBytes {
+			s.t.Fatalf("%s: a key of another form than expected", what)
+		}
+		s.secrets[what+" as bytes"] = raw[:session.KeySecretBytes]
+	case session.KeyHex32, session.KeyHex64:
+		raw, err := hex.DecodeString(key)
+		if err != nil {
+			s.t.Fatalf("%s: a key of another form than expected", what)
+		}
+		s.secrets[what+" as bytes"] = raw
+		s.secret(what+" in upper case", strings.ToUpper(key))
+	case session.KeyWS:
+		s.secret(what+" without user and number", key[strings.LastIndexByte(key, ':')+1:])
+	}
 }
 
 func (s *search) secret(what, text string) { s.secrets[what] = []byte(text) }

@@ -53,6 +53,9 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if code == fsmpb.Code_CODE_OK {
 		code, field = s.chooseTimers(c, by, &l)
 	}
+	if code == fsmpb.Code_CODE_OK && keyFormat(c.KeyFormat) != s.policies.byIndex[l.policy].KeyFormat {
+		code, field = fsmpb.Code_CODE_CONFLICT, "key_format"
+	}
 	if code == fsmpb.Code_CODE_OK && (s.keyTaken(l.key) || s.findID(l.id) != 0) {
 		code, field = fsmpb.Code_CODE_CONFLICT, "key_hash"
 	}
@@ -90,7 +93,7 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 	var key, id bool
 	l.key, key = keyHash(c.KeyHash)
 	l.id, id = sessionID(c.Id)
-	if !key || !id || !validUserName(c.User) || !validAddress(c.Address) || len(c.Policy) > session.MaxPolicyNameBytes {
+	if !key || !id || !validUserName(c.User) || !validAddress(c.Address) || len(c.Policy) > session.MaxPolicyNameBytes || keyFormat(c.KeyFormat) == "" {
 		return false
 	}
 	if c.Vouched != (c.Authority != nil) || c.Vouched && (c.UserVersion != 0 || c.Outside != nil) {

@@ -194,6 +194,9 @@ func (s *state) reportLogin(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		e.Method = "directory"
 	}
 	made := r.GetSession()
+	if made == nil && r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "key_format" {
+		return // nobody was refused: it comes again with another key
+	}
 	if made == nil {
 		e.Kind, e.Reason, e.Field = EventLoginFailed, string(ErrorCode(r.Code)), r.Field
 		s.events.add(e)

@@ -74,6 +74,10 @@ func goldenSteps() []struct {
 	bound.BindAddress, bound.Address = true, goldenAddress(20)
 	replacing := vouched(6, "zoë")
 	replacing.Policy, replacing.Address = "web", goldenAddress(2)
+	hex := timers("hex", 120_000, 0, 1000)
+	hex.KeyFormat = fsmpb.KeyFormat_KEY_FORMAT_HEX32
+	withHex := vouched(60, "zoë")
+	withHex.Policy, withHex.KeyFormat = "hex", hex.KeyFormat
 	return []struct {
 		name    string
 		command *fsmpb.Command
@@ -146,6 +150,8 @@ func goldenSteps() []struct {
 		{"patch_preferences", patchPreferences(&fsmpb.PatchPreferences{
 			KeyHash: bytesOf(keyOf(6)), Address: goldenAddress(2),
 			Changes: []*fsmpb.AttributeChange{{Name: "colour", Value: []byte(`"green"`)}, {Name: "size", Delete: true}}})},
+		{"put_policy_hex", putPolicy(hex)},
+		{"create_session_hex", create(withHex)},
 	}
 }
 

@@ -266,6 +266,7 @@ func (h *history) create() *fsmpb.CreateSession {
 	if h.chance(30) {
 		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
 	}
+	c.KeyFormat = h.keyFormat(c.Policy)
 	c.Permanent, c.BindAddress = h.chance(8), h.chance(8)
 	if h.chance(15) {
 		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
@@ -549,12 +550,23 @@ func (h *history) rules(c *fsmpb.PutPolicy) {
 	if h.chance(70) {
 		c.PermanentAllowed = ptr(h.chance(70))
 	}
+	if h.chance(70) {
+		c.KeyFormat = h.keyFormat(c.Name)
+	}
 	if h.chance(50) {
 		c.LongerIdleAllowed = ptr(h.chance(50))
 	}
 	if h.chance(50) {
 		c.BindAddress = pick(h, []fsmpb.AddressBinding{1, 1, 1, 2, 3})
 	}
+}
+
+// keyFormat is mostly the one that a policy of this name has, so that its log-ins succeed.
+func (h *history) keyFormat(policy string) fsmpb.KeyFormat {
+	if h.chance(3) {
+		return fsmpb.KeyFormat(h.IntN(7))
+	}
+	return map[string]fsmpb.KeyFormat{"long": fsmpb.KeyFormat_KEY_FORMAT_HEX32, "bearer": fsmpb.KeyFormat_KEY_FORMAT_WS}[policy]
 }
 
 func (h *history) putPolicyLimits(c *fsmpb.PutPolicy) {

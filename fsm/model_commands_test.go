@@ -161,7 +161,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		return
 	}
 	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) || c.Vouched && c.Outside != nil ||
-		c.Outside.GetGrantsPolicy() && c.Policy == "" || badRoles(c.Outside.GetRoles()) {
+		c.Outside.GetGrantsPolicy() && c.Policy == "" || badRoles(c.Outside.GetRoles()) || c.KeyFormat > fsmpb.KeyFormat_KEY_FORMAT_WS {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -228,6 +228,9 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "policy")
 		return
 	case m.refusesTimers(c, p, free, r):
+		return
+	case max(c.KeyFormat, fsmpb.KeyFormat_KEY_FORMAT_NATIVE) != p.keys:
+		set(r, fsmpb.Code_CODE_CONFLICT, "key_format")
 		return
 	case m.taken(c.KeyHash) || m.byID(c.Id) != nil:
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")

@@ -35,7 +35,7 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 		next.idle, next.absolute, next.limits = old.idle, old.absolute, old.limits
 		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
 		next.mayLonger = old.mayLonger
-		next.grace = old.grace
+		next.grace, next.keys = old.grace, old.keys
 		if c.TouchWindowMs == nil {
 			next.window = old.window
 		}
@@ -62,6 +62,9 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 		return
 	case next.window > next.shortest():
 		set(r, fsmpb.Code_CODE_INVALID, "touch_window_s")
+		return
+	case next.keys > fsmpb.KeyFormat_KEY_FORMAT_WS:
+		set(r, fsmpb.Code_CODE_INVALID, "key_format")
 		return
 	case limitField != "":
 		set(r, fsmpb.Code_CODE_INVALID, limitField)
@@ -97,6 +100,12 @@ func (p *modelPolicy) takeRules(c *fsmpb.PutPolicy) {
 	if p.bind == 0 {
 		p.bind = fsmpb.AddressBinding_ADDRESS_BINDING_OFF
 	}
+	if c.KeyFormat != 0 {
+		p.keys = c.KeyFormat
+	}
+	if p.keys == 0 {
+		p.keys = fsmpb.KeyFormat_KEY_FORMAT_NATIVE
+	}
 }
 
 // changePolicy writes the change's consequences into every session of the policy.
@@ -122,7 +131,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 	p.raise(under, next.lifetime())
 	p.limits = next.limits
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
-	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace
+	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace, p.keys = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace, next.keys
 	p.mayLonger = next.mayLonger
 }
 

@@ -100,6 +100,7 @@ type modelPolicy struct {
 	noTickle, mayPermanent bool
 	mayLonger              bool // idle timeouts
 	bind                   fsmpb.AddressBinding
+	keys                   fsmpb.KeyFormat
 	version                uint64
 	lapsedSpan             int64
 	lapsedQuietSpan        int64
@@ -123,7 +124,7 @@ func newModel(ends int) *model {
 	return &model{
 		ends: ends, users: map[string]*modelUser{},
 		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1, grace: 30_000,
-			bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF, limits: modelLimits{onLimit: refuse}}},
+			bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF, keys: fsmpb.KeyFormat_KEY_FORMAT_NATIVE, limits: modelLimits{onLimit: refuse}}},
 		limits: modelLimits{onLimit: refuse},
 	}
 }

@@ -120,6 +120,7 @@ func (b *builder) policy(f *fields) bool {
 		p.AttributesWrite = session.WriteByBearer
 	}
 	rules := f.byte()
+	p.KeyFormat = keyFormatFrom(uint64(f.byte()))
 	p.InactivityTimeout, p.RotateGrace = f.duration(), f.duration()
 	p.PolicyLimits = f.policyLimits()
 	if f.bad || write > 1 || !setRules(&p, rules) || p.Validate() != nil || p.Version > b.s.version || p.Name <= b.lastPolicy || b.s.policies.n == session.MaxPolicies {

@@ -230,7 +230,7 @@ func (p frozenPolicy) append(out []byte) []byte {
 		write = 1
 	}
 	out = appendUints(out, p.Version, uint64(p.IdleTimeout.Milliseconds()), uint64(p.AbsoluteLifetime.Milliseconds()), uint64(window))
-	out = appendUints(append(out, write, p.rules()), uint64(p.InactivityTimeout.Milliseconds()), uint64(p.RotateGrace.Milliseconds()))
+	out = appendUints(append(out, write, p.rules(), keyFormatByte(p.KeyFormat)), uint64(p.InactivityTimeout.Milliseconds()), uint64(p.RotateGrace.Milliseconds()))
 	out = appendPolicyLimits(out, p.PolicyLimits)
 	out = appendUints(out, uint64(p.uses.lapsed), uint64(p.uses.lapsedSpan), uint64(p.activities.lapsed), uint64(p.activities.lapsedSpan), uint64(p.bornMS))
 	out = append(out, byte(len(p.steps)))

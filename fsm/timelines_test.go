@@ -45,7 +45,7 @@ func (l timeline) run(t *testing.T) {
 	m := newLog(t, fsm.Options{})
 	m.must(putPolicy(policyCommand(p)))
 	c := vouched(1, "ann")
-	c.Policy, c.Address = p.Name, goldenAddress(loginAddress)
+	c.Policy, c.Address, c.KeyFormat = p.Name, goldenAddress(loginAddress), keyFormat(p)
 	if l.login != nil {
 		l.login(c)
 	}
@@ -85,7 +85,14 @@ func policyCommand(p session.Policy) *fsmpb.PutPolicy {
 	c.InactivityMs, c.NoTickle, c.PermanentAllowed = ptr(p.InactivityTimeout.Milliseconds()), &p.NoTickle, &p.PermanentAllowed
 	c.LongerIdleAllowed = &p.LongerIdleAllowed
 	c.BindAddress = map[session.AddressBinding]fsmpb.AddressBinding{session.BindOff: 1, session.BindLog: 2, session.BindStrict: 3}[p.BindAddress]
+	c.KeyFormat = keyFormat(p)
 	return c
+}
+
+func keyFormat(p session.Policy) fsmpb.KeyFormat {
+	return map[session.KeyFormat]fsmpb.KeyFormat{
+		session.KeyNative: 1, session.KeyHex32: 2, session.KeyHex64: 3, session.KeyAlnum25: 4, session.KeyWS: 5,
+	}[p.KeyFormat]
 }
 
 // every repeats one thing, at each multiple of interval up to until.
@@ -157,7 +164,7 @@ func TestFairComsPermanentSessionsAreOffAtFirst(t *testing.T) {
 	l := newLog(t, fsm.Options{})
 	l.must(putPolicy(policyCommand(p)))
 	c := vouched(1, "ann")
-	c.Policy, c.Permanent = p.Name, true
+	c.Policy, c.Permanent, c.KeyFormat = p.Name, true, keyFormat(p)
 	l.wantCode(create(c), codeForbidden)
 }
 
@@ -168,7 +175,7 @@ func TestNetXsInactivityTimeoutChangesLive(t *testing.T) {
 	l := newLog(t, fsm.Options{})
 	l.must(putPolicy(policyCommand(p)))
 	c := vouched(1, "ann")
-	c.Policy = p.Name
+	c.Policy, c.KeyFormat = p.Name, keyFormat(p)
 	l.must(create(c))
 	for range 3 {
 		l.clock += (10 * minute).Milliseconds()

@@ -64,9 +64,8 @@ func (n *Node) writer(ctx context.Context, c session.Call, roles ...session.Role
 	if c.Operator {
 		return &principal{call: c}, nil
 	}
-	hash := c.Key.Hash()
-	if record, ok := n.fsm.SessionByKey(hash); ok && !elsewhere(record, c.Address) {
-		if p := (&principal{call: c, record: record, hash: hash}); p.has(roles...) {
+	if record, ok := n.sessionOf(c.Key); ok && !elsewhere(record, c.Address) {
+		if p := (&principal{call: c, record: record, hash: c.Key.Hash()}); p.has(roles...) {
 			return p, nil
 		}
 	}

@@ -26,7 +26,7 @@ type mismatches struct {
 // find looks up the living session of a presented key and holds it to its address. An address that is wrong for a strict policy gets
 // the answer of an unknown key.
 func (n *Node) find(p session.Presented) (fsm.Record, bool) {
-	record, ok := n.fsm.SessionByKey(p.Key.Hash())
+	record, ok := n.sessionOf(p.Key)
 	if !ok || !elsewhere(record, p.Address) {
 		return record, ok
 	}

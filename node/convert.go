@@ -138,6 +138,20 @@ func bindingFrom(b fsmpb.AddressBinding) session.AddressBinding {
 	return session.BindOff
 }
 
+func keyFormatTo(f session.KeyFormat) fsmpb.KeyFormat {
+	switch f {
+	case session.KeyHex32:
+		return fsmpb.KeyFormat_KEY_FORMAT_HEX32
+	case session.KeyHex64:
+		return fsmpb.KeyFormat_KEY_FORMAT_HEX64
+	case session.KeyAlnum25:
+		return fsmpb.KeyFormat_KEY_FORMAT_ALNUM25
+	case session.KeyWS:
+		return fsmpb.KeyFormat_KEY_FORMAT_WS
+	}
+	return fsmpb.KeyFormat_KEY_FORMAT_NATIVE
+}
+
 func writerTo(w session.AttributesWriter) fsmpb.AttributesWriter {
 	if w == session.WriteByBearer {
 		return fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER

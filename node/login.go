@@ -27,7 +27,10 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	if err != nil {
 		return session.Issued{}, err
 	}
-	create.Replaces = n.replaced(c, l)
+	if create.Replaces, err = n.replaced(ctx, c, l); err != nil {
+		n.giveBack(ctx, create.Attempt)
+		return session.Issued{}, err
+	}
 	create.Address = addressBytes(l.ClientAddress)
 	create.Idempotency = idempotency(proof.subject, asked)
 	if err := n.carrySealed(ctx, &l, create.Replaces); err != nil {
@@ -84,30 +87,32 @@ func (n *Node) mayNameClient(ctx context.Context, c session.Call) error {
 
 // replaced is the hash of the key of the session in whose place a log-in comes, nil when there is none. Apply judges what it
 // opens. A service that sends its own key says who asks, and nothing about its user's session.
-func (n *Node) replaced(c session.Call, l session.Login) []byte {
+func (n *Node) replaced(ctx context.Context, c session.Call, l session.Login) ([]byte, error) {
 	key := c.Key
 	switch {
 	case c.Subject != nil:
 		key = c.Subject.Key
 	case l.Vouched || key.IsZero():
-		return nil
+		return nil, nil
 	default:
-		caller, ok := n.fsm.SessionByKey(key.Hash())
+		caller, ok := n.sessionOf(key)
 		p := principal{call: c, record: caller}
 		if ok && caller.User != l.User && p.has(session.RoleService, session.RoleAdmin) {
-			return nil
+			return nil, nil
 		}
 	}
+	if known, err := n.namesItsSession(ctx, key); err != nil || !known {
+		return nil, err
+	}
 	hash := key.Hash()
-	return hash[:]
+	return hash[:], nil
 }
 
-// create draws key and id, seals, and writes the session.
+// keyDraws bounds how often a log-in draws its key while its policy's format changes.
+const keyDraws = 3
+
+// create draws the id, seals, and writes the session.
 func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, secrets session.Attributes) (session.Issued, error) {
-	key, err := session.NewKey(n.config.Random)
-	if err != nil {
-		return session.Issued{}, internalError("create session", err)
-	}
 	id, err := session.NewID(n.config.Random)
 	if err != nil {
 		return session.Issued{}, internalError("create session", err)
@@ -118,9 +123,8 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, secrets 
 		return session.Issued{}, err
 	}
 	create.Attributes = append(create.Attributes, sealed...)
-	hash := key.Hash()
-	create.KeyHash, create.Id = hash[:], id[:]
-	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
+	create.Id = id[:]
+	key, result, index, err := n.submitWithKey(ctx, create)
 	if err != nil {
 		return session.Issued{}, err
 	}
@@ -129,9 +133,33 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, secrets 
 		return session.Issued{}, err
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	issued := session.Issued{Key: key, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
+	issued := session.Issued{Key: key.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
 	issued.Sealed, err = n.sealing.open(r.ID, r.Attributes)
 	return issued, err
+}
+
+// submitWithKey draws a key in the format of the policy as this node knows it, and writes the session. Where the log knows better, it
+// reads that and draws another.
+func (n *Node) submitWithKey(ctx context.Context, create *fsmpb.CreateSession) (key session.Key, result *fsmpb.Result, index uint64, err error) {
+	for range keyDraws {
+		format := n.fsm.KeyFormatFor(create.User, create.Policy)
+		if key, err = session.NewKeyFor(create.User, format, n.config.Random); err != nil {
+			return key, nil, 0, internalError("create session", err)
+		}
+		hash := key.Hash()
+		create.KeyHash, create.KeyFormat = hash[:], 0
+		if format != session.KeyNative {
+			create.KeyFormat = keyFormatTo(format)
+		}
+		result, index, err = n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
+		if err != nil || result.Code != fsmpb.Code_CODE_CONFLICT || result.Field != "key_format" {
+			break
+		}
+		if err = n.cluster.WaitApplied(ctx, index); err != nil {
+			return key, nil, 0, asError("read policy", err)
+		}
+	}
+	return key, result, index, err
 }
 
 // loginError translates the refusals of a create.
@@ -158,6 +186,8 @@ func loginError(r *fsmpb.Result) error {
 	case r.Code == fsmpb.Code_CODE_BUSY:
 		return &session.Error{Code: session.CodeOverloaded, Field: r.Field, RetryAfter: removalPause,
 			Message: "sessions that have ended still count towards this limit until they are removed, which is under way; nothing was done"}
+	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "key_format":
+		return &session.Error{Code: session.CodeConflict, Field: "policy", Message: "the policy's key_format was changed meanwhile; log in again"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return session.ErrLoginUserChanged()
 	}

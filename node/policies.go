@@ -101,6 +101,7 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 		PermanentAllowed:   &p.PermanentAllowed,
 		LongerIdleAllowed:  &p.LongerIdleAllowed,
 		RotateGraceMs:      ptr(p.RotateGrace.Milliseconds()),
+		KeyFormat:          keyFormatTo(p.KeyFormat),
 		MaxSessionsPerUser: ptr(uint32(p.MaxSessionsPerUser)), MaxSessionsPerAddress: ptr(uint32(p.MaxSessionsPerAddress)),
 		MaxSessions: ptr(uint32(p.MaxSessions)), OnLimit: onLimitTo(p.OnLimit), SingleSession: &p.SingleSession,
 	}
@@ -130,6 +131,9 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 	put.NoTickle, put.PermanentAllowed, put.LongerIdleAllowed = ch.NoTickle, ch.PermanentAllowed, ch.LongerIdleAllowed
 	if ch.RotateGrace != nil {
 		put.RotateGraceMs = ptr(ch.RotateGrace.Milliseconds())
+	}
+	if ch.KeyFormat != nil {
+		put.KeyFormat = keyFormatTo(*ch.KeyFormat)
 	}
 	put.MaxSessionsPerUser, put.MaxSessionsPerAddress = countTo(ch.MaxSessionsPerUser), countTo(ch.MaxSessionsPerAddress)
 	put.MaxSessions, put.SingleSession = countTo(ch.MaxSessions), ch.SingleSession

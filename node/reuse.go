@@ -18,7 +18,7 @@ func (n *Node) open(ctx context.Context, c session.Call, p session.Presented) (f
 	if ok {
 		return record, true
 	}
-	spent, ok := n.fsm.SessionOfSpentKey(p.Key.Hash())
+	spent, ok := n.spentSessionOf(p.Key)
 	if !ok {
 		return fsm.Record{}, false
 	}

@@ -54,7 +54,7 @@ func (n *Node) Reauthenticate(ctx context.Context, c session.Call, p session.Pro
 // one, sealed under the key that they present.
 func (n *Node) rotate(ctx context.Context, t *target, proof *fsmpb.Reauthentication) (session.Issued, error) {
 	old := t.presented.Key
-	successor, err := session.NewKey(n.config.Random)
+	successor, err := old.NewSuccessor(n.config.Random)
 	if err != nil {
 		return session.Issued{}, internalError("rotate key", err)
 	}
@@ -79,7 +79,7 @@ func (n *Node) rotate(ctx context.Context, t *target, proof *fsmpb.Reauthenticat
 		}
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	issued := session.Issued{Key: successor, Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
+	issued := session.Issued{Key: successor.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
 	if t.maySeeSealed() {
 		if issued.Sealed, err = n.sealing.open(r.ID, r.Attributes); err != nil {
 			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.

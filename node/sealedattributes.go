@@ -74,13 +74,13 @@ func (n *Node) calledID(ctx context.Context, c session.Call) (session.ID, error)
 	if key.IsZero() {
 		return session.ID{}, session.ErrUnauthenticated()
 	}
-	if record, ok := n.fsm.SessionByKey(key.Hash()); ok {
+	if record, ok := n.sessionOf(key); ok {
 		return record.ID, nil
 	}
 	if _, err := n.read(ctx, session.Call{}); err != nil {
 		return session.ID{}, asError("read", err)
 	}
-	record, ok := n.fsm.SessionByKey(key.Hash())
+	record, ok := n.sessionOf(key)
 	if !ok {
 		return session.ID{}, unknown
 	}

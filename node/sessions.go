@@ -117,8 +117,12 @@ func (n *Node) addressed(ctx context.Context, c session.Call) (to addressee, err
 	case c.Subject != nil:
 		return to, session.ErrMayNotPresent()
 	}
+	known, err := n.namesItsSession(ctx, presented.Key)
+	if err == nil && !known {
+		err = session.ErrUnauthenticated() // as apply answers to an unknown one
+	}
 	to.openSealed = c.Subject == nil || p.serves()
-	return to, nil
+	return to, err
 }
 
 func changes(patch session.AttributePatch) []*fsmpb.AttributeChange {
@@ -151,6 +155,9 @@ func (n *Node) Logout(ctx context.Context, c session.Call) (session.Meta, error)
 	}
 	if key.IsZero() {
 		return session.Meta{}, session.ErrUnauthenticated()
+	}
+	if known, err := n.namesItsSession(ctx, key); err != nil || !known {
+		return n.writeMeta(n.fsm.Index()), err
 	}
 	hash := key.Hash()
 	revoke.KeyHash = hash[:]

@@ -14,6 +14,7 @@ func (ch PolicyChange) Over(p Policy) Policy {
 	set(&p.PermanentAllowed, ch.PermanentAllowed)
 	set(&p.LongerIdleAllowed, ch.LongerIdleAllowed)
 	set(&p.RotateGrace, ch.RotateGrace)
+	set(&p.KeyFormat, ch.KeyFormat)
 	p.PolicyLimits = ch.LimitsChange.Over(p.PolicyLimits)
 	return p
 }

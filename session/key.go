@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -15,12 +14,14 @@ import (
 const (
 	// KeyPrefix begins every native session key, so that scanners of logs and repositories can find a leaked one.
 	KeyPrefix = "hs_"
-	// KeySecretBytes is the entropy of a native key: 256 bits, twice what OWASP asks of a session identifier.
+	// KeySecretBytes is the entropy of a native key: 256 bits, twice what OWASP asks of a session identifier. Every other format has at
+	// least 128 of them.
 	KeySecretBytes = 32
+	// MaxKeyBytes is the length of the longest key: one that names a user, whose every byte is escaped, and a session.
+	MaxKeyBytes = len(wsPrefix) + 3*MaxUserNameBytes + len(":18446744073709551615:") + wsAuthChars
 
 	keyChecksumBytes = 4
 	keyTextBytes     = len(KeyPrefix) + (KeySecretBytes+keyChecksumBytes)*4/3
-	redactedKey      = KeyPrefix + "[redacted]"
 )
 
 // keyEncoding refuses a text with stray bits in its last character: one key has one spelling.
@@ -28,40 +29,34 @@ var keyEncoding = base64.RawURLEncoding.Strict()
 
 // Key is the secret that a client presents. The zero Key means "none presented".
 //
-// A Key prints as "hs_[redacted]" through fmt, slog and encoding/json; only Reveal gives its text.
+// A Key prints as "hs_[redacted]", or as its format's name and "[redacted]", through fmt, slog and encoding/json; only Reveal gives its text.
 type Key struct{ text string }
 
-// KeyHash is the SHA-256 of a key's text: all that log, snapshot and memory keep of a key.
+// KeyHash is the SHA-256 of a key's text, without the number that a key of format ws has: all that log, snapshot and memory keep of a key.
 type KeyHash [sha256.Size]byte
 
-// NewKey draws a key from random, which must be a cryptographic source (crypto/rand.Reader).
-func NewKey(random io.Reader) (Key, error) {
-	var secret [KeySecretBytes]byte
+// NewKey draws a native key from random, which must be a cryptographic source (crypto/rand.Reader).
+func NewKey(random io.Reader) (Key, error) { return NewKeyFor("", KeyNative, random) }
+
+// NewKeyFor draws a key for a user, whose name is folded, in the format that a policy asks for. Where the format names the session, the
+// key is complete WithNumber only.
+func NewKeyFor(user string, format KeyFormat, random io.Reader) (Key, error) {
+	var secret keySecret
 	if _, err := io.ReadFull(random, secret[:]); err != nil {
 		return Key{}, fmt.Errorf("draw session key: %w", err)
 	}
-	return keyOf(secret[:]), nil
+	return format.spell(user, secret)
 }
 
-// keyOf spells the key with that secret.
-func keyOf(secret []byte) Key {
-	var raw [KeySecretBytes + keyChecksumBytes]byte
-	copy(raw[:], secret)
-	binary.BigEndian.PutUint32(raw[KeySecretBytes:], keyChecksum(raw[:KeySecretBytes]))
-	return Key{text: KeyPrefix + keyEncoding.EncodeToString(raw[:])}
+// NewSuccessor draws the key that follows k when it is rotated: one of the same format, for whoever holds k is made for that.
+func (k Key) NewSuccessor(random io.Reader) (Key, error) {
+	return NewKeyFor(k.user(), k.Format(), random)
 }
 
-// ParseKey accepts a native key's text. Garbage is refused by length, prefix, alphabet and checksum, before
+// ParseKey accepts a key's text in any format. Garbage is refused by its shape, and a native key by its checksum too, before
 // anything is looked up; its answer is the one for an unknown key, so that it tells a guesser nothing.
 func ParseKey(text string) (Key, error) {
-	if len(text) != keyTextBytes || text[:len(KeyPrefix)] != KeyPrefix {
-		return Key{}, ErrUnauthenticated()
-	}
-	var raw [KeySecretBytes + keyChecksumBytes]byte
-	if _, err := keyEncoding.Decode(raw[:], []byte(text[len(KeyPrefix):])); err != nil {
-		return Key{}, ErrUnauthenticated()
-	}
-	if binary.BigEndian.Uint32(raw[KeySecretBytes:]) != keyChecksum(raw[:KeySecretBytes]) {
+	if formatOf(text) == "" {
 		return Key{}, ErrUnauthenticated()
 	}
 	return Key{text: text}, nil
@@ -72,7 +67,16 @@ func keyChecksum(secret []byte) uint32 {
 }
 
 // Hash returns what is stored and looked up in place of the key.
-func (k Key) Hash() KeyHash { return sha256.Sum256([]byte(k.text)) }
+func (k Key) Hash() KeyHash { return sha256.Sum256([]byte(k.identity())) }
+
+// identity is the key's text without what is no secret and comes later. No two keys have the same.
+func (k Key) identity() string {
+	if !k.NamesSession() {
+		return k.text
+	}
+	p := splitWS(k.text)
+	return wsPrefix + p.user + ":" + p.auth
+}
 
 // IsZero tells that no key was presented.
 func (k Key) IsZero() bool { return k.text == "" }
@@ -82,10 +86,14 @@ func (k Key) Reveal() string { return k.text }
 
 // String keeps the secret out of every %v and %s.
 func (k Key) String() string {
-	if k.IsZero() {
+	switch format := k.Format(); {
+	case k.IsZero():
 		return "(no key)"
+	case format == KeyNative:
+		return KeyPrefix + "[redacted]"
+	default:
+		return string(format) + ":[redacted]"
 	}
-	return redactedKey
 }
 
 // GoString keeps the secret out of %#v.

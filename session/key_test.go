@@ -121,9 +121,17 @@ func TestErrorsMatchByCode(t *testing.T) {
 func FuzzParseKey(f *testing.F) {
 	f.Add(newKey(f).Reveal())
 	f.Add("hs_")
+	for _, format := range session.KeyFormats() {
+		f.Add(keyIn(f, format).Reveal())
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, err := session.ParseKey(text); err == nil && k.Reveal() != text {
-			t.Errorf("%q parses to another key", text)
+		k, err := session.ParseKey(text)
+		if err != nil {
+			return
+		}
+		next, err := k.NewSuccessor(rand.Reader)
+		if err != nil || k.Reveal() != text || next.Format() != k.Format() || len(text) > session.MaxKeyBytes {
+			t.Errorf("%q parses to another key, or has no successor: %v", text, err)
 		}
 	})
 }

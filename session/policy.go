@@ -55,6 +55,7 @@ type Policy struct {
 	PermanentAllowed  bool          // sessions without timers may be made
 	LongerIdleAllowed bool          // users may ask for a longer idle timeout than the policy's, or none
 	RotateGrace       time.Duration // how long a key works after its rotation; 0 = not at all
+	KeyFormat         KeyFormat     // of keys that log-ins are given from now on; a rotated key's successor has the format of that key
 	PolicyLimits
 	Version uint64 // log index of its last change; 0 before it is stored
 }
@@ -64,6 +65,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
 		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff, RotateGrace: DefaultRotateGrace,
+		KeyFormat:    KeyNative,
 		PolicyLimits: PolicyLimits{OnLimit: OnLimitRefuse},
 	}
 }
@@ -136,6 +138,9 @@ func (p Policy) Validate() error {
 		return Invalid("bind_address", "must be %q, %q or %q", BindOff, BindLog, BindStrict)
 	case p.RotateGrace < 0 || p.RotateGrace > MaxRotateGrace:
 		return Invalid("rotate_grace_s", "must be between 0 (a rotated key ends at once) and %.0f seconds", MaxRotateGrace.Seconds())
+	}
+	if err := p.KeyFormat.validate(); err != nil {
+		return err
 	}
 	return p.PolicyLimits.validate()
 }

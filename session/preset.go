@@ -20,13 +20,13 @@ const (
 // defaults; their windows are a second, or nothing, because their users count in whole seconds (docs/adr/0011).
 func Presets() []Policy {
 	presets := []Policy{
-		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second}),
-		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict}),
-		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour, LongerIdleAllowed: true,
+		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second, KeyFormat: KeyAlnum25}),
+		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict, KeyFormat: KeyHex32}),
+		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour, LongerIdleAllowed: true, KeyFormat: KeyHex64,
 			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50}}),
-		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second, PolicyLimits: PolicyLimits{SingleSession: true}}),
-		mirror(PresetLiveJournalShort, Policy{IdleTimeout: 24 * time.Hour, TouchWindow: time.Second}),
-		mirror(PresetLiveJournalLong, Policy{IdleTimeout: 30 * 24 * time.Hour, TouchWindow: time.Second}),
+		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second, KeyFormat: KeyHex64, PolicyLimits: PolicyLimits{SingleSession: true}}),
+		mirror(PresetLiveJournalShort, Policy{IdleTimeout: 24 * time.Hour, TouchWindow: time.Second, KeyFormat: KeyWS}),
+		mirror(PresetLiveJournalLong, Policy{IdleTimeout: 30 * 24 * time.Hour, TouchWindow: time.Second, KeyFormat: KeyWS}),
 		// OWASP's session management cheat sheet: 2 to 5 minutes for applications of high value, 15 to 30 for those of low risk; 4 to 8
 		// hours for a working day.
 		owasp("high-value", 5*time.Minute, 4*time.Hour, BindLog),
@@ -40,6 +40,7 @@ func Presets() []Policy {
 func mirror(name string, p Policy) Policy {
 	whole := DefaultPolicy()
 	whole.Name, whole.IdleTimeout, whole.InactivityTimeout, whole.AbsoluteLifetime, whole.TouchWindow = name, p.IdleTimeout, p.InactivityTimeout, 0, p.TouchWindow
+	whole.KeyFormat = p.KeyFormat
 	whole.PolicyLimits = p.PolicyLimits
 	whole.OnLimit = OnLimitRefuse
 	whole.LongerIdleAllowed = p.LongerIdleAllowed
@@ -81,6 +82,7 @@ func (p Policy) AsChange() PolicyChange {
 		InactivityTimeout: &p.InactivityTimeout, NoTickle: &p.NoTickle, BindAddress: &p.BindAddress, PermanentAllowed: &p.PermanentAllowed,
 		LongerIdleAllowed: &p.LongerIdleAllowed,
 		RotateGrace:       &p.RotateGrace,
+		KeyFormat:         &p.KeyFormat,
 		LimitsChange:      p.asChange(),
 	}
 }

@@ -197,6 +197,7 @@ type PolicyChange struct {
 	PermanentAllowed  *bool
 	LongerIdleAllowed *bool
 	RotateGrace       *time.Duration
+	KeyFormat         *KeyFormat
 	LimitsChange
 	IfMatch *uint64
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 )
@@ -22,7 +21,7 @@ var errNotSealed = errors.New("open successor: it was not sealed under this key"
 // the log.
 //
 // The cipher's key is HKDF-SHA256(k) with the successor's hash as salt. So it serves for one plaintext only, and its nonce
-// can be zero.
+// can be zero. What is sealed is the successor's secret: it is spelled again in the format of k, which must be the successor's.
 func (k Key) SealSuccessor(successor Key) ([]byte, error) {
 	secret, err := successor.secret()
 	if err != nil {
@@ -32,7 +31,7 @@ func (k Key) SealSuccessor(successor Key) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal successor: %w", err)
 	}
-	return aead.Seal(nil, make([]byte, aead.NonceSize()), secret, nil), nil
+	return aead.Seal(nil, make([]byte, aead.NonceSize()), secret[:], nil), nil
 }
 
 // OpenSuccessor decrypts the key with that hash, which was sealed under k.
@@ -45,15 +44,15 @@ func (k Key) OpenSuccessor(sealed []byte, hash KeyHash) (Key, error) {
 	if err != nil || len(secret) != KeySecretBytes {
 		return Key{}, errNotSealed
 	}
-	successor := keyOf(secret)
-	if !successor.Hash().Equal(hash) {
+	successor, err := k.Format().spell(k.user(), keySecret(secret))
+	if err != nil || !successor.Hash().Equal(hash) {
 		return Key{}, errNotSealed
 	}
 	return successor, nil
 }
 
 func (k Key) successorCipher(successor KeyHash) (cipher.AEAD, error) {
-	derived, err := hkdf.Key(sha256.New, []byte(k.text), successor[:], successorUse, sha256.Size)
+	derived, err := hkdf.Key(sha256.New, []byte(k.identity()), successor[:], successorUse, sha256.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -62,16 +61,4 @@ func (k Key) successorCipher(successor KeyHash) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCM(block)
-}
-
-// secret returns the random part of a key's text.
-func (k Key) secret() ([]byte, error) {
-	if k.IsZero() {
-		return nil, errors.New("there is no key")
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(k.text[len(KeyPrefix):])
-	if err != nil {
-		return nil, errors.New("the key is malformed") // without the cause: it could quote the key
-	}
-	return raw[:KeySecretBytes], nil
 }

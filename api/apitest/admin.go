@@ -245,6 +245,9 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.RotateGrace != nil {
 		p.RotateGrace = *ch.RotateGrace
 	}
+	if ch.KeyFormat != nil {
+		p.KeyFormat = *ch.KeyFormat
+	}
 	p.PolicyLimits = ch.LimitsChange.Over(p.PolicyLimits)
 	if err := p.Validate(); err != nil {
 		return session.PolicyResult{}, err

@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -203,7 +204,7 @@ func (s *Service) called(c session.Call) (*held, error) {
 }
 
 func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *held) {
-	key, err := session.NewKey(rand.Reader)
+	key, err := session.NewKeyFor(l.User, s.keyFormat(l.Policy), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
@@ -230,16 +231,20 @@ func (s *Service) create(l session.Login, roles []session.Role) (session.Key, *h
 	}
 	s.sessions[h.hash] = h
 	s.order = append(s.order, h)
-	return key, h
+	return key.WithNumber(h.Number), h
+}
+
+func (s *Service) keyFormat(policy string) session.KeyFormat {
+	return cmp.Or(s.policies[policy].KeyFormat, session.KeyNative)
 }
 
 // byKey finds the session that a key opens, its own or an earlier one; nil when there is none.
 func (s *Service) byKey(k session.Key) *held {
-	if h := s.sessions[k.Hash()]; h != nil {
+	if h := s.sessions[k.Hash()]; h != nil && k.Names(h.Number) {
 		return h
 	}
 	for _, h := range s.order {
-		if _, earlier := h.retired[k.Hash()]; earlier && !h.ended {
+		if _, earlier := h.retired[k.Hash()]; earlier && !h.ended && k.Names(h.Number) {
 			return h
 		}
 	}

@@ -67,7 +67,7 @@ func (s *Service) again(h *held, request string) (session.Issued, error) {
 	if h.request != request {
 		return session.Issued{}, session.Errorf(session.CodeIdempotencyMismatch, "used for another request")
 	}
-	key, err := s.rekey(h)
+	key, err := s.rekey(h, s.keyFormat(h.Policy))
 	if err != nil {
 		return session.Issued{}, err
 	}
@@ -174,7 +174,7 @@ func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, e
 	}
 	key, earlier := h.retired[old.Hash()]
 	if !earlier {
-		if key, err = s.rekey(h); err != nil {
+		if key, err = s.rekey(h, old.Format()); err != nil {
 			return session.Issued{}, err
 		}
 		if h.retired == nil {
@@ -186,15 +186,15 @@ func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, e
 }
 
 // rekey draws a session's next key. The one before opens nothing any more.
-func (s *Service) rekey(h *held) (session.Key, error) {
-	key, err := session.NewKey(rand.Reader)
+func (s *Service) rekey(h *held, format session.KeyFormat) (session.Key, error) {
+	key, err := session.NewKeyFor(h.User, format, rand.Reader)
 	if err != nil {
 		return key, err
 	}
 	delete(s.sessions, h.hash)
 	h.hash = key.Hash()
 	s.sessions[h.hash] = h
-	return key, nil
+	return key.WithNumber(h.Number), nil
 }
 
 // Reauthenticate implements session.Sessions.
@@ -215,7 +215,11 @@ func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.
 	case !p.Vouched && (u == nil || u.password != p.Password):
 		return session.Issued{}, session.ErrWrongCredentials()
 	}
-	key, err := s.rekey(h)
+	old := c.Key
+	if c.Subject != nil {
+		old = c.Subject.Key
+	}
+	key, err := s.rekey(h, old.Format())
 	h.AuthTime, h.retired = s.now, nil
 	return session.Issued{Key: key, Session: h.Session, Attributes: maps.Clone(h.attributes), Sealed: maps.Clone(h.sealed), Meta: s.written()}, err
 }

@@ -181,6 +181,65 @@ func (AddressBinding) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{2}
 }
 
+// KeyFormat is the form of the keys that a policy's log-ins are given. The log has their hashes only.
+type KeyFormat int32
+
+const (
+	KeyFormat_KEY_FORMAT_UNSPECIFIED KeyFormat = 0
+	KeyFormat_KEY_FORMAT_NATIVE      KeyFormat = 1
+	KeyFormat_KEY_FORMAT_HEX32       KeyFormat = 2
+	KeyFormat_KEY_FORMAT_HEX64       KeyFormat = 3
+	KeyFormat_KEY_FORMAT_ALNUM25     KeyFormat = 4
+	KeyFormat_KEY_FORMAT_WS          KeyFormat = 5
+)
+
+// Enum value maps for KeyFormat.
+var (
+	KeyFormat_name = map[int32]string{
+		0: "KEY_FORMAT_UNSPECIFIED",
+		1: "KEY_FORMAT_NATIVE",
+		2: "KEY_FORMAT_HEX32",
+		3: "KEY_FORMAT_HEX64",
+		4: "KEY_FORMAT_ALNUM25",
+		5: "KEY_FORMAT_WS",
+	}
+	KeyFormat_value = map[string]int32{
+		"KEY_FORMAT_UNSPECIFIED": 0,
+		"KEY_FORMAT_NATIVE":      1,
+		"KEY_FORMAT_HEX32":       2,
+		"KEY_FORMAT_HEX64":       3,
+		"KEY_FORMAT_ALNUM25":     4,
+		"KEY_FORMAT_WS":          5,
+	}
+)
+
+func (x KeyFormat) Enum() *KeyFormat {
+	p := new(KeyFormat)
+	*p = x
+	return p
+}
+
+func (x KeyFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[3].Descriptor()
+}
+
+func (KeyFormat) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[3]
+}
+
+func (x KeyFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyFormat.Descriptor instead.
+func (KeyFormat) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{3}
+}
+
 // OnLimit says what a log-in does that would exceed a limit.
 type OnLimit int32
 
@@ -218,11 +277,11 @@ func (x OnLimit) String() string {
 }
 
 func (OnLimit) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[3].Descriptor()
+	return file_fsm_proto_enumTypes[4].Descriptor()
 }
 
 func (OnLimit) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[3]
+	return &file_fsm_proto_enumTypes[4]
 }
 
 func (x OnLimit) Number() protoreflect.EnumNumber {
@@ -231,7 +290,7 @@ func (x OnLimit) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OnLimit.Descriptor instead.
 func (OnLimit) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{3}
+	return file_fsm_proto_rawDescGZIP(), []int{4}
 }
 
 type Code int32
@@ -297,11 +356,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[4].Descriptor()
+	return file_fsm_proto_enumTypes[5].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[4]
+	return &file_fsm_proto_enumTypes[5]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -310,7 +369,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{4}
+	return file_fsm_proto_rawDescGZIP(), []int{5}
 }
 
 // Method is a way in which a session's user proved who it is.
@@ -350,11 +409,11 @@ func (x Method) String() string {
 }
 
 func (Method) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[5].Descriptor()
+	return file_fsm_proto_enumTypes[6].Descriptor()
 }
 
 func (Method) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[5]
+	return &file_fsm_proto_enumTypes[6]
 }
 
 func (x Method) Number() protoreflect.EnumNumber {
@@ -363,7 +422,7 @@ func (x Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Method.Descriptor instead.
 func (Method) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{5}
+	return file_fsm_proto_rawDescGZIP(), []int{6}
 }
 
 type PutUser_Mode int32
@@ -402,11 +461,11 @@ func (x PutUser_Mode) String() string {
 }
 
 func (PutUser_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[6].Descriptor()
+	return file_fsm_proto_enumTypes[7].Descriptor()
 }
 
 func (PutUser_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[6]
+	return &file_fsm_proto_enumTypes[7]
 }
 
 func (x PutUser_Mode) Number() protoreflect.EnumNumber {
@@ -454,11 +513,11 @@ func (x PutPolicy_Mode) String() string {
 }
 
 func (PutPolicy_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[7].Descriptor()
+	return file_fsm_proto_enumTypes[8].Descriptor()
 }
 
 func (PutPolicy_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[7]
+	return &file_fsm_proto_enumTypes[8]
 }
 
 func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
@@ -518,11 +577,11 @@ func (x LoginFailed_Reason) String() string {
 }
 
 func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[8].Descriptor()
+	return file_fsm_proto_enumTypes[9].Descriptor()
 }
 
 func (LoginFailed_Reason) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[8]
+	return &file_fsm_proto_enumTypes[9]
 }
 
 func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
@@ -1403,7 +1462,9 @@ type CreateSession struct {
 	Permanent   bool                   `protobuf:"varint,20,opt,name=permanent,proto3" json:"permanent,omitempty"`    // no timer ends it; the policy must allow it (else CODE_FORBIDDEN)
 	// An idle timeout of its own, 0 = none; absent = the policy's. A longer one than the policy's is for services and admins, unless the
 	// policy allows it.
-	IdleMs        *int64        `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
+	IdleMs *int64 `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
+	// The format that the key was drawn in, which must be the policy's (else CODE_CONFLICT, and the key opens nothing); unspecified = native.
+	KeyFormat     KeyFormat     `protobuf:"varint,22,opt,name=key_format,json=keyFormat,proto3,enum=hydrastore.fsm.v1.KeyFormat" json:"key_format,omitempty"`
 	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`                             // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
 	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"`                           // 32 bytes: the key of the session that the log-in takes the place of; empty = none
 	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
@@ -1531,6 +1592,13 @@ func (x *CreateSession) GetIdleMs() int64 {
 		return *x.IdleMs
 	}
 	return 0
+}
+
+func (x *CreateSession) GetKeyFormat() KeyFormat {
+	if x != nil {
+		return x.KeyFormat
+	}
+	return KeyFormat_KEY_FORMAT_UNSPECIFIED
 }
 
 func (x *CreateSession) GetOutside() *OutsideLogin {
@@ -2691,8 +2759,9 @@ type PutPolicy struct {
 	NoTickle          *bool                  `protobuf:"varint,21,opt,name=no_tickle,json=noTickle,proto3,oneof" json:"no_tickle,omitempty"`                                          // tickles move no timer
 	BindAddress       AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
 	PermanentAllowed  *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
-	LongerIdleAllowed *bool                  `protobuf:"varint,95,opt,name=longer_idle_allowed,json=longerIdleAllowed,proto3,oneof" json:"longer_idle_allowed,omitempty"` // users may ask for a longer idle timeout than the policy's, or none
-	RotateGraceMs     *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"`             // 0 = none
+	LongerIdleAllowed *bool                  `protobuf:"varint,95,opt,name=longer_idle_allowed,json=longerIdleAllowed,proto3,oneof" json:"longer_idle_allowed,omitempty"`  // users may ask for a longer idle timeout than the policy's, or none
+	KeyFormat         KeyFormat              `protobuf:"varint,24,opt,name=key_format,json=keyFormat,proto3,enum=hydrastore.fsm.v1.KeyFormat" json:"key_format,omitempty"` // of keys that log-ins are given from now on; unspecified = absent
+	RotateGraceMs     *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"`              // 0 = none
 	// How many sessions may live under the policy: of one user, from one address, in all. 0 = no such limit; absent in a new
 	// policy = none.
 	MaxSessionsPerUser    *uint32 `protobuf:"varint,30,opt,name=max_sessions_per_user,json=maxSessionsPerUser,proto3,oneof" json:"max_sessions_per_user,omitempty"`
@@ -2823,6 +2892,13 @@ func (x *PutPolicy) GetLongerIdleAllowed() bool {
 		return *x.LongerIdleAllowed
 	}
 	return false
+}
+
+func (x *PutPolicy) GetKeyFormat() KeyFormat {
+	if x != nil {
+		return x.KeyFormat
+	}
+	return KeyFormat_KEY_FORMAT_UNSPECIFIED
 }
 
 func (x *PutPolicy) GetRotateGraceMs() int64 {
@@ -4296,7 +4372,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x90\x05\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xcd\x05\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -4314,7 +4390,9 @@ const file_fsm_proto_rawDesc = "" +
 	" \x01(\tR\tuserAgent\x12@\n" +
 	"\vidempotency\x18\v \x01(\v2\x1e.hydrastore.fsm.v1.IdempotencyR\vidempotency\x12\x1c\n" +
 	"\tpermanent\x18\x14 \x01(\bR\tpermanent\x12\x1c\n" +
-	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x129\n" +
+	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12;\n" +
+	"\n" +
+	"key_format\x18\x16 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x129\n" +
 	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x12\x1a\n" +
 	"\breplaces\x18( \x01(\fR\breplaces\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\x12!\n" +
@@ -4416,7 +4494,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\xf9\t\n" +
+	"\x11_expected_version\"\xb6\n" +
+	"\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -4431,7 +4510,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
 	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
 	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x123\n" +
-	"\x13longer_idle_allowed\x18_ \x01(\bH\aR\x11longerIdleAllowed\x88\x01\x01\x12+\n" +
+	"\x13longer_idle_allowed\x18_ \x01(\bH\aR\x11longerIdleAllowed\x88\x01\x01\x12;\n" +
+	"\n" +
+	"key_format\x18\x18 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x12+\n" +
 	"\x0frotate_grace_ms\x18( \x01(\x03H\bR\rrotateGraceMs\x88\x01\x01\x126\n" +
 	"\x15max_sessions_per_user\x18\x1e \x01(\rH\tR\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
 	"\x18max_sessions_per_address\x18\x1f \x01(\rH\n" +
@@ -4599,7 +4680,14 @@ const file_fsm_proto_rawDesc = "" +
 	"\x1bADDRESS_BINDING_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ADDRESS_BINDING_OFF\x10\x01\x12\x17\n" +
 	"\x13ADDRESS_BINDING_LOG\x10\x02\x12\x1a\n" +
-	"\x16ADDRESS_BINDING_STRICT\x10\x03*l\n" +
+	"\x16ADDRESS_BINDING_STRICT\x10\x03*\x95\x01\n" +
+	"\tKeyFormat\x12\x1a\n" +
+	"\x16KEY_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11KEY_FORMAT_NATIVE\x10\x01\x12\x14\n" +
+	"\x10KEY_FORMAT_HEX32\x10\x02\x12\x14\n" +
+	"\x10KEY_FORMAT_HEX64\x10\x03\x12\x16\n" +
+	"\x12KEY_FORMAT_ALNUM25\x10\x04\x12\x11\n" +
+	"\rKEY_FORMAT_WS\x10\x05*l\n" +
 	"\aOnLimit\x12\x18\n" +
 	"\x14ON_LIMIT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fON_LIMIT_REFUSE\x10\x01\x12\x19\n" +
@@ -4637,143 +4725,146 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
 var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
 	(AddressBinding)(0),        // 2: hydrastore.fsm.v1.AddressBinding
-	(OnLimit)(0),               // 3: hydrastore.fsm.v1.OnLimit
-	(Code)(0),                  // 4: hydrastore.fsm.v1.Code
-	(Method)(0),                // 5: hydrastore.fsm.v1.Method
-	(PutUser_Mode)(0),          // 6: hydrastore.fsm.v1.PutUser.Mode
-	(PutPolicy_Mode)(0),        // 7: hydrastore.fsm.v1.PutPolicy.Mode
-	(LoginFailed_Reason)(0),    // 8: hydrastore.fsm.v1.LoginFailed.Reason
-	(*Entry)(nil),              // 9: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 10: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 11: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 12: hydrastore.fsm.v1.Authority
-	(*VerifiedUser)(nil),       // 13: hydrastore.fsm.v1.VerifiedUser
-	(*Attribute)(nil),          // 14: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 15: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 16: hydrastore.fsm.v1.CreateSession
-	(*OutsideLogin)(nil),       // 17: hydrastore.fsm.v1.OutsideLogin
-	(*TouchSession)(nil),       // 18: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 19: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 20: hydrastore.fsm.v1.PatchAttributes
-	(*AlterSession)(nil),       // 21: hydrastore.fsm.v1.AlterSession
-	(*PatchPreferences)(nil),   // 22: hydrastore.fsm.v1.PatchPreferences
-	(*RotateSession)(nil),      // 23: hydrastore.fsm.v1.RotateSession
-	(*Reauthentication)(nil),   // 24: hydrastore.fsm.v1.Reauthentication
-	(*RevokeSession)(nil),      // 25: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 26: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 27: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 28: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 29: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 30: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 31: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 32: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 33: hydrastore.fsm.v1.PutPolicy
-	(*PutLimits)(nil),          // 34: hydrastore.fsm.v1.PutLimits
-	(*DeletePolicy)(nil),       // 35: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 36: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 37: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 38: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 39: hydrastore.fsm.v1.GiveBackAttempt
-	(*PutSealKey)(nil),         // 40: hydrastore.fsm.v1.PutSealKey
-	(*HoldSealKeys)(nil),       // 41: hydrastore.fsm.v1.HoldSealKeys
-	(*SealedChange)(nil),       // 42: hydrastore.fsm.v1.SealedChange
-	(*ReplaceSealed)(nil),      // 43: hydrastore.fsm.v1.ReplaceSealed
-	(*PutChallengeSecret)(nil), // 44: hydrastore.fsm.v1.PutChallengeSecret
-	(*UseChallenge)(nil),       // 45: hydrastore.fsm.v1.UseChallenge
-	(*SetFormatLevel)(nil),     // 46: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 47: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 48: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 49: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 50: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 51: hydrastore.fsm.v1.SessionState
+	(KeyFormat)(0),             // 3: hydrastore.fsm.v1.KeyFormat
+	(OnLimit)(0),               // 4: hydrastore.fsm.v1.OnLimit
+	(Code)(0),                  // 5: hydrastore.fsm.v1.Code
+	(Method)(0),                // 6: hydrastore.fsm.v1.Method
+	(PutUser_Mode)(0),          // 7: hydrastore.fsm.v1.PutUser.Mode
+	(PutPolicy_Mode)(0),        // 8: hydrastore.fsm.v1.PutPolicy.Mode
+	(LoginFailed_Reason)(0),    // 9: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 10: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 11: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 12: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 13: hydrastore.fsm.v1.Authority
+	(*VerifiedUser)(nil),       // 14: hydrastore.fsm.v1.VerifiedUser
+	(*Attribute)(nil),          // 15: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 16: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 17: hydrastore.fsm.v1.CreateSession
+	(*OutsideLogin)(nil),       // 18: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 19: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 20: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 21: hydrastore.fsm.v1.PatchAttributes
+	(*AlterSession)(nil),       // 22: hydrastore.fsm.v1.AlterSession
+	(*PatchPreferences)(nil),   // 23: hydrastore.fsm.v1.PatchPreferences
+	(*RotateSession)(nil),      // 24: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 25: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 26: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 27: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 28: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 29: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 30: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 31: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 32: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 33: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 34: hydrastore.fsm.v1.PutPolicy
+	(*PutLimits)(nil),          // 35: hydrastore.fsm.v1.PutLimits
+	(*DeletePolicy)(nil),       // 36: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 37: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 38: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 39: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 40: hydrastore.fsm.v1.GiveBackAttempt
+	(*PutSealKey)(nil),         // 41: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 42: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 43: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 44: hydrastore.fsm.v1.ReplaceSealed
+	(*PutChallengeSecret)(nil), // 45: hydrastore.fsm.v1.PutChallengeSecret
+	(*UseChallenge)(nil),       // 46: hydrastore.fsm.v1.UseChallenge
+	(*SetFormatLevel)(nil),     // 47: hydrastore.fsm.v1.SetFormatLevel
+	(*NoOp)(nil),               // 48: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 49: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 50: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 51: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 52: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	10, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	11, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	16, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	18, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	20, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	25, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	26, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	27, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	30, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	32, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	33, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	35, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	46, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	47, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	23, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	31, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	37, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	39, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	40, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	41, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	43, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	48, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	34, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
-	44, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
-	45, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
-	21, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
-	22, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
+	11, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	12, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	17, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	19, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	21, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	26, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	27, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	28, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	31, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	33, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	34, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	36, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	47, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	48, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	24, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	32, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	38, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	40, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	41, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	42, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	44, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	49, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	35, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	45, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
+	46, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
+	22, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
+	23, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
 	0,  // 27: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	13, // 28: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
-	12, // 29: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 30: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	15, // 31: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	17, // 32: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	38, // 33: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	28, // 34: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 35: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	19, // 36: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	12, // 37: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 38: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	19, // 39: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	19, // 40: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	12, // 41: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	24, // 42: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	28, // 43: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	12, // 44: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 45: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 46: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 47: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	6,  // 48: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	28, // 49: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	29, // 50: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	12, // 51: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 52: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	7,  // 53: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 54: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	12, // 55: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 56: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,  // 57: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	3,  // 58: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	12, // 59: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	12, // 60: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	36, // 61: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	36, // 62: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	38, // 63: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	42, // 64: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	8,  // 65: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	4,  // 66: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	51, // 67: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	38, // 68: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	49, // 69: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 70: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	14, // 71: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 72: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 73: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	5,  // 74: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	14, // 28: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	13, // 29: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	15, // 30: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	16, // 31: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	3,  // 32: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	18, // 33: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	39, // 34: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	29, // 35: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	13, // 36: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	20, // 37: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	13, // 38: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 39: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	20, // 40: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	20, // 41: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	13, // 42: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	25, // 43: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	29, // 44: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	13, // 45: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 46: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 47: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 48: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	7,  // 49: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	29, // 50: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	30, // 51: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	13, // 52: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 53: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	8,  // 54: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 55: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	13, // 56: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 57: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,  // 58: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	4,  // 59: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	4,  // 60: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	13, // 61: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	13, // 62: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	37, // 63: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	37, // 64: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	39, // 65: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	43, // 66: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	9,  // 67: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	5,  // 68: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	52, // 69: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	39, // 70: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	50, // 71: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 72: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	15, // 73: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 74: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 75: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	6,  // 76: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -4828,7 +4919,7 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      9,
+			NumEnums:      10,
 			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,

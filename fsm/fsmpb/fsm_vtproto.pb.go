@@ -1019,6 +1019,13 @@ func (m *CreateSession) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0xc2
 	}
+	if m.KeyFormat != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.KeyFormat))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb0
+	}
 	if m.IdleMs != nil {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.IdleMs))
 		i--
@@ -2303,6 +2310,13 @@ func (m *PutPolicy) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		dAtA[i] = 0x1
 		i--
 		dAtA[i] = 0xf0
+	}
+	if m.KeyFormat != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.KeyFormat))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xc0
 	}
 	if m.PermanentAllowed != nil {
 		i--
@@ -4145,6 +4159,9 @@ func (m *CreateSession) SizeVT() (n int) {
 	if m.IdleMs != nil {
 		n += 2 + protohelpers.SizeOfVarint(uint64(*m.IdleMs))
 	}
+	if m.KeyFormat != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.KeyFormat))
+	}
 	l = len(m.Replaces)
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
@@ -4619,6 +4636,9 @@ func (m *PutPolicy) SizeVT() (n int) {
 	}
 	if m.PermanentAllowed != nil {
 		n += 3
+	}
+	if m.KeyFormat != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.KeyFormat))
 	}
 	if m.MaxSessionsPerUser != nil {
 		n += 2 + protohelpers.SizeOfVarint(uint64(*m.MaxSessionsPerUser))
@@ -7580,6 +7600,25 @@ func (m *CreateSession) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.IdleMs = &v
+		case 22:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field KeyFormat", wireType)
+			}
+			m.KeyFormat = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.KeyFormat |= KeyFormat(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		case 40:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Replaces", wireType)
@@ -10823,6 +10862,25 @@ func (m *PutPolicy) UnmarshalVT(dAtA []byte) error {
 			}
 			b := bool(v != 0)
 			m.PermanentAllowed = &b
+		case 24:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field KeyFormat", wireType)
+			}
+			m.KeyFormat = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.KeyFormat |= KeyFormat(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		case 30:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field MaxSessionsPerUser", wireType)

@@ -66,6 +66,33 @@ func (e Consistency) Valid() bool {
 	}
 }
 
+// Defines values for KeyFormat.
+const (
+	Alnum25 KeyFormat = "alnum25"
+	Hex32   KeyFormat = "hex32"
+	Hex64   KeyFormat = "hex64"
+	Native  KeyFormat = "native"
+	Ws      KeyFormat = "ws"
+)
+
+// Valid indicates whether the value is a known member of the KeyFormat enum.
+func (e KeyFormat) Valid() bool {
+	switch e {
+	case Alnum25:
+		return true
+	case Hex32:
+		return true
+	case Hex64:
+		return true
+	case Native:
+		return true
+	case Ws:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Method.
 const (
 	MethodDirectory Method = "directory"
@@ -386,6 +413,11 @@ type IssuedSession struct {
 	UserAgent *string `json:"user_agent,omitempty"`
 }
 
+// KeyFormat What the keys of log-ins look like from now on; those that are there work on. `native`: `hs_` and 48 characters, 256 bits and a checksum.
+// `hex32`: 32 lower-case hex digits, 128 bits. `hex64`: 64, 256 bits. `alnum25`: 25 letters and digits, 148 bits. `ws`:
+// `ws:<user>:<number>:<auth>`, the user escaped as in a query and 22 letters and digits, 130 bits. A rotated key's successor has the format of that key.
+type KeyFormat string
+
 // LeaderTransfer defines model for LeaderTransfer.
 type LeaderTransfer struct {
 	// ID A voter's id. Left out, the most up-to-date one.
@@ -519,12 +551,17 @@ type Policy struct {
 	EffectiveTouchWindowS float64 `json:"effective_touch_window_s"`
 	IdleTimeoutS          float64 `json:"idle_timeout_s"`
 	InactivityTimeoutS    float64 `json:"inactivity_timeout_s"`
-	LongerIdleAllowed     bool    `json:"longer_idle_allowed"`
-	MaxSessions           int     `json:"max_sessions"`
-	MaxSessionsPerAddress int     `json:"max_sessions_per_address"`
-	MaxSessionsPerUser    int     `json:"max_sessions_per_user"`
-	Name                  string  `json:"name"`
-	NoTickle              bool    `json:"no_tickle"`
+
+	// KeyFormat What the keys of log-ins look like from now on; those that are there work on. `native`: `hs_` and 48 characters, 256 bits and a checksum.
+	// `hex32`: 32 lower-case hex digits, 128 bits. `hex64`: 64, 256 bits. `alnum25`: 25 letters and digits, 148 bits. `ws`:
+	// `ws:<user>:<number>:<auth>`, the user escaped as in a query and 22 letters and digits, 130 bits. A rotated key's successor has the format of that key.
+	KeyFormat             KeyFormat `json:"key_format"`
+	LongerIdleAllowed     bool      `json:"longer_idle_allowed"`
+	MaxSessions           int       `json:"max_sessions"`
+	MaxSessionsPerAddress int       `json:"max_sessions_per_address"`
+	MaxSessionsPerUser    int       `json:"max_sessions_per_user"`
+	Name                  string    `json:"name"`
+	NoTickle              bool      `json:"no_tickle"`
 
 	// OnLimit What a log-in does that would exceed a limit. `refuse`, the default: it fails with `session_limit`. `evict_oldest`: it ends the
 	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
@@ -563,6 +600,11 @@ type PolicySettings struct {
 
 	// InactivityTimeoutS After so long without activity (touches are none) a session prompts, and a minute later it ends. 0, the default, = none.
 	InactivityTimeoutS *float64 `json:"inactivity_timeout_s,omitempty"`
+
+	// KeyFormat What the keys of log-ins look like from now on; those that are there work on. `native`: `hs_` and 48 characters, 256 bits and a checksum.
+	// `hex32`: 32 lower-case hex digits, 128 bits. `hex64`: 64, 256 bits. `alnum25`: 25 letters and digits, 148 bits. `ws`:
+	// `ws:<user>:<number>:<auth>`, the user escaped as in a query and 22 letters and digits, 130 bits. A rotated key's successor has the format of that key.
+	KeyFormat *KeyFormat `json:"key_format,omitempty"`
 
 	// LongerIdleAllowed Users may ask for sessions with a longer idle timeout than the policy's, or with none. Default false: services and admins only.
 	LongerIdleAllowed *bool `json:"longer_idle_allowed,omitempty"`

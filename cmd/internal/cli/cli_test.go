@@ -64,7 +64,7 @@ func TestCommands(t *testing.T) {
 		{line: "policy set default --idle-timeout 15m", out: []string{"changed"}, asked: "patch default idle=15m0s"},
 		{line: "policy presets", out: []string{"netx               30m           none               1h                  1s", "high-value"}},
 		{line: "policy presets -o json", out: []string{`"inactivity_timeout_s": 3600`}},
-		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false,longer_idle=false," +
+		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false,longer_idle=false,keys=native," +
 			"per_user=0,per_address=0,max=0,on_limit=refuse,single=false"},
 		{line: "policy set web --touch-window auto", out: []string{"web", "made"}, asked: "put web window=-1ns"},
 		{line: "policy set default --absolute-lifetime none", asked: "patch default absolute=0s"},
@@ -75,6 +75,8 @@ func TestCommands(t *testing.T) {
 		{line: "limits set --max-sessions none -o json", out: []string{`"max_sessions": 0`, `"on_limit": "refuse"`, `"version": 9`}, asked: "limits max=0 on_limit=refuse"},
 		{line: "policy set default --rotate-grace 10s", asked: "patch default grace=10s"},
 		{line: "policy set default --rotate-grace none", asked: "patch default grace=0s"},
+		{line: "policy set default --key-format hex32", asked: "patch default keys=hex32"},
+		{line: "policy get default", out: []string{"keys                   native"}},
 		{line: "policy delete web", out: []string{"policy web removed"}, asked: "delete policy web"},
 		{line: "cluster members", out: []string{"one   a1  leader    healthy  alive    0", "two   b2  follower  FAILING  suspect  -    20ms", "leader one, term 3, index 40, 2 sessions, 1 server may be lost"}},
 		{line: "cluster members -o json", out: []string{`"leader_id": "a1"`, `"lag": null`, `"last_contact_s": 0.02`}},

@@ -326,6 +326,9 @@ func describe(ch session.PolicyChange) string {
 	if ch.LongerIdleAllowed != nil {
 		parts = append(parts, fmt.Sprintf("longer_idle=%v", *ch.LongerIdleAllowed))
 	}
+	if ch.KeyFormat != nil {
+		parts = append(parts, fmt.Sprintf("keys=%v", *ch.KeyFormat))
+	}
 	for _, field := range []struct {
 		name  string
 		value *int

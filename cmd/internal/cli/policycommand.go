@@ -45,8 +45,8 @@ func (p *Program) policyGetCommand() *cobra.Command {
 
 // policyFlags are the fields of a policy; those that are not given stay.
 type policyFlags struct {
-	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace string
-	perUser, perAddress, total, onLimit                                                   string
+	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace, keyFormat string
+	perUser, perAddress, total, onLimit                                                              string
 
 	noTickle, permanentAllowed, longerIdleAllowed, single switchFlag
 }
@@ -62,12 +62,21 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().Var(&f.permanentAllowed, "permanent-allowed", "true: sessions without timers may be made; false: no")
 	c.Flags().Var(&f.longerIdleAllowed, "longer-idle-allowed", "true: users may ask for a longer idle timeout than the policy's, or none; false: services and admins only")
 	c.Flags().StringVar(&f.rotateGrace, "rotate-grace", "", "let a key work for so long after its rotation: 30s, or none")
+	c.Flags().StringVar(&f.keyFormat, "key-format", "", "what the keys of log-ins look like from now on: "+keyFormatNames())
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
 	c.Flags().StringVar(&f.perUser, "max-sessions-per-user", "", "sessions of one user under this policy: a number, or none")
 	c.Flags().StringVar(&f.perAddress, "max-sessions-per-address", "", "sessions from one client address under this policy: a number, or none")
 	c.Flags().StringVar(&f.total, "max-sessions", "", "sessions under this policy: a number, or none")
 	c.Flags().StringVar(&f.onLimit, "on-limit", "", "what a log-in does that would exceed a limit: refuse, evict_oldest or evict_idle")
 	c.Flags().Var(&f.single, "single-session", "true: a log-in ends the user's other sessions under this policy; false: it does not")
+}
+
+func keyFormatNames() string {
+	var names []string
+	for _, format := range session.KeyFormats() {
+		names = append(names, string(format))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (f *policyFlags) change() (session.PolicyChange, error) {
@@ -98,6 +107,10 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	if f.bindAddress != "" {
 		binding := session.AddressBinding(f.bindAddress)
 		change.BindAddress = &binding
+	}
+	if f.keyFormat != "" {
+		format := session.KeyFormat(f.keyFormat)
+		change.KeyFormat = &format
 	}
 	if f.attributesWrite != "" {
 		writer := session.AttributesWriter(f.attributesWrite)

@@ -60,6 +60,7 @@ type policyView struct {
 	PermanentAllowed     bool                     `json:"permanent_allowed"`
 	LongerIdleAllowed    bool                     `json:"longer_idle_allowed"`
 	RotateGrace          float64                  `json:"rotate_grace_s"`
+	KeyFormat            session.KeyFormat        `json:"key_format"`
 	MaxPerUser           int                      `json:"max_sessions_per_user"`
 	MaxPerAddress        int                      `json:"max_sessions_per_address"`
 	MaxSessions          int                      `json:"max_sessions"`
@@ -154,7 +155,7 @@ func viewOfPolicy(p session.Policy) policyView {
 	return policyView{
 		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
 		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
-		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGrace: p.RotateGrace.Seconds(), Version: p.Version,
+		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGrace: p.RotateGrace.Seconds(), KeyFormat: p.KeyFormat, Version: p.Version,
 		MaxPerUser: p.MaxSessionsPerUser, MaxPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
 		OnLimit: p.OnLimit, SingleSession: p.SingleSession,
 	}
@@ -290,6 +291,7 @@ func policyDetails(p session.Policy) *table {
 	t.add("permanent sessions", allowed(p.PermanentAllowed))
 	t.add("longer idle timeouts", allowed(p.LongerIdleAllowed))
 	t.add("attributes written by", string(p.AttributesWrite))
+	t.add("keys", string(p.KeyFormat))
 	t.add("rotated keys work", graceText(p))
 	t.add("sessions per user", perUser(p))
 	t.add("sessions per address", limit(p.MaxSessionsPerAddress))

@@ -98,7 +98,7 @@ log: {level: warn, format: text}
 tokenizer: {type: raft, safe_password: a good safe password, safe_password_previous: [an earlier password]}
 user: {sessionPersistence: true}
 policies:
-  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, longer_idle_allowed: true, rotate_grace_s: 2.5,
+  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, longer_idle_allowed: true, rotate_grace_s: 2.5, key_format: hex64,
         max_sessions_per_user: 5, max_sessions_per_address: 50, max_sessions: 1024, on_limit: evict_idle, single_session: true}
   short: {idle_timeout_s: 1.5, touch_window_s: -1, bind_address: off}
 `, nil, nil)
@@ -125,7 +125,7 @@ policies:
 		t.Fatalf("policies: got %v, want default, short and web", names)
 	}
 	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, AttributesWrite: session.WriteByBearer,
-		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: 2500 * time.Millisecond,
+		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: 2500 * time.Millisecond, KeyFormat: session.KeyHex64,
 		PolicyLimits: session.PolicyLimits{MaxSessionsPerUser: 5, MaxSessionsPerAddress: 50, MaxSessions: 1024, OnLimit: session.OnLimitIdle, SingleSession: true}}
 	if c.Policies[2] != web {
 		t.Errorf("policy web: got %+v, want %+v", c.Policies[2], web)
@@ -313,7 +313,7 @@ func TestRefusals(t *testing.T) {
 		{name: "block and policy", yaml: "user: {sessionDuration: 5}\npolicies: {netx: {}}", want: []string{":1: user.sessionDuration: policies.netx is set too"}},
 		{name: "policy preset", yaml: "policies:\n  a: {preset: best}", want: []string{":2: policies.a.preset: use one of faircom, flowtraq, high-value,", `this is "best"`}},
 		{name: "policy field", yaml: "policies:\n  default:\n    idle_timeout: 5", want: []string{":3: policies.default.idle_timeout: there is no such setting; did you mean idle_timeout_s?"}},
-		{name: "later policy field", yaml: "policies:\n  default:\n    key_format: 5", want: []string{":3: policies.default.key_format: has no effect in this version"}},
+		{name: "key format", yaml: "policies:\n  default:\n    key_format: 5x", want: []string{":3: policies.default.key_format: must be \"native\", \"hex32\""}},
 		{name: "policy limit", yaml: "policies:\n  default:\n    max_sessions_per_user: 10001", want: []string{":3: policies.default.max_sessions_per_user: must be between 0 (no limit) and 10000"}},
 		{name: "policy limit in words", yaml: "policies:\n  default:\n    max_sessions: many", want: []string{":3: policies.default.max_sessions: a whole number is needed"}},
 		{name: "policy eviction", yaml: "policies:\n  default:\n    on_limit: kick", want: []string{":3: policies.default.on_limit: must be "}},

@@ -19,7 +19,7 @@ import (
 func policyFields() []string {
 	return []string{
 		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
-		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
+		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "key_format", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
 	}
 }
 
@@ -147,6 +147,8 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return assignText((*string)(&p.AttributesWrite), value, false)
 	case "rotate_grace_s":
 		return setSeconds(&p.RotateGrace, value)
+	case "key_format":
+		return assignText((*string)(&p.KeyFormat), value, false)
 	case "max_sessions_per_user":
 		return setCount(&p.MaxSessionsPerUser, value)
 	case "max_sessions_per_address":

@@ -16,6 +16,6 @@ func refusedText(key string) string {
 // refusedPolicyFields are fields of a policy that the design knows and this version does not.
 func refusedPolicyFields() []string {
 	return []string{
-		"attributes", "key_format",
+		"attributes",
 	}
 }

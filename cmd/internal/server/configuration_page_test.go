@@ -93,6 +93,7 @@ func limitsTable() string {
 		{"Limit on sessions of one user or address; on all sessions", fmt.Sprintf("%s; %s", thousands(session.MaxSessionsPerOwner), thousands(session.MaxSessions))},
 		{"Any timer of a policy", fmt.Sprintf("%v to %s days", session.MinIdleTimeout, thousands(int(session.MaxTimeout/(24*time.Hour))))},
 		{"Earlier keys of a session that are known as such; the grace of a rotated one", fmt.Sprintf("%d; %v", session.MaxRetiredKeys, session.MaxRotateGrace)},
+		{"Session key, of the longest format", size(session.MaxKeyBytes)},
 		{"User agent", size(session.MaxUserAgentBytes)},
 		{"Attributes of a session", fmt.Sprintf("%d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},

@@ -1,0 +1,53 @@
+package fsm
+
+import (
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// keyFormats are in the order of the log's and the snapshot's numbers.
+var keyFormats = [...]session.KeyFormat{session.KeyNative, session.KeyHex32, session.KeyHex64, session.KeyAlnum25, session.KeyWS}
+
+// keyFormatFrom gives "" for a number that stands for nothing.
+func keyFormatFrom(n uint64) session.KeyFormat {
+	if n >= uint64(len(keyFormats)) {
+		return ""
+	}
+	return keyFormats[n]
+}
+
+func keyFormatByte(f session.KeyFormat) byte {
+	for i, known := range keyFormats {
+		if known == f {
+			return byte(i)
+		}
+	}
+	return 0
+}
+
+// keyFormat reads a command's format, of which the native one need not be said; "" when it is none.
+func keyFormat(f fsmpb.KeyFormat) session.KeyFormat {
+	if f == fsmpb.KeyFormat_KEY_FORMAT_UNSPECIFIED {
+		return session.KeyNative
+	}
+	return keyFormatFrom(uint64(f) - 1)
+}
+
+// KeyFormatFor is the format of the key with which the user logs in under the named policy; "" = its first one. A log-in with a key
+// of another format than its policy has when it is applied is refused, so an answer that is out of date does no harm.
+func (m *Machine) KeyFormatFor(user, policy string) session.KeyFormat {
+	return reading(m, func(s *state) session.KeyFormat {
+		if policy == "" {
+			if slot := s.findUser(user); slot != 0 {
+				if own := s.arena.get(s.users.recs.at(slot).policies); len(own) > 0 {
+					return s.policies.byIndex[own[0]].KeyFormat
+				}
+			}
+			policy = session.DefaultPolicyName
+		}
+		if _, p := s.policies.find(policy); p != nil {
+			return p.KeyFormat
+		}
+		return session.KeyNative
+	})
+}
