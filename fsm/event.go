@@ -233,6 +233,8 @@ var loginFailures = map[fsmpb.LoginFailed_Reason]string{
 	fsmpb.LoginFailed_REASON_DISABLED:     "user_disabled",
 	fsmpb.LoginFailed_REASON_UNREPORTED:   "unreported",
 	fsmpb.LoginFailed_REASON_THROTTLED:    "throttled",
+	fsmpb.LoginFailed_REASON_CHALLENGE:    "challenge",
+	fsmpb.LoginFailed_REASON_NO_VERIFIER:  "no_md5_login",
 }
 
 // account copies an account for an event, nil when there is none or nobody asks.

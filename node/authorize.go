@@ -15,12 +15,17 @@ import (
 type principal struct {
 	call   session.Call
 	point  readPoint
-	record fsm.Record // of the caller's own session; zero for the operator
+	record fsm.Record // of the caller's own session; zero for the operator, and with verified only its user and roles
 	hash   session.KeyHash
+	// verified tells that it was a password that proved who calls: nil = a key did.
+	verified *fsmpb.VerifiedUser
 }
 
 // authenticate reads at the consistency that c asks for and finds the caller's session.
 func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, error) {
+	if c.Credentials != nil {
+		return n.authenticateByPassword(ctx, c)
+	}
 	if !c.Operator && c.Key.IsZero() {
 		return nil, session.ErrUnauthenticated()
 	}
@@ -90,6 +95,9 @@ func (p *principal) authority(orOwner bool, anyOf ...fsmpb.Role) *fsmpb.Authorit
 	if p.call.Operator {
 		return &fsmpb.Authority{System: true}
 	}
+	if p.verified != nil {
+		return &fsmpb.Authority{Verified: p.verified, Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
+	}
 	return &fsmpb.Authority{KeyHash: p.hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
 }
 
@@ -108,6 +116,9 @@ func (n *Node) target(ctx context.Context, c session.Call) (*target, error) {
 		return nil, err
 	}
 	if c.Subject == nil {
+		if p.verified != nil {
+			return nil, session.Invalid("Credentials", "make no session; log in for one")
+		}
 		if c.Operator {
 			return nil, session.Invalid("Hydrastore-Session", "the operator has no session of its own; present a user's key")
 		}

@@ -36,8 +36,9 @@ func reserved(list []fsm.Attribute) (out session.Attributes) {
 
 // checked gives the public form of a record with its roles and attributes.
 func (n *Node) checked(r fsm.Record, m session.Meta) session.Checked {
+	now := n.nowMS()
 	return session.Checked{
-		Session: view(r, n.nowMS()), Roles: slices.Clone(r.Roles), Rotate: r.Rotate, Attributes: attributes(r.Attributes), Meta: m,
+		Session: view(r, now), At: instant(now), Roles: slices.Clone(r.Roles), Rotate: r.Rotate, Attributes: attributes(r.Attributes), Meta: m,
 	}
 }
 

@@ -19,6 +19,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	asked := l // before the connection's address fills in: a repetition may come over another one
 	create := &fsmpb.CreateSession{
 		User: l.User, Policy: l.Policy, Attributes: append(newAttributes(l.Attributes), newReserved(l.Reserved)...), UserAgent: l.UserAgent, Permanent: l.Permanent,
+		BindAddress: l.BindAddress,
 	}
 	if l.IdleTimeout != nil {
 		create.IdleMs = ptr(l.IdleTimeout.Milliseconds())
@@ -38,8 +39,8 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 		return session.Issued{}, err
 	}
 	issued, err := n.create(ctx, create, l.Sealed)
-	if err == nil && proof.outdated {
-		n.upgradePassword(ctx, l, create)
+	if err == nil && !l.Vouched && l.Digest == nil {
+		n.keepUp(ctx, l.Password, proof.checked)
 	}
 	return issued, err
 }

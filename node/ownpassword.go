@@ -16,7 +16,7 @@ func (n *Node) mayChangeUser(ctx context.Context, c session.Call, ch session.Use
 		return nil, err
 	}
 	own := !c.Operator && p.record.User == put.Name && put.Mode == fsmpb.PutUser_MODE_UPDATE
-	onlyPassword := ch.Password != nil && put.Roles == nil && put.Policies == nil && put.Disabled == nil
+	onlyPassword := ch.Password != nil && put.Roles == nil && put.Policies == nil && put.Disabled == nil && ch.MD5Login == nil
 	if !p.has(session.RoleAdmin) && !(own && onlyPassword) {
 		return nil, session.ErrNeedsRole(session.RoleAdmin)
 	}

@@ -18,7 +18,11 @@ const resealsAtOnce = 64
 func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session.Resealed, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
-	after, err := parseCursor(from)
+	users, name, err := verifierCursor(from)
+	after := uint64(0)
+	if err == nil && !users {
+		after, err = parseCursor(from)
+	}
 	if err != nil {
 		return session.Resealed{}, err
 	}
@@ -29,14 +33,33 @@ func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session
 	if err != nil {
 		return session.Resealed{}, err
 	}
-	records, next, done := n.scan(ctx, session.Filter{}, after, n.fsm.LastSeq(), session.MaxPageSize)
 	out := session.Resealed{}
-	if out.Count, err = n.resealAll(ctx, id, key, records); err != nil {
+	if users {
+		if out.Count, out.NextCursor, err = n.resealVerifiers(ctx, id, key, name); err != nil {
+			return session.Resealed{}, err
+		}
+		return n.resealed(id, out), nil
+	}
+	records, next, done := n.scan(ctx, session.Filter{}, after, n.fsm.LastSeq(), session.MaxPageSize)
+	commands, err := n.resealCommands(id, key, records)
+	if err != nil {
 		return session.Resealed{}, err
 	}
-	if !done {
-		out.NextCursor = cursor(next)
+	if out.Count, err = n.resealAll(ctx, commands); err != nil {
+		return session.Resealed{}, err
 	}
+	out = n.resealed(id, out)
+	switch {
+	case !done:
+		out.NextCursor = cursor(next)
+	case out.Left > 0: // which may be of users
+		out.NextCursor = cursorOfVerifiers("")
+	}
+	return out, nil
+}
+
+// resealed completes an answer.
+func (n *Node) resealed(id uint32, out session.Resealed) session.Resealed {
 	known, _ := n.fsm.SealKeys()
 	for _, k := range known {
 		if k.ID != id {
@@ -44,23 +67,29 @@ func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session
 		}
 	}
 	out.Meta = n.writeMeta(n.cluster.AppliedIndex())
-	return out, nil
+	return out
 }
 
-// resealAll reseals several sessions at once and returns how many values it replaced, and the first error.
-func (n *Node) resealAll(ctx context.Context, id uint32, key *auth.SealKey, records []fsm.Record) (count int, err error) {
+// resealCommands makes the commands for those sessions that need one.
+func (n *Node) resealCommands(id uint32, key *auth.SealKey, records []fsm.Record) (commands []*fsmpb.Command, err error) {
+	for _, r := range records {
+		command, err := n.resealCommand(id, key, r)
+		if err != nil {
+			return nil, err
+		}
+		if command != nil {
+			commands = append(commands, command)
+		}
+	}
+	return commands, nil
+}
+
+// resealAll has several commands under way at once and returns how many values they replaced, and the first error.
+func (n *Node) resealAll(ctx context.Context, commands []*fsmpb.Command) (count int, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	places := make(chan struct{}, resealsAtOnce)
-	for _, r := range records {
-		command, failed := n.resealed(id, key, r)
-		if failed != nil {
-			work.Wait()
-			return count, failed
-		}
-		if command == nil {
-			continue
-		}
+	for _, command := range commands {
 		places <- struct{}{}
 		work.Go(func() {
 			defer func() { <-places }()
@@ -83,8 +112,8 @@ func (n *Node) resealAll(ctx context.Context, id uint32, key *auth.SealKey, reco
 	return count, err
 }
 
-// resealed makes the command that seals a session's attributes anew; nil when there is nothing to do.
-func (n *Node) resealed(id uint32, key *auth.SealKey, r fsm.Record) (*fsmpb.Command, error) {
+// resealCommand makes the command that seals a session's attributes anew; nil when there is nothing to do.
+func (n *Node) resealCommand(id uint32, key *auth.SealKey, r fsm.Record) (*fsmpb.Command, error) {
 	replace := &fsmpb.ReplaceSealed{Id: r.ID[:]}
 	for _, a := range r.Attributes {
 		with, _, isSealed := fsm.CutSealed(a.Value)

@@ -34,11 +34,16 @@ func (n *Node) RevokeSessions(ctx context.Context, c session.Call, f session.Fil
 	if err := n.useCaller(ctx, p); err != nil {
 		return session.Revoked{}, err
 	}
-	ids, own, err := n.selectIDs(ctx, f, p.record.ID)
+	ids, own, err := n.selectIDs(ctx, f, p.record.ID, func(fsm.Record) bool { return true })
 	if err != nil {
 		return session.Revoked{}, err
 	}
-	r := &revocation{node: n, authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), done: session.Revoked{Meta: n.readMeta(c, p.point)}}
+	return n.revokeIDs(ctx, p, ids, own, n.readMeta(c, p.point))
+}
+
+// revokeIDs ends sessions in batches, and the caller's own when all others have ended.
+func (n *Node) revokeIDs(ctx context.Context, p *principal, ids []session.ID, own bool, meta session.Meta) (session.Revoked, error) {
+	r := &revocation{node: n, authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), done: session.Revoked{Meta: meta}}
 	for part := range slices.Chunk(ids, revokeBatch) {
 		r.start(ctx, part)
 	}
@@ -54,8 +59,35 @@ func (n *Node) RevokeSessions(ctx context.Context, c session.Call, f session.Fil
 	return r.done, nil
 }
 
-// selectIDs collects what f selects among the sessions that exist now, the caller's own apart.
-func (n *Node) selectIDs(ctx context.Context, f session.Filter, caller session.ID) (ids []session.ID, own bool, err error) {
+// revokeNumbers ends those of a user's sessions that are named by their numbers, permanent or not.
+func (n *Node) revokeNumbers(ctx context.Context, p *principal, user string, which session.UserSessions) (session.Revoked, error) {
+	switch {
+	case which.Permanent || which.ExceptCurrent:
+		return session.Revoked{}, session.Invalid("numbers", "name the sessions: nothing else can be chosen beside them")
+	case len(which.Numbers) > session.MaxSessionNumbers:
+		return session.Revoked{}, session.TooLarge("numbers", "at most %d sessions can be named at once", session.MaxSessionNumbers)
+	}
+	if err := p.mayList(session.Filter{User: user}); err != nil {
+		return session.Revoked{}, err
+	}
+	named := make(map[uint64]bool, len(which.Numbers))
+	for _, number := range which.Numbers {
+		named[number] = true
+	}
+	var ids []session.ID
+	own := false
+	for _, permanent := range []bool{false, true} {
+		part, ownPart, err := n.selectIDs(ctx, session.Filter{User: user, Permanent: permanent}, p.record.ID, func(r fsm.Record) bool { return named[r.Number] })
+		if err != nil {
+			return session.Revoked{}, err
+		}
+		ids, own = append(ids, part...), own || ownPart
+	}
+	return n.revokeIDs(ctx, p, ids, own, n.writeMeta(p.point.index))
+}
+
+// selectIDs collects what f selects, and also agrees to, among the sessions that exist now, the caller's own apart.
+func (n *Node) selectIDs(ctx context.Context, f session.Filter, caller session.ID, also func(fsm.Record) bool) (ids []session.ID, own bool, err error) {
 	last, after, done := n.fsm.LastSeq(), uint64(0), false
 	for !done {
 		if ctx.Err() != nil {
@@ -64,6 +96,9 @@ func (n *Node) selectIDs(ctx context.Context, f session.Filter, caller session.I
 		var part []fsm.Record
 		part, after, done = n.fsm.ListSessions(f, after, last, revokeLook, scanBudget)
 		for _, r := range part {
+			if !also(r) {
+				continue
+			}
 			if r.ID == caller {
 				own = true
 			} else {

@@ -232,6 +232,12 @@ func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user stri
 	if err != nil {
 		return session.Revoked{}, err
 	}
+	if len(which.Numbers) > 0 {
+		return n.revokeNumbers(ctx, p, name, which)
+	}
+	if n.unrecorded(p, name) {
+		return session.Revoked{Meta: n.writeMeta(p.point.index)}, nil
+	}
 	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), Permanent: which.Permanent}
 	if which.ExceptCurrent {
 		if revoke.ExceptId, err = n.currentID(ctx, p, name); err != nil {

@@ -24,10 +24,10 @@ func perAddress(t Throttle) fsm.AttemptLimit {
 	return fsm.AttemptLimit{Attempts: t.PerAddress, Window: t.Window}
 }
 
-// turnsFor guesses, by what this node knows, who will judge the user's password.
-func (n *Node) turnsFor(user string) *auth.Turns {
-	account, _ := n.account(user)
-	if account.HasPassword || len(n.config.Authenticators) == 0 {
+// turnsFor guesses, by what this node knows, who will judge the password.
+func (n *Node) turnsFor(c passwordCheck) *auth.Turns {
+	account, _ := n.account(c.user)
+	if account.HasPassword || c.digest != nil || len(n.config.Authenticators) == 0 {
 		return n.turns
 	}
 	return n.remote
@@ -37,7 +37,8 @@ func (n *Node) turnsFor(user string) *auth.Turns {
 type passwordCheck struct {
 	user     string // folded
 	password string
-	address  netip.Addr // invalid = unknown
+	digest   *session.Digest // in place of the password; nil = none
+	address  netip.Addr      // invalid = unknown
 }
 
 // triedFrom is where a password comes from: the client that a service names, or else the caller. All who log in through a service
@@ -70,7 +71,7 @@ func (n *Node) checkPassword(ctx context.Context, c passwordCheck) (checkedPassw
 }
 
 func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
-	turns := n.turnsFor(c.user)
+	turns := n.turnsFor(c)
 	if !turns.Busy(c.address, c.user) { // else the check that goes on is counted, and may be right
 		if err := n.foreseeThrottle(ctx, c); err != nil {
 			return checkedPassword{}, err
@@ -94,6 +95,9 @@ func (n *Node) tryPassword(ctx context.Context, c passwordCheck) (checkedPasswor
 func (n *Node) haveTurn(ctx context.Context, c passwordCheck) (checkedPassword, error) {
 	if err := n.foreseeThrottle(ctx, c); err != nil { // of what has come meanwhile
 		return checkedPassword{}, err
+	}
+	if c.digest != nil {
+		return n.checkDigest(ctx, c)
 	}
 	attempt, err := n.takeAttempt(ctx, c)
 	if err != nil {

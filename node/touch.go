@@ -96,7 +96,7 @@ func (t *target) touchCommand(tickle bool) *fsmpb.Command {
 
 // useCaller counts the use of the caller's own key when the request is about something else than its own session.
 func (n *Node) useCaller(ctx context.Context, p *principal) error {
-	if p.call.Operator {
+	if p.call.Operator || p.verified != nil {
 		return nil
 	}
 	own := session.Presented{Key: p.call.Key, Address: p.call.Address, UserAgent: p.call.UserAgent}

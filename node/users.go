@@ -15,7 +15,7 @@ func (n *Node) CreateUser(ctx context.Context, c session.Call, u session.NewUser
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
 	put := &fsmpb.PutUser{Mode: fsmpb.PutUser_MODE_CREATE, Disabled: &u.Disabled}
-	change := session.UserChange{Roles: &u.Roles, Policies: &u.Policies}
+	change := session.UserChange{Roles: &u.Roles, Policies: &u.Policies, MD5Login: &u.MD5Login}
 	if u.Password != "" {
 		change.Password = &u.Password
 	}
@@ -45,6 +45,9 @@ func (n *Node) putUser(ctx context.Context, c session.Call, name string, ch sess
 		return session.UserResult{}, err
 	}
 	put.Authority = p.authority(true, fsmpb.Role_ROLE_ADMIN)
+	if err := n.fillVerifier(ch, put); err != nil {
+		return session.UserResult{}, err
+	}
 	if ch.Password != nil {
 		hash, err := n.hasher.Hash(ctx, *ch.Password)
 		if err != nil {

@@ -13,14 +13,14 @@ import (
 
 // proof is what makes a log-in believed.
 type proof struct {
-	subject  string // who asks
-	outdated bool   // the password's hash should be made anew
+	subject string          // who asks
+	checked checkedPassword // zero for a service
 }
 
 // verify finds out whether the user may log in with its password, and fills in what the command needs of that: what it was verified
 // against, which apply judges again.
 func (n *Node) verify(ctx context.Context, c session.Call, l session.Login, create *fsmpb.CreateSession) (proof, error) {
-	checked, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: triedFrom(c, l.ClientAddress)})
+	checked, err := n.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, digest: l.Digest, address: triedFrom(c, l.ClientAddress)})
 	if err != nil {
 		return proof{}, err
 	}
@@ -29,7 +29,7 @@ func (n *Node) verify(ctx context.Context, c session.Call, l session.Login, crea
 		create.Outside = &fsmpb.OutsideLogin{Roles: grantedRoles(checked.Verdict)}
 		grantPolicy(checked.Policies, create)
 	}
-	return proof{subject: "user " + l.User, outdated: checked.Outdated}, nil
+	return proof{subject: "user " + l.User, checked: checked}, nil
 }
 
 // grantedRoles are what the user's groups give, for a user without account; nil = they say nothing.
@@ -47,20 +47,6 @@ func grantPolicy(granted []string, create *fsmpb.CreateSession) {
 		create.Policy = granted[0]
 	}
 	create.Outside.GrantsPolicy = slices.Contains(granted, create.Policy) // otherwise the account may allow it: apply knows
-}
-
-// upgradePassword stores the password that was just verified under a hash of today's costs. It is done when the log-in has succeeded, and a
-// failure is left to the next log-in.
-func (n *Node) upgradePassword(ctx context.Context, l session.Login, verified *fsmpb.CreateSession) {
-	hash, err := n.hasher.Hash(ctx, l.Password)
-	if err == nil {
-		_, err = n.writeAt(ctx, "upgrade the password's hash", &fsmpb.Command{Kind: &fsmpb.Command_UpgradePassword{UpgradePassword: &fsmpb.UpgradePassword{
-			User: l.User, ExpectedVersion: verified.UserVersion, PasswordHash: hash,
-		}}})
-	}
-	if err != nil {
-		n.log.Debug("a password's hash was not upgraded; the next log-in tries again", slog.Any("error", err))
-	}
 }
 
 // authenticated counts what authenticators answer, and logs why one could not judge.

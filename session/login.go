@@ -55,9 +55,10 @@ func (l Login) validateTimers() error {
 }
 
 func (l Login) validateSizes() error {
+	if err := validateSecrets(l.Password, l.Digest); err != nil {
+		return err
+	}
 	switch {
-	case len(l.Password) > MaxPasswordBytes:
-		return TooLarge("password", "a password has at most %d bytes", MaxPasswordBytes)
 	case len(l.UserAgent) > MaxUserAgentBytes:
 		return TooLarge("user_agent", "a user agent has at most %d bytes", MaxUserAgentBytes)
 	case !utf8.ValidString(l.UserAgent):
@@ -108,6 +109,9 @@ func (l Login) RequestHash(subject string) (h RequestHash, ok bool) {
 	WriteParts(body, l.User, l.Policy, l.ClientAddress.String(), l.UserAgent)
 	if l.Permanent {
 		WriteParts(body, "permanent")
+	}
+	if l.BindAddress {
+		WriteParts(body, "bind")
 	}
 	if l.IdleTimeout != nil {
 		WriteParts(body, "idle", l.IdleTimeout.String())

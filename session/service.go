@@ -25,6 +25,8 @@ type Call struct {
 	Key       Key        // the caller's own key; zero = none
 	Address   netip.Addr // the caller's address, behind trusted proxies only
 	UserAgent string
+	// Credentials prove who asks in place of Key, for this call alone; nil = none. Not for what is about a session of the caller's own.
+	Credentials *Credentials
 	// Subject is the session that a service or an admin acts on in place of its own; nil = its own.
 	Subject *Presented
 	// Operator marks a call over the node's own Unix socket: it acts as an admin without a key.
@@ -54,11 +56,14 @@ type Meta struct {
 // key with role service or admin of another user is no such key: it says who asks.
 type Login struct {
 	User     string
-	Password string // ignored when Vouched
+	Password string // ignored when Vouched, and with a Digest
+	Digest   *Digest // in place of the password; nil = none
 	// Vouched: no password; the caller has role service or admin and answers for the user.
 	Vouched   bool
 	Policy    string // "" = the user's first policy
 	Permanent bool   // no timer ends the session; its policy must allow that
+	// BindAddress binds the session to its client's address, whatever its policy says.
+	BindAddress bool
 	// IdleTimeout of this session alone, 0 = none; nil = the policy's. A longer one than the policy's is for services and admins.
 	IdleTimeout    *time.Duration
 	Attributes     Attributes
@@ -92,6 +97,7 @@ type Checked struct {
 	Rotate     bool
 	Attributes Attributes
 	Sealed     Attributes // in the clear, for the session's own bearer and services; nil = none, or not for this caller
+	At         time.Time  // of the replicated clock, as the answering node knows it
 	Meta
 }
 
@@ -117,6 +123,8 @@ func (f Filter) IsZero() bool { return f == Filter{} }
 type UserSessions struct {
 	Permanent     bool // the permanent ones instead
 	ExceptCurrent bool // not the caller's own
+	// Numbers names them, permanent or not, at most MaxSessionNumbers; those that do not live are passed over. nil = all. It goes with neither of the above.
+	Numbers []uint64
 }
 
 // Preferences of one user.
@@ -151,6 +159,7 @@ type NewUser struct {
 	Roles    []Role
 	Policies []string
 	Disabled bool
+	MD5Login bool // see UserChange
 }
 
 // UserChange is a merge patch of a user; nil fields stay. A new password ends the user's sessions other than the caller's.
@@ -161,6 +170,9 @@ type UserChange struct {
 	Roles           *[]Role
 	Policies        *[]string
 	Disabled        *bool
+	// MD5Login lets the user log in by the MD5 of its password, or by a challenge, which some protocols need. Then the cluster keeps that MD5,
+	// sealed, from the user's next log-in or change of password on. CodeConflict: the cluster has no seal key.
+	MD5Login *bool
 	IfMatch         *uint64 // version that must be current
 	// EndPermanent lets a new password end the user's permanent sessions too.
 	EndPermanent bool
@@ -212,6 +224,7 @@ type PolicyList struct {
 // end within the node's request timeout or earlier when ctx ends. A write whose ctx ends may still happen.
 type Service interface {
 	Sessions
+	Proofs
 	Users
 	Policies
 	Cluster
@@ -257,8 +270,16 @@ type Sessions interface {
 	// GetSession and RevokeSession are for the session's user and admins; for others the session does not exist.
 	GetSession(ctx context.Context, c Call, id ID) (Checked, error)
 	RevokeSession(ctx context.Context, c Call, id ID) (Meta, error)
-	// RevokeUserSessions ends all sessions of a user, or all its permanent ones, in one log entry.
+	// RevokeUserSessions ends all sessions of a user, or all its permanent ones, in one log entry; or those that are named.
 	RevokeUserSessions(ctx context.Context, c Call, user string, which UserSessions) (Revoked, error)
+}
+
+// Proofs are other ways to prove who one is than a key or a password.
+type Proofs interface {
+	// IssueChallenge gives a challenge for a Digest. Everybody may ask. CodeConflict: see ErrNoMD5Login.
+	IssueChallenge(ctx context.Context, c Call) (Challenge, error)
+	// Identify tells who asks, by the Credentials or the key of the call. It makes no session.
+	Identify(ctx context.Context, c Call) (Identity, error)
 }
 
 // Users is for admins. UpdateUser is also for users who change their own password; CodeForbidden when the current one is wrong.

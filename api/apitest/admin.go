@@ -28,7 +28,7 @@ func (s *Service) CreateUser(ctx context.Context, c session.Call, u session.NewU
 		return session.UserResult{}, err
 	}
 	defer leave()
-	made := &user{password: u.Password, User: session.User{Policies: u.Policies, Disabled: u.Disabled, HasPassword: u.Password != "", CreatedAt: s.now}}
+	made := &user{password: u.Password, User: session.User{Policies: u.Policies, Disabled: u.Disabled, HasPassword: u.Password != "", MD5Login: u.MD5Login, CreatedAt: s.now}}
 	if made.Name, err = session.FoldUserName(u.Name); err != nil {
 		return session.UserResult{}, err
 	}
@@ -135,6 +135,9 @@ func (s *Service) UpdateUser(ctx context.Context, c session.Call, name string, c
 	}
 	if ch.Disabled != nil {
 		changed.Disabled = *ch.Disabled
+	}
+	if ch.MD5Login != nil {
+		changed.MD5Login = *ch.MD5Login
 	}
 	meta := s.written()
 	changed.Version = s.index

@@ -161,6 +161,12 @@ func (s *Service) caller(c session.Call, anyOf ...session.Role) (*held, error) {
 		return &held{roles: session.Roles()}, nil
 	}
 	h := s.byKey(c.Key)
+	if given := c.Credentials; given != nil {
+		if u := s.users[given.User]; u.proves(given.Password, given.Digest) {
+			return &held{roles: u.Roles, Session: session.Session{User: u.Name}}, nil
+		}
+		return nil, session.ErrWrongCredentials()
+	}
 	if c.Key.IsZero() || h == nil {
 		return nil, session.ErrUnauthenticated()
 	}

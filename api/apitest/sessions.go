@@ -106,7 +106,7 @@ func (s *Service) admit(c session.Call, l *session.Login) ([]session.Role, error
 		return nil, session.Invalid("client_ip", "takes role service or admin")
 	}
 	u := s.users[l.User]
-	if u == nil || u.password == "" || u.password != l.Password {
+	if !u.proves(l.Password, l.Digest) {
 		return nil, session.ErrWrongCredentials()
 	}
 	l.ClientAddress, l.UserAgent = c.Address, c.UserAgent
@@ -119,7 +119,7 @@ func (s *Service) checked(h *held, c session.Call) session.Checked {
 		key = c.Subject.Key
 	}
 	_, rotate := h.retired[key.Hash()]
-	return session.Checked{Session: h.Session, Roles: h.roles, Rotate: rotate, Attributes: maps.Clone(h.attributes), Sealed: s.sealedFor(h, c), Meta: s.meta(c)}
+	return session.Checked{Session: h.Session, Roles: h.roles, Rotate: rotate, Attributes: maps.Clone(h.attributes), Sealed: s.sealedFor(h, c), At: s.now, Meta: s.meta(c)}
 }
 
 // Check implements session.Sessions.

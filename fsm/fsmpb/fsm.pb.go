@@ -539,6 +539,8 @@ const (
 	LoginFailed_REASON_DISABLED     LoginFailed_Reason = 4  // the right one, but the user is disabled
 	LoginFailed_REASON_UNREPORTED   LoginFailed_Reason = 5  // for several reasons: see count
 	LoginFailed_REASON_DIRECTORY    LoginFailed_Reason = 50 // refused by the directories, which were asked because the user has no password here
+	LoginFailed_REASON_CHALLENGE    LoginFailed_Reason = 90 // the challenge was forged, used before, or too old: the answer to it was not looked at
+	LoginFailed_REASON_NO_VERIFIER  LoginFailed_Reason = 91 // by MD5 or a challenge, of a user for whom that is not allowed, or not possible yet
 	LoginFailed_REASON_THROTTLED    LoginFailed_Reason = 6  // too many tries before: the password was not looked at
 )
 
@@ -552,6 +554,8 @@ var (
 		4:  "REASON_DISABLED",
 		5:  "REASON_UNREPORTED",
 		50: "REASON_DIRECTORY",
+		90: "REASON_CHALLENGE",
+		91: "REASON_NO_VERIFIER",
 		6:  "REASON_THROTTLED",
 	}
 	LoginFailed_Reason_value = map[string]int32{
@@ -562,6 +566,8 @@ var (
 		"REASON_DISABLED":     4,
 		"REASON_UNREPORTED":   5,
 		"REASON_DIRECTORY":    50,
+		"REASON_CHALLENGE":    90,
+		"REASON_NO_VERIFIER":  91,
 		"REASON_THROTTLED":    6,
 	}
 )
@@ -4603,12 +4609,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
-	"\x04NoOp\"\xd1\x02\n" +
+	"\x04NoOp\"\xff\x02\n" +
 	"\vLoginFailed\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12=\n" +
 	"\x06reason\x18\x03 \x01(\x0e2%.hydrastore.fsm.v1.LoginFailed.ReasonR\x06reason\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x04R\x05count\"\xbe\x01\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"\xec\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REASON_UNKNOWN_USER\x10\x01\x12\x16\n" +
@@ -4617,6 +4623,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0fREASON_DISABLED\x10\x04\x12\x15\n" +
 	"\x11REASON_UNREPORTED\x10\x05\x12\x14\n" +
 	"\x10REASON_DIRECTORY\x102\x12\x14\n" +
+	"\x10REASON_CHALLENGE\x10Z\x12\x16\n" +
+	"\x12REASON_NO_VERIFIER\x10[\x12\x14\n" +
 	"\x10REASON_THROTTLED\x10\x06\"7\n" +
 	"\tSuccessor\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
