@@ -19,7 +19,7 @@ func userModel(u session.User) rest.User {
 		roles[i] = rest.Role(role)
 	}
 	return rest.User{
-		User: u.Name, Roles: roles, Policies: append([]string{}, u.Policies...), Disabled: u.Disabled, HasPassword: u.HasPassword,
+		User: u.Name, Roles: roles, Policies: append([]string{}, u.Policies...), Disabled: u.Disabled, HasPassword: u.HasPassword, Md5Login: u.MD5Login,
 		Sessions: u.Sessions, CreatedAt: rest.Timestamp{Time: u.CreatedAt}, Version: u.Version,
 	}
 }

@@ -66,6 +66,7 @@ func decodeNewUser(body []byte) (session.NewUser, error) {
 		roles("roles", &u.Roles),
 		texts("policies", &u.Policies),
 		boolean("disabled", &u.Disabled),
+		boolean("md5_login", &u.MD5Login),
 	)
 	return u, err
 }
@@ -78,6 +79,7 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 		optional(roles, "roles", &ch.Roles),
 		optional(texts, "policies", &ch.Policies),
 		optional(boolean, "disabled", &ch.Disabled),
+		optional(boolean, "md5_login", &ch.MD5Login),
 		boolean("end_permanent", &ch.EndPermanent),
 	)
 	return ch, err

@@ -68,7 +68,7 @@ func rolesOf(w []wire.Role) []session.Role {
 
 func userOf(w wire.User) session.User {
 	return session.User{
-		Name: w.User, Roles: rolesOf(w.Roles), Policies: w.Policies, Disabled: w.Disabled, HasPassword: w.HasPassword,
+		Name: w.User, Roles: rolesOf(w.Roles), Policies: w.Policies, Disabled: w.Disabled, HasPassword: w.HasPassword, MD5Login: w.Md5Login,
 		Sessions: w.Sessions, CreatedAt: w.CreatedAt.UTC(), Version: w.Version,
 	}
 }

@@ -19,6 +19,9 @@ func (c *Client) CreateUser(ctx context.Context, u session.NewUser, options ...O
 	if len(u.Policies) > 0 {
 		body.Policies = &u.Policies
 	}
+	if u.MD5Login {
+		body.Md5Login = &u.MD5Login
+	}
 	if u.Disabled {
 		body.Disabled = &u.Disabled
 	}
@@ -36,7 +39,7 @@ func (c *Client) GetUser(ctx context.Context, name string, options ...Option) (s
 
 // UpdateUser changes a user; nil fields stay. ch.IfMatch does the same as the option IfMatch.
 func (c *Client) UpdateUser(ctx context.Context, name string, ch session.UserChange, options ...Option) (session.UserResult, error) {
-	body := wire.UserChange{Password: ch.Password, CurrentPassword: ch.CurrentPassword, Policies: ch.Policies, Disabled: ch.Disabled}
+	body := wire.UserChange{Password: ch.Password, CurrentPassword: ch.CurrentPassword, Policies: ch.Policies, Disabled: ch.Disabled, Md5Login: ch.MD5Login}
 	if ch.EndPermanent {
 		body.EndPermanent = &ch.EndPermanent
 	}

@@ -519,6 +519,9 @@ type NewMember struct {
 type NewUser struct {
 	Disabled *bool `json:"disabled,omitempty"`
 
+	// Md5Login See UserChange.
+	Md5Login *bool `json:"md5_login,omitempty"`
+
 	// Password 8 characters to 1,024 bytes. Left out, only services can log the user in.
 	Password *string `json:"password,omitempty"`
 
@@ -750,6 +753,9 @@ type User struct {
 	Disabled    bool      `json:"disabled"`
 	HasPassword bool      `json:"has_password"`
 
+	// Md5Login Log-ins by the MD5 of the password are taken. See UserChange.
+	Md5Login bool `json:"md5_login"`
+
 	// Policies Those that the user may log in under. The first is the default.
 	Policies []string `json:"policies"`
 	Roles    []Role   `json:"roles"`
@@ -767,10 +773,15 @@ type UserChange struct {
 	Disabled        *bool   `json:"disabled,omitempty"`
 
 	// EndPermanent Let a new password end permanent sessions too.
-	EndPermanent *bool     `json:"end_permanent,omitempty"`
-	Password     *string   `json:"password,omitempty"`
-	Policies     *[]string `json:"policies,omitempty"`
-	Roles        *[]Role   `json:"roles,omitempty"`
+	EndPermanent *bool `json:"end_permanent,omitempty"`
+
+	// Md5Login Let the user log in by the MD5 of its password, or by an answer to a challenge, where a protocol beside this one takes that. The
+	// cluster then keeps that MD5, sealed with `tokenizer.safe_password`, without which this is refused with `conflict`. It keeps it from
+	// the user's next log-in with the password, or change of it, on, and removes it with `false`.
+	Md5Login *bool     `json:"md5_login,omitempty"`
+	Password *string   `json:"password,omitempty"`
+	Policies *[]string `json:"policies,omitempty"`
+	Roles    *[]Role   `json:"roles,omitempty"`
 }
 
 // UserPage defines model for UserPage.

@@ -13,7 +13,7 @@ import (
 
 func (p *Program) userCommand() *cobra.Command {
 	c := group(&cobra.Command{Use: "user", Short: "Make and change users"})
-	c.AddCommand(p.userAddCommand(), p.userPasswdCommand(), p.userListCommand(), p.userShowCommand(),
+	c.AddCommand(p.userAddCommand(), p.userSetCommand(), p.userPasswdCommand(), p.userListCommand(), p.userShowCommand(),
 		p.userSwitchCommand("disable", true, "Refuse a user's log-ins and end its sessions"),
 		p.userSwitchCommand("enable", false, "Let a disabled user log in again"), p.userDeleteCommand())
 	return c
@@ -45,15 +45,16 @@ func newPasswordHint(err error) error {
 func (p *Program) userAddCommand() *cobra.Command {
 	var password newPassword
 	var roles, policies []string
-	var disabled, none bool
+	var disabled, none, md5 bool
 	c := &cobra.Command{Use: "add NAME", Short: "Make a user", Args: cobra.ExactArgs(1)}
 	password.define(c)
 	c.Flags().StringSliceVar(&roles, "role", []string{"user"}, "user, service or admin; several with commas")
 	c.Flags().StringSliceVar(&policies, "policy", nil, "policies that the user may log in under, the first is used when none is named (default: default)")
 	c.Flags().BoolVar(&disabled, "disabled", false, "make it disabled")
 	c.Flags().BoolVar(&none, "no-password", false, "without a password: only services can log it in")
+	c.Flags().BoolVar(&md5, "md5-login", false, md5LoginHelp)
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
-		user := session.NewUser{Name: args[0], Roles: rolesOf(roles), Policies: policies, Disabled: disabled}
+		user := session.NewUser{Name: args[0], Roles: rolesOf(roles), Policies: policies, Disabled: disabled, MD5Login: md5}
 		if !none {
 			var err error
 			if user.Password, err = password.read(p, user.Name); err != nil {
@@ -65,6 +66,41 @@ func (p *Program) userAddCommand() *cobra.Command {
 			return err
 		}
 		return r.say(viewOfUser(made.User), "user %s made, with the roles %s", made.Name, roleList(made.Roles))
+	})
+}
+
+const md5LoginHelp = "let it log in by the MD5 of its password, or by a challenge: the cluster keeps that MD5, sealed with tokenizer.safe_password"
+
+func (p *Program) userSetCommand() *cobra.Command {
+	var roles, policies []string
+	var md5 bool
+	c := &cobra.Command{
+		Use: "set NAME", Short: "Change a user's roles, policies and ways to log in", Args: cobra.ExactArgs(1),
+		Long: "Changes what is named and leaves the rest. The user's sessions lose at once the roles that it loses.",
+	}
+	c.Flags().StringSliceVar(&roles, "role", nil, "user, service or admin; several with commas")
+	c.Flags().StringSliceVar(&policies, "policy", nil, "policies that the user may log in under, the first is used when none is named")
+	c.Flags().BoolVar(&md5, "md5-login", false, md5LoginHelp+"; --md5-login=false removes it")
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, args []string) error {
+		var change session.UserChange
+		if c.Flags().Changed("role") {
+			given := rolesOf(roles)
+			change.Roles = &given
+		}
+		if c.Flags().Changed("policy") {
+			change.Policies = &policies
+		}
+		if c.Flags().Changed("md5-login") {
+			change.MD5Login = &md5
+		}
+		if change == (session.UserChange{}) {
+			return usagef("nothing to change: name --role, --policy or --md5-login")
+		}
+		changed, err := r.UpdateUser(ctx, args[0], change)
+		if err != nil {
+			return err
+		}
+		return r.say(viewOfUser(changed.User), "user %s is changed", changed.Name)
 	})
 }
 

@@ -42,6 +42,7 @@ type userView struct {
 	Policies    []string       `json:"policies"`
 	Disabled    bool           `json:"disabled"`
 	HasPassword bool           `json:"has_password"`
+	MD5Login    bool           `json:"md5_login"`
 	Sessions    int            `json:"sessions"`
 	CreatedAt   time.Time      `json:"created_at"`
 	Version     uint64         `json:"version"`
@@ -142,7 +143,7 @@ func viewOfChecked(c session.Checked) checkedView {
 
 func viewOfUser(u session.User) userView {
 	return userView{
-		User: u.Name, Roles: u.Roles, Policies: u.Policies, Disabled: u.Disabled, HasPassword: u.HasPassword, Sessions: u.Sessions,
+		User: u.Name, Roles: u.Roles, Policies: u.Policies, Disabled: u.Disabled, HasPassword: u.HasPassword, MD5Login: u.MD5Login, Sessions: u.Sessions,
 		CreatedAt: u.CreatedAt.UTC(), Version: u.Version,
 	}
 }
@@ -260,6 +261,9 @@ func userTable(items []session.User) *table {
 		}
 		if u.HasPassword {
 			password = "set"
+		}
+		if u.MD5Login {
+			password += ", md5"
 		}
 		t.add(u.Name, roleList(u.Roles), strings.Join(u.Policies, ","), state, password, strconv.Itoa(u.Sessions), instant(u.CreatedAt))
 	}
