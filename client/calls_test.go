@@ -208,17 +208,17 @@ func TestUsersAndPolicies(t *testing.T) {
 	_, server, admin := newServer(t)
 	ctx := context.Background()
 	c := newClient(t, client.Config{Addresses: []string{server.URL}, Key: admin})
-	made, err := c.CreateUser(ctx, session.NewUser{Name: "bob/1 ?", Password: password, Roles: []session.Role{session.RoleService}, Policies: []string{"default", "web"}, Disabled: true})
+	made, err := c.CreateUser(ctx, session.NewUser{Name: "bob/1 ?", Password: password, Roles: []session.Role{session.RoleService}, Policies: []string{"default", "web"}, Disabled: true, MD5Login: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.GetUser(ctx, "BOB/1 ?")
-	if err != nil || !reflect.DeepEqual(got.User, made.User) || !got.Disabled || !got.HasPassword || fmt.Sprint(got.Roles, got.Policies) != "[service] [default web]" {
+	if err != nil || !reflect.DeepEqual(got.User, made.User) || !got.Disabled || !got.HasPassword || !got.MD5Login || fmt.Sprint(got.Roles, got.Policies) != "[service] [default web]" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	no, roles := false, []session.Role{session.RoleAdmin}
-	changed, err := c.UpdateUser(ctx, "bob/1 ?", session.UserChange{Disabled: &no, Roles: &roles, IfMatch: &made.Version})
-	if err != nil || changed.Disabled || fmt.Sprint(changed.Roles) != "[admin]" {
+	changed, err := c.UpdateUser(ctx, "bob/1 ?", session.UserChange{Disabled: &no, MD5Login: &no, Roles: &roles, IfMatch: &made.Version})
+	if err != nil || changed.Disabled || changed.MD5Login || fmt.Sprint(changed.Roles) != "[admin]" {
 		t.Errorf("got %+v, %v", changed, err)
 	}
 	if _, err := c.UpdateUser(ctx, "bob/1 ?", session.UserChange{IfMatch: &made.Version}); session.CodeOf(err) != session.CodeVersionMismatch {

@@ -164,7 +164,11 @@ func (f *fake) RevokeSessions(_ context.Context, c session.Call, filter session.
 func (f *fake) CreateUser(_ context.Context, c session.Call, u session.NewUser) (session.UserResult, error) {
 	_, err := f.enter(c)
 	defer f.mu.Unlock()
-	return session.UserResult{User: session.User{Name: u.Name, Roles: u.Roles}, Meta: f.changed("add %s %v %v password=%q", u.Name, u.Roles, u.Policies, u.Password)}, err
+	md5 := ""
+	if u.MD5Login {
+		md5 = " md5_login"
+	}
+	return session.UserResult{User: session.User{Name: u.Name, Roles: u.Roles}, Meta: f.changed("add %s %v %v password=%q%s", u.Name, u.Roles, u.Policies, u.Password, md5)}, err
 }
 
 func (f *fake) ListUsers(_ context.Context, c session.Call, _ session.Page) (session.UserList, error) {
@@ -188,6 +192,15 @@ func (f *fake) UpdateUser(_ context.Context, c session.Call, name string, ch ses
 	}
 	if ch.CurrentPassword != nil {
 		what += " in place of " + *ch.CurrentPassword
+	}
+	if ch.Roles != nil {
+		what += fmt.Sprintf(" roles=%v", *ch.Roles)
+	}
+	if ch.Policies != nil {
+		what += fmt.Sprintf(" policies=%v", *ch.Policies)
+	}
+	if ch.MD5Login != nil {
+		what += fmt.Sprintf(" md5_login=%v", *ch.MD5Login)
 	}
 	if ch.Disabled != nil {
 		what += fmt.Sprintf(" disabled=%v", *ch.Disabled)
