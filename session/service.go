@@ -56,7 +56,7 @@ type Meta struct {
 // key with role service or admin of another user is no such key: it says who asks.
 type Login struct {
 	User     string
-	Password string // ignored when Vouched, and with a Digest
+	Password string  // ignored when Vouched, and with a Digest
 	Digest   *Digest // in place of the password; nil = none
 	// Vouched: no password; the caller has role service or admin and answers for the user.
 	Vouched   bool
@@ -173,7 +173,7 @@ type UserChange struct {
 	// MD5Login lets the user log in by the MD5 of its password, or by a challenge, which some protocols need. Then the cluster keeps that MD5,
 	// sealed, from the user's next log-in or change of password on. CodeConflict: the cluster has no seal key.
 	MD5Login *bool
-	IfMatch         *uint64 // version that must be current
+	IfMatch  *uint64 // version that must be current
 	// EndPermanent lets a new password end the user's permanent sessions too.
 	EndPermanent bool
 }
