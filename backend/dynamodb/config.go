@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // Permissions is what the node's role must allow on the table. TablePermissions is what CreateTable needs besides.
@@ -62,20 +64,21 @@ func (c Config) withDefaults() Config {
 
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 
-// Validate says what does not fit together. It connects to nothing.
+// Validate says what does not fit together: a *session.Error with the field as operators know it. It connects to nothing.
 func (c Config) Validate() error {
 	switch {
 	case !tableName.MatchString(c.Table):
-		return errors.New("a table's name has 3 to 255 letters, digits, '_', '.' and '-'")
+		return session.Invalid("table", "a table's name has 3 to 255 letters, digits, '_', '.' and '-'")
 	case (c.AccessKey == "") != (c.SecretKey == ""):
-		return errors.New("an access key and its secret key go together")
+		return session.Invalid("aws_access_key", "an access key and its secret key go together")
 	case c.AccessKey != "" && c.Profile != "":
-		return errors.New("a profile or an access key, not both")
+		return session.Invalid("profile_name", "a profile or an access key, not both")
 	}
-	if c.Endpoint != "" {
-		if u, err := url.Parse(c.Endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-			return errors.New("an endpoint is a URL such as https://dynamodb.example:8000")
-		}
+	if c.Endpoint == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.Endpoint); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
+		return session.Invalid("endpoint", "a URL is needed here, such as https://dynamodb.example:8000")
 	}
 	return nil
 }

@@ -3,12 +3,17 @@ package redis
 import (
 	"cmp"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/hydrastore/hydrastore/session"
 )
+
+const maxPrefixBytes = 64
 
 // MaxAddresses bounds the addresses of Sentinels or of a cluster's members that are named. Members find each other; not all must be named.
 const MaxAddresses = 64
@@ -71,7 +76,29 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate says what does not fit together. It connects to nothing.
+// warn tells operators at each start what they have chosen.
+func (c Config) warn() {
+	switch {
+	case c.TLS == nil && !c.isLocal():
+		c.Logger.Warn("sessions travel to Redis in the clear: set tokenizer.options.ssl, unless the network is closed")
+	case c.TLS != nil && c.TLS.InsecureSkipVerify:
+		c.Logger.Warn("Redis's certificate is NOT VERIFIED (tokenizer.options.ssl_verify: false): whoever is on the way can read and change every session")
+	}
+}
+
+// isLocal tells that all named servers are this machine.
+func (c Config) isLocal() bool {
+	for _, address := range slices.Concat([]string{c.Address}, c.Cluster, c.Sentinel.Addresses) {
+		host, _, _ := net.SplitHostPort(address)
+		ip, err := netip.ParseAddr(host)
+		if address != "" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
+}
+
+// Validate says what does not fit together: a *session.Error with the field as operators know it. It connects to nothing.
 func (c Config) Validate() error {
 	ways := 0
 	for _, set := range []bool{c.Address != "", c.Sentinel.Master != "" || len(c.Sentinel.Addresses) > 0, len(c.Cluster) > 0} {
@@ -81,21 +108,23 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case ways != 1:
-		return errors.New("one of an address, Sentinels and a cluster is needed")
+		return session.Invalid("host", "one of a host, Sentinels and a cluster is needed")
 	case c.Sentinel.Master == "" && len(c.Sentinel.Addresses) > 0:
-		return errors.New("the Sentinels need the name of the master that they guard")
+		return session.Invalid("sentinel.master", "the Sentinels need the name of the master that they guard")
 	case c.Sentinel.Master != "" && len(c.Sentinel.Addresses) == 0:
-		return errors.New("the master's name needs the addresses of the Sentinels that guard it")
-	case len(c.Cluster) > MaxAddresses || len(c.Sentinel.Addresses) > MaxAddresses:
-		return fmt.Errorf("at most %d addresses; not all members must be named", MaxAddresses)
-	case len(c.Cluster) > 0 && c.Database != 0:
-		return errors.New("a cluster has one database, 0")
-	case c.Database < 0:
-		return errors.New("a database is a number from 0")
+		return session.Invalid("sentinel.addresses", "the master's name needs the addresses of the Sentinels that guard it")
+	case len(c.Sentinel.Addresses) > MaxAddresses:
+		return session.Invalid("sentinel.addresses", "at most %d addresses", MaxAddresses)
+	case len(c.Cluster) > MaxAddresses:
+		return session.Invalid("cluster", "at most %d addresses; not all members must be named", MaxAddresses)
+	case c.Database < 0 || len(c.Cluster) > 0 && c.Database != 0:
+		return session.Invalid("database", "a number from 0 is needed here, and 0 in a cluster")
 	case c.User != "" && c.Password == "":
-		return errors.New("a user needs a password")
-	case strings.ContainsAny(c.Prefix, "{}*?[]\\ \n\r\t") || len(c.Prefix) > 64:
-		return errors.New("a prefix has at most 64 bytes, no spaces, braces, brackets, asterisks and question marks")
+		return session.Invalid("user", "a user needs a password")
+	case c.Sentinel.User != "" && c.Sentinel.Password == "":
+		return session.Invalid("sentinel.user", "a user needs a password")
+	case strings.ContainsAny(c.Prefix, "{}*?[]\\ \n\r\t") || len(c.Prefix) > maxPrefixBytes:
+		return session.Invalid("prefix", "a prefix has at most %d bytes, no spaces, braces, brackets, asterisks and question marks", maxPrefixBytes)
 	}
 	return nil
 }

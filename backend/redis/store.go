@@ -34,6 +34,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	c = c.withDefaults()
 	s := &Store{config: c, client: newClient(c), put: newScript(putScript), delete: newScript(deleteScript)}
+	c.warn()
 	first, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	s.checkHealth(first)
 	cancel()

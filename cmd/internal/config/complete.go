@@ -42,6 +42,7 @@ func (l *loader) complete() {
 	l.logging()
 	l.authenticators()
 	l.seeds()
+	l.storesInUse()
 	l.seedPolicies()
 	c := &l.config
 	c.defaultGiven = slices.ContainsFunc(c.Policies, func(p session.Policy) bool { return p.Name == session.DefaultPolicyName })

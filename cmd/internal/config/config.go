@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/backend/dynamodb"
+	"github.com/hydrastore/hydrastore/backend/redis"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -27,10 +29,14 @@ type Config struct {
 	Authenticator Authenticator
 	Sealing       Sealing
 
+	Redis    redis.Config    // with tokenizer.type redis; its Logger is the caller's to set
+	DynamoDB dynamodb.Config // with tokenizer.type dynamodb; the same
+
 	// The seeds' words that are accepted because they say what is so anyway.
 	tokenizerType      string
 	sessionPersistence bool
 	seed               seedTimers
+	stores             stores
 
 	defaultGiven bool // the policy "default" is one that the operator wrote
 }

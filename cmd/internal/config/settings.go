@@ -52,7 +52,7 @@ const EnvPrefix = "HYDRASTORE_"
 
 // Settings returns the table, in the order of the reference page.
 func Settings() []Setting {
-	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), authenticatorSettings(), throttleSettings(), otherSettings(), seedSettings()}
+	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), authenticatorSettings(), throttleSettings(), otherSettings(), seedSettings(), redisSettings(), dynamodbSettings(), callSettings()}
 	var all []Setting
 	for _, g := range groups {
 		all = append(all, g...)
