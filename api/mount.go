@@ -77,7 +77,20 @@ func (h *handlers) speak(c echo.Context, m *mounted) error {
 	if err != nil {
 		return err
 	}
+	if response.Err != nil {
+		h.noteFailure(c, response.Err)
+	}
 	return writeSpoken(c, m, response)
+}
+
+// failureKey is where the code of a failure waits that a protocol has told itself.
+const failureKey = "hydrastore.failure"
+
+func (h *handlers) noteFailure(c echo.Context, err error) {
+	_, shown := problemOf(err)
+	h.logDefect(c, shown, err)
+	setRetryAfter(c, shown)
+	c.Set(failureKey, shown.Code)
 }
 
 // fail answers an error in the protocol's own form.
@@ -107,9 +120,9 @@ func (h *handlers) countSpoken(c echo.Context, m *mounted, code session.Code) []
 	if operation == "" {
 		operation = protocol.OtherOperation
 	}
-	result := string(code)
-	if code == "" {
-		result = "ok"
+	result := "ok"
+	if code != "" {
+		result = string(code)
 	}
 	h.server.metrics.operations.WithLabelValues(m.name, operation, result).Inc()
 	return []slog.Attr{slog.String("protocol", m.name), slog.String("operation", operation)}

@@ -32,6 +32,9 @@ func parrot() protocol.Protocol {
 					return protocol.Response{}, fmt.Errorf("its own words: %w", session.Invalid("word", "no parrot says %q", rest))
 				case "wait":
 					return protocol.Response{}, &session.Error{Code: session.CodeNoQuorum, Message: "wait", RetryAfter: 1500 * time.Millisecond}
+				case "refuse":
+					return protocol.Response{Status: 200, ContentType: "text/parrot", Body: []byte("no"), Operation: "say",
+						Err: &session.Error{Code: session.CodeThrottled, Message: "too chatty", RetryAfter: time.Second}}, nil
 				case "defect":
 					return protocol.Response{}, errors.New("cause " + rest)
 				}
@@ -128,6 +131,9 @@ func TestProtocolIsObserved(t *testing.T) {
 	h.tell("POST", "fail polly")
 	h.tell("POST", "panic now")
 	h.tell("GET", "")
+	if status, header, text := h.tell("POST", "refuse"); status != 200 || text != "no" || header.Get("Retry-After") != "1" {
+		t.Errorf("refused in its own way: got %d %v %q", status, header, text)
+	}
 	var line map[string]any
 	first, _, _ := strings.Cut(h.log.String(), "\n")
 	if err := json.Unmarshal([]byte(first), &line); err != nil {
@@ -147,6 +153,7 @@ func TestProtocolIsObserved(t *testing.T) {
 		`hydrastore_protocol_operations_total{operation="other",protocol="parrot",result="ok"} 1`,
 		`hydrastore_protocol_operations_total{operation="lose",protocol="parrot",result="invalid_request"} 2`,
 		`hydrastore_protocol_operations_total{operation="lose",protocol="parrot",result="internal"} 1`,
+		`hydrastore_protocol_operations_total{operation="say",protocol="parrot",result="throttled"} 1`,
 		`hydrastore_http_requests_total{method="POST",route="/parrot",status="202"} 2`,
 		`hydrastore_http_requests_total{method="GET",route="/parrot",status="200"} 1`,
 	} {

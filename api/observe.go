@@ -63,10 +63,7 @@ func (h *handlers) guarded(c echo.Context, next echo.HandlerFunc) (err error) {
 // answerError writes the problem document, or what a protocol has in its place, and for a defect the cause into the log.
 func (h *handlers) answerError(c echo.Context, id string, err error) session.Code {
 	status, shown := problemOf(err)
-	if shown.Code == session.CodeInternal {
-		h.server.config.Logger.LogAttrs(c.Request().Context(), slog.LevelError, "internal error",
-			slog.String("request_id", id), slog.String("route", routeOf(c)), slog.String("cause", redact(err.Error())))
-	}
+	h.logDefect(c, shown, err)
 	if c.Response().Committed {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
@@ -81,6 +78,14 @@ func (h *handlers) answerError(c echo.Context, id string, err error) session.Cod
 	return shown.Code
 }
 
+// logDefect writes the cause of an internal error into the log: clients see the request's id alone.
+func (h *handlers) logDefect(c echo.Context, shown *session.Error, err error) {
+	if shown.Code == session.CodeInternal {
+		h.server.config.Logger.LogAttrs(c.Request().Context(), slog.LevelError, "internal error",
+			slog.String("request_id", c.Response().Header().Get(headerRequestID)), slog.String("route", routeOf(c)), slog.String("cause", redact(err.Error())))
+	}
+}
+
 // finished counts and logs one request. Neither path nor query is logged: they name users, and could hold a secret that
 // somebody put there by mistake.
 func (h *handlers) finished(c echo.Context, id string, code session.Code, took time.Duration) {
@@ -90,6 +95,9 @@ func (h *handlers) finished(c echo.Context, id string, code session.Code, took t
 	var spoken []slog.Attr
 	m := h.mounted[route]
 	if m != nil {
+		if told, failed := c.Get(failureKey).(session.Code); failed && code == "" {
+			code = told
+		}
 		spoken = h.countSpoken(c, m, code)
 	}
 

@@ -65,6 +65,8 @@ type Response struct {
 	Body        []byte
 	// Operation is what was asked for, as far as it was understood, for metrics and the log.
 	Operation string
+	// Err is the failure that this answer tells of, where the protocol has its own way to tell it; nil = none. It is counted and logged.
+	Err error
 }
 
 // OtherOperation is what a request is counted as whose operation is not known.

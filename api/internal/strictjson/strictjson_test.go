@@ -166,3 +166,34 @@ func FuzzReadObject(f *testing.F) {
 		}
 	})
 }
+
+func TestElementsAndKinds(t *testing.T) {
+	t.Parallel()
+	const kinds = `{"a":[null,true,false,-1,2.5,"s",[1],{"b":2}]}`
+	var got string
+	read := func(body string, most int, element func(v strictjson.Value) error) error {
+		return strictjson.ReadObject([]byte(body), func(_ string, v strictjson.Value) error { return v.Elements(most, element) })
+	}
+	if err := read(kinds, 8, func(v strictjson.Value) error {
+		got += v.Field + string(byte(v.Kind())) + string(v.Raw()) + " "
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `a[0]nnull a[1]ttrue a[2]tfalse a[3]0-1 a[4]02.5 a[5]""s" a[6][[1] a[7]{{"b":2} `; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	nothing := func(strictjson.Value) error { return nil }
+	for body, most := range map[string]int{`{"a":[1,2]}`: 1, `{"a":1}`: 9, `{"a":{}}`: 9, `{"a":"[]"}`: 9} {
+		if err := read(body, most, nothing); err == nil {
+			t.Errorf("%s with at most %d: no error", body, most)
+		}
+	}
+	if err := read(`{"a":[]}`, 0, nothing); err != nil {
+		t.Error(err)
+	}
+	stop := errors.New("stop")
+	if err := read(kinds, 8, func(strictjson.Value) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the element's own error", err)
+	}
+}

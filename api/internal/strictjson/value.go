@@ -139,3 +139,47 @@ func (v Value) Object(member func(name string, v Value) error) error {
 	s := &scanner{text: v.body[:v.to], at: v.from}
 	return s.members(v.Field, member)
 }
+
+// Elements calls element for each element of an array that has at most most of them.
+func (v Value) Elements(most int, element func(v Value) error) error {
+	if v.body[v.from] != '[' {
+		return v.Errorf("must be an array")
+	}
+	s, n := &scanner{text: v.body[:v.to], at: v.from}, 0
+	return s.array(v.Field, func() error {
+		if n == most {
+			return s.errorf(v.Field, "has at most %d elements", most)
+		}
+		e := Value{Field: v.Field + "[" + strconv.Itoa(n) + "]", body: v.body, from: s.at}
+		n++
+		if err := s.value(e.Field); err != nil {
+			return err
+		}
+		e.to = s.at
+		return element(e)
+	})
+}
+
+// Kind of a value.
+type Kind byte
+
+// The kinds are the bytes by which their values are told.
+const (
+	Null    Kind = 'n'
+	Boolean Kind = 't'
+	Number  Kind = '0'
+	String  Kind = '"'
+	Array   Kind = '['
+	Object  Kind = '{'
+)
+
+// Kind tells what the value is.
+func (v Value) Kind() Kind {
+	switch c := v.body[v.from]; c {
+	case 't', 'f':
+		return Boolean
+	case 'n', '"', '[', '{':
+		return Kind(c)
+	}
+	return Number
+}
