@@ -10,7 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/hydrastore/hydrastore/api/internal/strictjson"
+	"github.com/hydrastore/hydrastore/api/protocol"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -52,7 +52,7 @@ func (h *handlers) readBody(c echo.Context, decode func(body []byte) error) erro
 	if err := h.server.readAll(r, buffer); err != nil {
 		return err
 	}
-	return bodyError(decode(*buffer))
+	return protocol.BodyError(decode(*buffer))
 }
 
 // checkMediaType wants JSON in UTF-8, uncompressed. That also keeps HTML forms of foreign pages out.
@@ -102,14 +102,14 @@ func (s *Server) readAll(r *http.Request, buffer *[]byte) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return session.Invalid(fieldBody, "could not be read to its end")
+			return session.Invalid(protocol.FieldBody, "could not be read to its end")
 		}
 	}
 }
 
 func (s *Server) bodyTooLarge() error {
 	return &statusError{http.StatusRequestEntityTooLarge,
-		session.TooLarge(fieldBody, "a body has at most %d bytes", s.config.MaxBodyBytes)}
+		session.TooLarge(protocol.FieldBody, "a body has at most %d bytes", s.config.MaxBodyBytes)}
 }
 
 // refuseBody holds the routes that take none to it: a body there is a misunderstanding.
@@ -121,18 +121,5 @@ func refuseBody(r *http.Request) error {
 	if n, _ := io.ReadFull(r.Body, one[:]); n == 0 && r.ContentLength < 0 {
 		return nil
 	}
-	return session.Invalid(fieldBody, "this route takes no body")
-}
-
-// bodyError makes what strictjson says an answer that names field and place.
-func bodyError(err error) error {
-	var wrong *strictjson.Error
-	if !errors.As(err, &wrong) {
-		return err
-	}
-	field := wrong.Field
-	if field == "" {
-		field = fieldBody
-	}
-	return session.Invalid(field, "%s", wrong.Error())
+	return session.Invalid(protocol.FieldBody, "this route takes no body")
 }

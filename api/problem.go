@@ -44,8 +44,6 @@ var kinds = map[session.Code]struct {
 const (
 	problemType = "application/problem+json"
 	typePrefix  = "urn:hydrastore:problem:"
-	// fieldBody is the field of errors about the body as a whole.
-	fieldBody = "body"
 )
 
 // statusError is a session.Error whose status HTTP itself prescribes: 405, 413, 415.

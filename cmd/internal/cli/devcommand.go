@@ -30,7 +30,7 @@ curl lines that do the same. Stays until Ctrl-C; with --once it ends after the c
 			if file == "" {
 				file = p.getenv("HYDRASTORE_CONFIG")
 			}
-			if o.Base, err = config.Load(config.Input{File: file, Environ: p.Environ}); err != nil {
+			if o.Base, err = config.Load(config.Input{File: file, Environ: p.Environ, Dev: true}); err != nil {
 				return err
 			}
 			o.Logger = slog.New(slog.DiscardHandler) // what matters to the person comes as an error

@@ -43,10 +43,9 @@ func (l *loader) complete() {
 	l.authenticators()
 	l.seeds()
 	l.storesInUse()
+	l.protocols()
 	l.seedPolicies()
-	c := &l.config
-	c.defaultGiven = slices.ContainsFunc(c.Policies, func(p session.Policy) bool { return p.Name == session.DefaultPolicyName })
-	c.Policies = withDefaultPolicy(c.Policies)
+	l.impliedPolicies()
 }
 
 func (l *loader) names() {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hydrastore/hydrastore/api/faircom"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/backend/dynamodb"
 	"github.com/hydrastore/hydrastore/backend/redis"
@@ -27,6 +28,7 @@ type Config struct {
 	Policies []session.Policy // first values, in the order of their names
 
 	Authenticator Authenticator
+	Protocols     Protocols
 	Sealing       Sealing
 
 	Redis    redis.Config    // with tokenizer.type redis; its Logger is the caller's to set
@@ -38,7 +40,7 @@ type Config struct {
 	seed               seedTimers
 	stores             stores
 
-	defaultGiven bool // the policy "default" is one that the operator wrote
+	implied []string // names of policies that the operator did not write
 }
 
 // seedTimers are first values of policies in the words that people know from elsewhere.
@@ -58,9 +60,13 @@ type seedTimers struct {
 
 // GivenPolicies are those policies that the operator has written, in the order of their names.
 func (c Config) GivenPolicies() []session.Policy {
-	return slices.DeleteFunc(slices.Clone(c.Policies), func(p session.Policy) bool {
-		return p.Name == session.DefaultPolicyName && !c.defaultGiven
-	})
+	return slices.DeleteFunc(slices.Clone(c.Policies), func(p session.Policy) bool { return slices.Contains(c.implied, p.Name) })
+}
+
+// Protocols are those beside REST that this node speaks.
+type Protocols struct {
+	FairCom         bool
+	FairComDefaults faircom.Defaults
 }
 
 // Node is this server itself.

@@ -17,6 +17,8 @@ type Input struct {
 	File    string            // path of the YAML file; "" = none
 	Environ []string          // as os.Environ gives it
 	Flags   map[string]string // text by the setting's key, of the flags that were given
+	// Dev turns on what a cluster to look at and to try has on: protocols that nothing is said about.
+	Dev bool
 	// Hostname names this machine, for node.name. Default: os.Hostname.
 	Hostname func() (string, error)
 }

@@ -48,14 +48,21 @@ func (l *loader) policies(key string, value any) []session.Policy {
 	return list
 }
 
-// withDefaultPolicy adds the policy "default" where no one gave it.
-func withDefaultPolicy(list []session.Policy) []session.Policy {
-	if slices.ContainsFunc(list, func(p session.Policy) bool { return p.Name == session.DefaultPolicyName }) {
-		return list
+// impliedPolicies adds the policies that must be there and that no one gave: "default", and those of the protocols.
+func (l *loader) impliedPolicies() {
+	c := &l.config
+	imply := func(p session.Policy) {
+		if !slices.ContainsFunc(c.Policies, func(given session.Policy) bool { return given.Name == p.Name }) {
+			c.Policies, c.implied = append(c.Policies, p), append(c.implied, p.Name)
+		}
 	}
-	list = append(list, session.DefaultPolicy())
-	sortPolicies(list)
-	return list
+	imply(session.DefaultPolicy())
+	for _, name := range c.Protocols.policies() {
+		if preset, found := session.Preset(name); found {
+			imply(preset)
+		}
+	}
+	sortPolicies(c.Policies)
 }
 
 func sortPolicies(list []session.Policy) {

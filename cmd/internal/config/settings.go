@@ -52,7 +52,7 @@ const EnvPrefix = "HYDRASTORE_"
 
 // Settings returns the table, in the order of the reference page.
 func Settings() []Setting {
-	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), authenticatorSettings(), throttleSettings(), otherSettings(), seedSettings(), redisSettings(), dynamodbSettings(), callSettings()}
+	groups := [][]Setting{nodeSettings(), apiSettings(), peerSettings(), gossipSettings(), clusterSettings(), authenticatorSettings(), throttleSettings(), otherSettings(), protocolSettings(), seedSettings(), redisSettings(), dynamodbSettings(), callSettings()}
 	var all []Setting
 	for _, g := range groups {
 		all = append(all, g...)
@@ -175,6 +175,13 @@ func otherSettings() []Setting {
 	}
 }
 
+func protocolSettings() []Setting {
+	return []Setting{
+		{Key: "protocols.faircom", Help: "`true`: speak the session actions of FairCom's JSON Admin API at `POST /api`, under the policy `faircom`, whose first values are its preset's. See [protocols](protocols/README.md). Default: `false`; in `dev` `true`.",
+			field: func(c *Config) any { return &c.Protocols.FairCom }},
+	}
+}
+
 func seedSettings() []Setting {
 	return []Setting{
 		{Key: "tokenizer.type", Default: "raft", Help: "Where sessions live. Only `raft`.",
@@ -205,6 +212,30 @@ func seedSettings() []Setting {
 			field: func(c *Config) any { return &c.seed.maxPerAddress }},
 		{Key: "jsonActionApiDefaults.maxJsonApiSessionsPerUsername", Help: "First `max_sessions_per_user` of the policy `faircom`. 0: no limit. Its preset has 50.",
 			field: func(c *Config) any { return &c.seed.maxPerUser }},
+		{Key: "jsonActionApiDefaults.defaultApi", Default: "hub", Help: "What sessions of FairCom's API show as `defaultApi` when nobody has said otherwise. Like the following: shown, and without effect here.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.API }},
+		{Key: "jsonActionApiDefaults.defaultBinaryFormat", Default: "hex", Help: "The same for `defaultBinaryFormat`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.BinaryFormat }},
+		{Key: "jsonActionApiDefaults.defaultDatabaseName", Default: "faircom", Help: "The same for `defaultDatabaseName`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.DatabaseName }},
+		{Key: "jsonActionApiDefaults.defaultDebug", Default: "max", Help: "The same for `defaultDebug`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.Debug }},
+		{Key: "jsonActionApiDefaults.defaultOwnerName", Default: "admin", Help: "The same for `defaultOwnerName`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.OwnerName }},
+		{Key: "jsonActionApiDefaults.defaultResponseOptions.binaryFormat", Default: "hex", Help: "The same for `defaultResponseOptions`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.ResponseOptions.BinaryFormat }},
+		{Key: "jsonActionApiDefaults.defaultResponseOptions.dataFormat", Default: "objects", Help: "The same.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.ResponseOptions.DataFormat }},
+		{Key: "jsonActionApiDefaults.defaultResponseOptions.numberFormat", Default: "number", Help: "The same.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.ResponseOptions.NumberFormat }},
+		{Key: "jsonActionApiDefaults.idleCursorTimeoutSeconds", Default: "600", Help: "The same for `idleCursorTimeoutSeconds`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.IdleCursorTimeoutSeconds }},
+		{Key: "jsonActionApiDefaults.defaultRetentionPolicy", Default: "autoPurge", Help: "The same for `defaultRetentionPolicy`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.RetentionPolicy }},
+		{Key: "jsonActionApiDefaults.defaultRetentionUnit", Default: "week", Help: "The same for `defaultRetentionUnit`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.RetentionUnit }},
+		{Key: "jsonActionApiDefaults.defaultRetentionPeriod", Default: "4", Help: "The same for `defaultRetentionPeriod`.",
+			field: func(c *Config) any { return &c.Protocols.FairComDefaults.RetentionPeriod }},
 		{Key: "livejournal.short", Help: "First idle timeout of the policy `livejournal-short`. Its preset has 24h.",
 			field: func(c *Config) any { return &c.seed.short }},
 		{Key: "livejournal.long", Help: "First idle timeout of the policy `livejournal-long`. Its preset has 720h.",

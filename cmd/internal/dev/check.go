@@ -16,13 +16,13 @@ func (c *cluster) settingsSocket(i int) string {
 // makeUsers makes sure of the admin and the demo user with the passwords that are shown, in a folder of an earlier run
 // too: the operator's socket may change what a lost password locks.
 func (c *cluster) makeUsers(ctx context.Context, adminPassword string) error {
-	if err := c.ensureUser(ctx, adminUser, adminPassword, "admin"); err != nil {
+	if err := c.ensureUser(ctx, adminUser, adminPassword, "admin", nil); err != nil {
 		return err
 	}
-	return c.ensureUser(ctx, demoUser, demoPassword, "user")
+	return c.ensureUser(ctx, demoUser, demoPassword, "user", c.policies)
 }
 
-func (c *cluster) ensureUser(ctx context.Context, name, password, role string) error {
+func (c *cluster) ensureUser(ctx context.Context, name, password, role string, policies []string) error {
 	type fields map[string]any
 	a, err := c.at(0).do(ctx, http.MethodPost, "/v1/sessions", "", fields{"user": name, "password": password})
 	if err != nil {
@@ -33,6 +33,9 @@ func (c *cluster) ensureUser(ctx context.Context, name, password, role string) e
 		return err
 	}
 	user := fields{"user": name, "password": password, "roles": []string{role}}
+	if len(policies) > 0 {
+		user["policies"] = policies
+	}
 	a, err = c.operator(0).must(ctx, http.MethodPost, "/v1/users", "", user, http.StatusCreated, http.StatusConflict)
 	if err != nil || a.status == http.StatusCreated {
 		return err

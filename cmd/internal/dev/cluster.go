@@ -14,6 +14,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/cmd/internal/server"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // cluster is the running nodes.
@@ -21,6 +22,8 @@ type cluster struct {
 	places  []place
 	servers []*server.Server
 	failed  chan error // has room for every node's one failure
+	// policies are those that the demo user may log in under: all that the settings name, so that every protocol takes it.
+	policies []string
 }
 
 // place is where one node listens and keeps its data.
@@ -40,7 +43,7 @@ func start(ctx context.Context, o Options, dir string) (*cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &cluster{places: places, failed: make(chan error, nodes)}
+		c := &cluster{places: places, failed: make(chan error, nodes), policies: demoPolicies(o.Base.Policies)}
 		err = c.start(ctx, o)
 		if err == nil {
 			return c, nil
@@ -71,6 +74,17 @@ func (c *cluster) start(ctx context.Context, o Options) error {
 		c.servers = append(c.servers, s)
 	}
 	return nil
+}
+
+// demoPolicies are the policies that the demo user may log in under, the default first, as many as a user can have.
+func demoPolicies(policies []session.Policy) []string {
+	names := []string{session.DefaultPolicyName}
+	for _, p := range policies {
+		if p.Name != session.DefaultPolicyName && len(names) < session.MaxPoliciesPerUser {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // settings are those of the user with the places of this node.

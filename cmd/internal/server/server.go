@@ -130,6 +130,7 @@ func (s *Server) apiConfig(o Options, registry *prometheus.Registry) api.Config 
 		c.AccessLevel = slog.LevelDebug
 	}
 	c.Registerer, c.Gatherer = registry, registry
+	c.Protocols = s.protocols(o)
 	return c
 }
 
