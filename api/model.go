@@ -43,7 +43,7 @@ func policyModel(p session.Policy) rest.Policy {
 		AttributesWrite: rest.AttributesWrite(p.AttributesWrite), InactivityTimeoutS: inSeconds(p.InactivityTimeout), NoTickle: p.NoTickle,
 		BindAddress: rest.BindAddress(p.BindAddress), PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGraceS: inSeconds(p.RotateGrace), KeyFormat: rest.KeyFormat(p.KeyFormat), Version: p.Version,
 		MaxSessionsPerUser: p.MaxSessionsPerUser, MaxSessionsPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
-		OnLimit: rest.OnLimit(p.OnLimit), SingleSession: p.SingleSession,
+		OnLimit: rest.OnLimit(p.OnLimit), SingleSession: p.SingleSession, PermanentCounted: p.PermanentCounted,
 	}
 }
 

@@ -105,6 +105,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 		optional(whole, "max_sessions", &ch.MaxSessions),
 		optional(text, "on_limit", &onLimit),
 		optional(boolean, "single_session", &ch.SingleSession),
+		optional(boolean, "permanent_counted", &ch.PermanentCounted),
 	)
 	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
 		*ch.TouchWindow = session.TouchWindowAuto

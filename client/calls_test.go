@@ -246,11 +246,12 @@ func TestUsersAndPolicies(t *testing.T) {
 	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{
 		IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
 		PermanentAllowed: &yes, LongerIdleAllowed: &yes, RotateGrace: &grace, KeyFormat: &hex32,
+		LimitsChange: session.LimitsChange{PermanentCounted: &yes},
 	})
 	want := session.Policy{
 		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
 		BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: grace, KeyFormat: hex32, Version: policy.Version,
-		PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse},
+		PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse, PermanentCounted: true},
 	}
 	if err != nil || policy.Policy != want {
 		t.Errorf("got %+v, %v", policy, err)
@@ -261,7 +262,7 @@ func TestUsersAndPolicies(t *testing.T) {
 		t.Errorf("got %+v, %v", policy, err)
 	}
 	two, most, total, evict, single := 2, 50, 1024, session.OnLimitOldest, true
-	want.PolicyLimits = session.PolicyLimits{MaxSessionsPerUser: 2, MaxSessionsPerAddress: 50, MaxSessions: 1024, OnLimit: evict, SingleSession: true}
+	want.PolicyLimits = session.PolicyLimits{MaxSessionsPerUser: 2, MaxSessionsPerAddress: 50, MaxSessions: 1024, OnLimit: evict, SingleSession: true, PermanentCounted: true}
 	policy, err = c.PatchPolicy(ctx, "web", session.PolicyChange{LimitsChange: session.LimitsChange{
 		MaxSessionsPerUser: &two, MaxSessionsPerAddress: &most, MaxSessions: &total, OnLimit: &evict, SingleSession: &single}})
 	want.Version = policy.Version

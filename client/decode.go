@@ -81,7 +81,7 @@ func policyOf(w wire.Policy) session.Policy {
 		PermanentAllowed: w.PermanentAllowed, LongerIdleAllowed: w.LongerIdleAllowed, RotateGrace: duration(w.RotateGraceS), KeyFormat: session.KeyFormat(w.KeyFormat), Version: w.Version,
 		PolicyLimits: session.PolicyLimits{
 			MaxSessionsPerUser: w.MaxSessionsPerUser, MaxSessionsPerAddress: w.MaxSessionsPerAddress, MaxSessions: w.MaxSessions,
-			OnLimit: session.OnLimit(w.OnLimit), SingleSession: w.SingleSession,
+			OnLimit: session.OnLimit(w.OnLimit), SingleSession: w.SingleSession, PermanentCounted: w.PermanentCounted,
 		},
 	}
 	if w.TouchWindowS < 0 {

@@ -64,6 +64,7 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 		KeyFormat:          (*wire.KeyFormat)(ch.KeyFormat),
 		MaxSessionsPerUser: ch.MaxSessionsPerUser, MaxSessionsPerAddress: ch.MaxSessionsPerAddress, MaxSessions: ch.MaxSessions,
 		OnLimit: (*wire.OnLimit)(ch.OnLimit), SingleSession: ch.SingleSession,
+		PermanentCounted: ch.PermanentCounted,
 	}
 	if ch.TouchWindow != nil && *ch.TouchWindow == session.TouchWindowAuto {
 		asDefault := -1.0

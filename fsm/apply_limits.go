@@ -51,6 +51,9 @@ func parsePolicyLimits(c *fsmpb.PutPolicy, to *session.PolicyLimits) {
 	if c.SingleSession != nil {
 		to.SingleSession = *c.SingleSession
 	}
+	if c.PermanentCounted != nil {
+		to.PermanentCounted = *c.PermanentCounted
+	}
 	switch {
 	case c.OnLimit != fsmpb.OnLimit_ON_LIMIT_UNSPECIFIED:
 		to.OnLimit = onLimitFrom(uint64(c.OnLimit) - 1)
@@ -79,7 +82,11 @@ func onLimitByte(o session.OnLimit) byte {
 	return 0
 }
 
-const limitSingle = 1 << 7 // beside the number of on_limit
+// Beside the number of on_limit.
+const (
+	limitSingle     = 1 << 7
+	limitPermanents = 1 << 6
+)
 
 func appendPolicyLimits(out []byte, l session.PolicyLimits) []byte {
 	out = appendUints(out, uint64(l.MaxSessionsPerUser), uint64(l.MaxSessionsPerAddress), uint64(l.MaxSessions))
@@ -87,12 +94,16 @@ func appendPolicyLimits(out []byte, l session.PolicyLimits) []byte {
 	if l.SingleSession {
 		flags |= limitSingle
 	}
+	if l.PermanentCounted {
+		flags |= limitPermanents
+	}
 	return append(out, flags)
 }
 
 func (f *fields) policyLimits() session.PolicyLimits {
 	l := session.PolicyLimits{MaxSessionsPerUser: int(f.uint()), MaxSessionsPerAddress: int(f.uint()), MaxSessions: int(f.uint())}
 	flags := f.byte()
-	l.SingleSession, l.OnLimit = flags&limitSingle != 0, onLimitFrom(uint64(flags&^limitSingle))
+	l.SingleSession, l.PermanentCounted = flags&limitSingle != 0, flags&limitPermanents != 0
+	l.OnLimit = onLimitFrom(uint64(flags &^ (limitSingle | limitPermanents)))
 	return l
 }

@@ -56,9 +56,7 @@ func (s *state) condemn(slot uint32, permanent bool, exempt uint64) uint64 {
 	if killed == 0 {
 		return 0
 	}
-	if !permanent {
-		s.leaveInTree(s.users.links.at(slot), exempt)
-	}
+	s.leaveInTree(s.users.links.at(slot), permanent, exempt)
 	*living = survivors
 	rec := s.mutUser(slot)
 	s.setCondemnation(rec, permanent, condemnation{s.sessions.lastSeq + 1, exempt})
@@ -70,24 +68,29 @@ func (s *state) condemn(slot uint32, permanent bool, exempt uint64) uint64 {
 	return uint64(killed)
 }
 
-// leaveInTree takes all of a user's sessions that are not permanent out of what limits count, but for the one numbered exempt, in as many
+// leaveInTree takes a user's permanent sessions, or all others, out of what limits count, but for the one numbered exempt, in as many
 // steps as there are policies.
-func (s *state) leaveInTree(links *userLinks, exempt uint64) {
-	tree := s.sessions.tree(ofUser)
+func (s *state) leaveInTree(links *userLinks, permanent bool, exempt uint64) {
+	tree, root := s.sessions.tree(ofUser), links.root(permanent)
 	take := func(p *policy, n int) {
+		if permanent {
+			p.lasting -= n
+			s.sessions.doomed += n
+			return
+		}
 		p.standing -= n
 		s.sessions.standing -= n
 		s.sessions.condemned += n
 	}
 	for i, p := range s.policies.all() {
 		if p != nil {
-			take(p, int(tree.under(links.root, uint8(i)).count))
+			take(p, int(tree.under(*root, kinOf(uint8(i), permanent)).count))
 		}
 	}
-	links.root = 0
+	*root = 0
 	if exempt != 0 {
 		survivor := s.sessions.order.find(exempt)
-		links.root = tree.insert(0, survivor)
+		*root = tree.insert(0, survivor)
 		take(s.policies.byIndex[s.sessions.recs.at(survivor).policy], -1)
 	}
 }

@@ -59,10 +59,10 @@ func trap(m *Machine, user string, first int) {
 	s := m.state
 	links := s.users.links.at(s.findUser(user))
 	edge := map[uint32]bool{}
-	for n := links.root; n != 0; n = s.sessions.tree(ofUser).link(n).left {
+	for n := *links.root(false); n != 0; n = s.sessions.tree(ofUser).link(n).left {
 		edge[n] = true
 	}
-	for n := links.root; n != 0; n = s.sessions.tree(ofUser).link(n).right {
+	for n := *links.root(false); n != 0; n = s.sessions.tree(ofUser).link(n).right {
 		edge[n] = true
 	}
 	for n := uint32(1); n < s.sessions.links.n; n++ {

@@ -8,46 +8,64 @@ import (
 
 // ownerSessions are a user's or an address's sessions under one policy.
 type ownerSessions struct {
-	s       *state
-	kind    int
-	user    uint32
-	address [16]byte
-	policy  uint8
+	s          *state
+	kind       int
+	user       uint32
+	address    [16]byte
+	policy     uint8
+	permanents bool // the permanent ones count
 }
 
-func (o ownerSessions) tree() (ownerTree, uint32) {
+func (o ownerSessions) tree(permanent bool) (ownerTree, uint32) {
 	if o.kind == ofUser {
-		return o.s.sessions.tree(ofUser), o.s.users.links.at(o.user).root
+		return o.s.sessions.tree(ofUser), *o.s.users.links.at(o.user).root(permanent)
 	}
 	return o.s.sessions.tree(ofAddress), o.s.addressRoot(o.address)
 }
 
-func (o ownerSessions) under() ownerRange {
-	tree, root := o.tree()
-	return tree.under(root, o.policy)
+func (o ownerSessions) under(permanent bool) ownerRange {
+	tree, root := o.tree(permanent)
+	return tree.under(root, kinOf(o.policy, permanent))
 }
 
-func (o ownerSessions) count() int { return int(o.under().count) }
+func (o ownerSessions) count() int { return int(o.under(false).count) + o.lasting() }
+
+func (o ownerSessions) lasting() int {
+	if !o.permanents {
+		return 0
+	}
+	return int(o.under(true).count)
+}
 
 func (o ownerSessions) has(r *sessionRec) bool {
-	return r.policy == o.policy && (o.kind == ofUser && r.user == o.user || o.kind == ofAddress && r.address == o.address)
+	return r.policy == o.policy && (o.permanents || !r.permanent()) &&
+		(o.kind == ofUser && r.user == o.user || o.kind == ofAddress && r.address == o.address)
 }
 
 func (o ownerSessions) victim(on session.OnLimit) uint32 {
 	if on == session.OnLimitIdle {
-		return o.under().idle
+		return o.under(false).idle
 	}
-	return o.under().first
+	return o.under(false).first
 }
 
-// dead looks at the sessions one by one, unless it is known that all of them live.
+// dead looks at the sessions one by one, unless it is known that all of them live. Permanent ones are never due.
 func (o ownerSessions) dead(session.OnLimit) (slot uint32, known bool) {
-	work := &o.s.room
-	if !work.backlog && (o.kind == ofUser || o.s.sessions.condemned == 0) {
-		return 0, true
+	if o.s.room.backlog || o.kind == ofAddress && o.s.sessions.condemned > 0 {
+		if slot, known = o.look(false); slot != 0 || !known {
+			return slot, known
+		}
 	}
-	tree, root := o.tree()
-	known = tree.each(root, o.policy, func(at uint32) bool {
+	if o.permanents && o.kind == ofAddress && o.s.sessions.doomed > 0 {
+		return o.look(true)
+	}
+	return 0, true
+}
+
+func (o ownerSessions) look(permanent bool) (slot uint32, known bool) {
+	work := &o.s.room
+	tree, root := o.tree(permanent)
+	known = tree.each(root, kinOf(o.policy, permanent), func(at uint32) bool {
 		if work.looks--; work.looks < 0 {
 			return false
 		}
@@ -61,26 +79,38 @@ func (o ownerSessions) dead(session.OnLimit) (slot uint32, known bool) {
 
 // policySessions are all sessions under one policy.
 type policySessions struct {
-	s      *state
-	policy uint8
+	s          *state
+	policy     uint8
+	permanents bool // the permanent ones count
 }
 
 func (p policySessions) some() []*policy { return p.s.policies.byIndex[p.policy : p.policy+1] }
 
-func (p policySessions) has(r *sessionRec) bool { return r.policy == p.policy }
+func (p policySessions) has(r *sessionRec) bool {
+	return r.policy == p.policy && (p.permanents || !r.permanent())
+}
 
-func (p policySessions) count() int { return p.s.policies.byIndex[p.policy].standing }
+func (p policySessions) count() int { return p.s.policies.byIndex[p.policy].standing + p.lasting() }
+
+func (p policySessions) lasting() int {
+	if !p.permanents {
+		return 0
+	}
+	return p.s.policies.byIndex[p.policy].lasting
+}
 
 func (p policySessions) victim(o session.OnLimit) uint32 { return p.s.headOf(p.some(), o) }
 
 func (p policySessions) dead(o session.OnLimit) (uint32, bool) { return p.s.deadOf(p.some(), o), true }
 
-// allSessions are all of the cluster.
+// allSessions are all of the cluster that are not permanent.
 type allSessions struct{ s *state }
 
-func (a allSessions) has(*sessionRec) bool { return true }
+func (a allSessions) has(r *sessionRec) bool { return !r.permanent() }
 
 func (a allSessions) count() int { return a.s.sessions.standing }
+
+func (a allSessions) lasting() int { return 0 }
 
 func (a allSessions) victim(o session.OnLimit) uint32 { return a.s.headOf(a.s.policies.all(), o) }
 

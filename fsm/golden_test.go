@@ -29,6 +29,7 @@ func goldenSteps() []struct {
 	policy.AttributesWrite = fsmpb.AttributesWriter_ATTRIBUTES_WRITER_BEARER
 	policy.MaxSessionsPerUser, policy.MaxSessionsPerAddress, policy.MaxSessions = ptr(uint32(5)), ptr(uint32(50)), ptr(uint32(1000))
 	policy.OnLimit, policy.SingleSession = fsmpb.OnLimit_ON_LIMIT_EVICT_IDLE, ptr(false)
+	policy.PermanentCounted = ptr(true)
 	policy.ExpectedVersion = nil
 	policy.InactivityMs, policy.NoTickle = ptr(int64(3_600_000)), ptr(false)
 	policy.BindAddress, policy.PermanentAllowed = fsmpb.AddressBinding_ADDRESS_BINDING_STRICT, ptr(true)

@@ -585,6 +585,9 @@ func (h *history) putPolicyLimits(c *fsmpb.PutPolicy) {
 	if h.chance(30) {
 		c.SingleSession = ptr(h.chance(30))
 	}
+	if h.chance(30) {
+		c.PermanentCounted = ptr(h.chance(60))
+	}
 }
 
 func (h *history) filter() (f session.Filter) {

@@ -56,36 +56,53 @@ func (h *history) crowdLogin() *fsmpb.CreateSession {
 	return c
 }
 
-// census counts living sessions that are not permanent by reading the machine, one list a limit.
+// census counts living sessions, permanent ones or the others, by reading the machine, one list a limit.
 func census(m *fsm.Machine, f session.Filter) (n int) {
 	after, done := uint64(0), false
 	for !done {
 		var items []fsm.Record
 		items, after, done = m.ListSessions(f, after, 0, session.MaxPageSize, fsm.MaxScan)
-		for _, r := range items {
-			if !r.Permanent {
-				n++
-			}
-		}
+		n += len(items)
 	}
 	return n
 }
 
-// caps is what a log-in meets, told without the machine's own counting.
-func capsOf(m *fsm.Machine, c *fsmpb.CreateSession) map[string][2]int {
+// sessionCap is a limit, and what it counts: permanent sessions, and in all.
+type sessionCap struct {
+	lasting, all, most int
+	onLimit            session.OnLimit
+}
+
+// capsOf is what a log-in meets, told without the machine's own counting.
+func capsOf(m *fsm.Machine, c *fsmpb.CreateSession) map[string]sessionCap {
 	p, ok := m.Policy(c.Policy)
 	if !ok {
 		return nil
 	}
-	caps := map[string][2]int{}
+	caps := map[string]sessionCap{}
 	add := func(field string, most int, f session.Filter) {
-		if most > 0 {
-			caps[field] = [2]int{census(m, f), most}
+		counted := p.PermanentCounted && field != "single_session" && field != "cluster"
+		if most == 0 || c.Permanent && !counted {
+			return
 		}
+		of := sessionCap{most: most, onLimit: p.OnLimit}
+		switch field {
+		case "single_session":
+			of.onLimit = session.OnLimitOldest
+		case "cluster":
+			of.onLimit = m.Limits().OnLimit
+		}
+		of.all = census(m, f)
+		if f.Permanent = true; counted {
+			of.lasting = census(m, f)
+			of.all += of.lasting
+		}
+		caps[field] = of
 	}
 	if p.SingleSession {
 		add("single_session", 1, session.Filter{Policy: c.Policy, User: c.User})
-	} else {
+	}
+	if !p.SingleSession || c.Permanent || p.PermanentCounted {
 		add("max_sessions_per_user", p.MaxSessionsPerUser, session.Filter{Policy: c.Policy, User: c.User})
 	}
 	if a, ok := netip.AddrFromSlice(c.Address); ok {
@@ -100,7 +117,7 @@ func capsOf(m *fsm.Machine, c *fsmpb.CreateSession) map[string][2]int {
 // nobody living is evicted where a limit has room.
 func TestLogInsKeepLimitsExactly(t *testing.T) {
 	t.Parallel()
-	busy, refused, evicted := 0, 0, 0
+	busy, refused, evicted, stuck := 0, 0, 0, 0
 	for seed := range uint64(40) {
 		h := newHistory(seed)
 		h.crowd = true
@@ -113,7 +130,7 @@ func TestLogInsKeepLimitsExactly(t *testing.T) {
 			l.apply() // brings the clock: the living are those of the next entry
 			before := census(l.m, session.Filter{})
 			c := command.GetCreateSession()
-			caps := map[string][2]int{}
+			caps := map[string]sessionCap{}
 			if c != nil {
 				caps = capsOf(l.m, c)
 			}
@@ -141,11 +158,14 @@ func TestLogInsKeepLimitsExactly(t *testing.T) {
 				}
 				evicted += ended
 			case fsmpb.Code_CODE_SESSION_LIMIT:
-				if c.Permanent {
-					t.Fatalf("%s: refused by %q", name, r.Field)
+				cap := caps[r.Field]
+				if cap.most == 0 || cap.all < cap.most || ended > 0 {
+					t.Fatalf("%s: refused by %q: %+v; evicted %d", name, r.Field, cap, ended)
 				}
-				if cap := caps[r.Field]; cap[1] == 0 || cap[0] < cap[1] || ended > 0 {
-					t.Fatalf("%s: refused by %q, of which %d live of %d; evicted %d", name, r.Field, cap[0], cap[1], ended)
+				if cap.onLimit.Evicts() {
+					if stuck++; cap.lasting < cap.most {
+						t.Fatalf("%s: refused by %q, which evicts: %+v", name, r.Field, cap)
+					}
 				}
 				refused++
 			case fsmpb.Code_CODE_BUSY:
@@ -156,20 +176,20 @@ func TestLogInsKeepLimitsExactly(t *testing.T) {
 			}
 		}
 	}
-	if busy == 0 || refused == 0 || evicted == 0 {
-		t.Errorf("the history met busy %d, refused %d, evicted %d times: it proves nothing", busy, refused, evicted)
+	if busy == 0 || refused == 0 || evicted == 0 || stuck == 0 {
+		t.Errorf("the history met busy %d, refused %d, evicted %d, permanent sessions in the way %d times: it proves nothing", busy, refused, evicted, stuck)
 	}
 }
 
-func checkLoggedIn(t *testing.T, name string, after, before map[string][2]int, ended int) {
+func checkLoggedIn(t *testing.T, name string, after, before map[string]sessionCap, ended int) {
 	t.Helper()
 	full := false
 	for field, cap := range after {
-		most := max(cap[1], before[field][0])
-		if cap[0] > most {
-			t.Fatalf("%s: %q has %d, %d before, limit %d", name, field, cap[0], before[field][0], cap[1])
+		most := max(cap.most, before[field].all)
+		if cap.all > most {
+			t.Fatalf("%s: %q has %+v, %+v before", name, field, cap, before[field])
 		}
-		full = full || before[field][0] >= cap[1]
+		full = full || before[field].all >= cap.most
 	}
 	if ended > 0 && !full {
 		t.Fatalf("%s: evicted %d though every limit had room: %v", name, ended, before)
@@ -229,5 +249,60 @@ func TestASingleSessionMakesRoomAtItsAddress(t *testing.T) {
 				t.Errorf("%d sessions live, want %d", n, c.lives)
 			}
 		})
+	}
+}
+
+// TestPermanentSessionsCountWhereThePolicySaysSo, and are never evicted: where they alone fill a limit, nobody else comes in, and they themselves are
+// refused at it.
+func TestPermanentSessionsCountWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
+	login := func(n int, user string, permanent bool) *fsmpb.Command {
+		c := vouched(n, user)
+		c.Policy, c.Permanent, c.Address = "keys", permanent, goldenAddress(1)
+		return create(c)
+	}
+	for _, onLimit := range []fsmpb.OnLimit{refuse, oldest, idle} {
+		for field, limit := range map[string]func(c *fsmpb.PutPolicy){
+			"max_sessions_per_user":    func(c *fsmpb.PutPolicy) { c.MaxSessionsPerUser = ptr(uint32(2)) },
+			"max_sessions_per_address": func(c *fsmpb.PutPolicy) { c.MaxSessionsPerAddress = ptr(uint32(2)) },
+			"max_sessions":             func(c *fsmpb.PutPolicy) { c.MaxSessions = ptr(uint32(2)) },
+		} {
+			l := newLog(t, fsm.Options{EndsPerEntry: 1})
+			policy := allowing(timers("keys", 60_000, 0, 0))
+			limit(policy)
+			policy.OnLimit, policy.PermanentCounted = onLimit, ptr(true)
+			l.must(putPolicy(policy))
+			refused := func(step string, c *fsmpb.Command) {
+				t.Helper()
+				if r := l.do(c); r.Code != fsmpb.Code_CODE_SESSION_LIMIT || r.Field != field {
+					t.Fatalf("%s, %s, %s: %v", onLimitNames[onLimit], field, step, r)
+				}
+				l.m = restored(t, snapshotOf(t, l.m), fsm.Options{EndsPerEntry: 1})
+			}
+			l.must(login(1, "ann", true))
+			l.must(login(2, "ann", false))
+			if onLimit == refuse {
+				refused("one of two is permanent", login(3, "ann", false))
+				refused("the same, a permanent one", login(3, "ann", true))
+				l.must(revokeKey(2))
+			} else {
+				l.must(login(3, "ann", false)) // evicts the other one that may go
+				l.wantLive(2, false)
+			}
+			l.must(login(4, "ann", true))
+			l.wantLive(3, false)
+			refused("two permanent ones", login(5, "ann", false))
+			refused("two permanent ones, a third", login(5, "ann", true))
+			l.wantLive(1, true)
+			l.wantLive(4, true)
+			l.must(merge("keys", func(c *fsmpb.PutPolicy) { c.PermanentCounted = ptr(false) }))
+			l.must(login(6, "ann", true))
+			l.must(login(7, "ann", false))
+			l.must(merge("keys", func(c *fsmpb.PutPolicy) { c.PermanentCounted = ptr(true) }))
+			refused("more than the limit", login(8, "ann", false))
+			// Those that a change of their user has killed count no more, though they are not removed yet.
+			l.must(revokeUser(&fsmpb.RevokeUserSessions{User: "ann", Permanent: true, Authority: system()}))
+			l.must(login(9, "ann", false))
+		}
 	}
 }

@@ -21,7 +21,7 @@ var onLimitNames = map[fsmpb.OnLimit]string{refuse: "refuse", oldest: "evict_old
 type modelLimits struct {
 	user, address, total int
 	onLimit              fsmpb.OnLimit
-	single               bool
+	single, permanents   bool
 }
 
 // change lays a command's limits over l and names the first field that is impossible.
@@ -39,6 +39,9 @@ func (l *modelLimits) change(c *fsmpb.PutPolicy) string {
 	}
 	if c.SingleSession != nil {
 		l.single = *c.SingleSession
+	}
+	if c.PermanentCounted != nil {
+		l.permanents = *c.PermanentCounted
 	}
 	return l.impossible()
 }
@@ -114,19 +117,19 @@ func (m *model) makeRoom(s, old *modelSession, r *fsmpb.Result) bool {
 }
 
 func (m *model) limitsOf(s *modelSession) (limits []modelLimit) {
-	if s.permanent {
-		return nil
-	}
 	p := s.policy
 	add := func(field string, most int, o fsmpb.OnLimit, cause fsm.Cause, owner bool, of func(*modelSession) bool) {
-		if most > 0 {
-			limits = append(limits, modelLimit{field, most, o, cause, owner, func(o *modelSession) bool { return !o.permanent && of(o) }})
+		permanents := p.limits.permanents && field != "single_session" && field != "cluster"
+		if most > 0 && (permanents || !s.permanent) {
+			limits = append(limits, modelLimit{field, most, o, cause, owner, func(o *modelSession) bool { return (permanents || !o.permanent) && of(o) }})
 		}
 	}
 	own := func(o *modelSession) bool { return o.policy == p && o.user == s.user && !o.condemned }
-	if s.user != nil && p.limits.single {
+	single := s.user != nil && p.limits.single && !s.permanent
+	if single {
 		add("single_session", 1, oldest, fsm.CauseReplaced, true, own)
-	} else if s.user != nil {
+	}
+	if s.user != nil && (!single || p.limits.permanents) {
 		add("max_sessions_per_user", p.limits.user, p.limits.onLimit, fsm.CauseEvicted, true, own)
 	}
 	if s.address != "" {
@@ -182,7 +185,8 @@ func (m *model) judgeLimits(s, leaving *modelSession) (fsmpb.Code, string) {
 		} else if freed > 0 && freed == countOf(limits[0]) {
 			over -= len(m.of(func(o *modelSession) bool { return o != leaving && limits[0].of(o) && o.address == s.address }))
 		}
-		if over > 0 && l.onLimit == refuse {
+		lasting := len(m.of(func(o *modelSession) bool { return o != leaving && l.of(o) && o.permanent && (l.owner || !o.condemned) }))
+		if over > 0 && (l.onLimit == refuse || lasting >= l.most) {
 			return fsmpb.Code_CODE_SESSION_LIMIT, l.field
 		}
 		freed = max(freed, min(over, 1+m.spare))
@@ -195,7 +199,7 @@ func (m *model) dead(l modelLimit) *modelSession {
 	if l.owner {
 		dead := m.of(func(s *modelSession) bool { return l.of(s) && !m.alive(s) })
 		return least(dead, func(a, b *modelSession) int {
-			return cmp.Or(cmp.Compare(a.lastUse, b.lastUse), cmp.Compare(a.seq, b.seq))
+			return cmp.Or(cmp.Compare(permanence(a), permanence(b)), cmp.Compare(a.lastUse, b.lastUse), cmp.Compare(a.seq, b.seq))
 		})
 	}
 	due := m.of(func(s *modelSession) bool { return l.of(s) && s.deadline() <= m.clock })
@@ -211,7 +215,7 @@ func (m *model) dead(l modelLimit) *modelSession {
 }
 
 func (m *model) victim(l modelLimit) *modelSession {
-	return least(m.of(l.of), func(a, b *modelSession) int {
+	return least(m.of(func(s *modelSession) bool { return l.of(s) && !s.permanent }), func(a, b *modelSession) int {
 		tie := cmp.Compare(a.seq, b.seq)
 		if !l.owner {
 			tie = bytes.Compare(a.id[:], b.id[:])
@@ -224,6 +228,14 @@ func (m *model) victim(l modelLimit) *modelSession {
 		}
 		return cmp.Or(cmp.Compare(a.created, b.created), tie)
 	})
+}
+
+// permanence orders permanent sessions behind others.
+func permanence(s *modelSession) int {
+	if s.permanent {
+		return 1
+	}
+	return 0
 }
 
 func least(of []*modelSession, compare func(a, b *modelSession) int) *modelSession {

@@ -1,16 +1,15 @@
 package fsm
 
 // The two owners of a session are its user and its address. Each has its sessions in a ring, in the order of creation, for lists, and
-// in a tree, for limits. A user's tree holds no condemned sessions, which condemn takes out all at once, and no permanent ones.
+// in a tree, for limits. A user has one for its permanent sessions and one for the others, without the condemned ones, which condemn takes out all at once.
 
 func (s *state) linkUser(slot uint32, rec *sessionRec) {
 	u := s.users.links.at(rec.user)
 	u.recorded++
 	if !s.condemned(s.users.recs.at(rec.user), rec) {
+		root := u.root(rec.permanent())
 		*u.living(rec.permanent())++
-		if !rec.permanent() {
-			u.root = s.sessions.tree(ofUser).append(u.root, slot)
-		}
+		*root = s.sessions.tree(ofUser).append(*root, slot)
 	}
 	ss, first := &s.sessions.links, u.head(rec.permanent())
 	link := ss.at(slot)
@@ -28,10 +27,9 @@ func (s *state) unlinkUser(slot uint32, rec *sessionRec) {
 	u := s.users.links.at(rec.user)
 	u.recorded--
 	if !s.condemned(s.users.recs.at(rec.user), rec) {
+		root := u.root(rec.permanent())
 		*u.living(rec.permanent())--
-		if !rec.permanent() {
-			u.root = s.sessions.tree(ofUser).remove(u.root, slot)
-		}
+		*root = s.sessions.tree(ofUser).remove(*root, slot)
 	}
 	ss, first := &s.sessions.links, u.head(rec.permanent())
 	link := ss.at(slot)
@@ -93,22 +91,22 @@ func (s *state) moveRoot(address [16]byte, from, to uint32) {
 func (s *state) usedAt(slot uint32, instant int64) {
 	rec := s.mutSession(slot)
 	users, addresses := s.sessions.tree(ofUser), s.sessions.tree(ofAddress)
-	user, root := s.users.links.at(rec.user), uint32(0)
+	mine, root := s.users.links.at(rec.user).root(rec.permanent()), uint32(0)
 	if rec.address != ([16]byte{}) {
 		root = s.addressRoot(rec.address)
 	}
 	// Most owners have one session, whose place does not change.
 	shared, rest := addresses.size(root) > 1, root
-	among := !rec.permanent() && users.size(user.root) > 1
+	among := users.size(*mine) > 1
 	if among {
-		user.root = users.remove(user.root, slot)
+		*mine = users.remove(*mine, slot)
 	}
 	if shared {
 		rest = addresses.remove(root, slot)
 	}
 	rec.lastUseMS = instant
 	if among {
-		user.root = users.insert(user.root, slot)
+		*mine = users.insert(*mine, slot)
 	}
 	if shared {
 		s.moveRoot(rec.address, root, addresses.insert(rest, slot))

@@ -17,7 +17,7 @@ type ownerLink struct {
 }
 
 // ownerTree holds sessions of one owner in the order (policy, permanence, last use, sequence number), so that those under one policy which are
-// not permanent are a range whose size, longest unused and oldest session are found in O(log n). It is a treap whose priorities are bits of the sessions'
+// permanent, and those which are not, are ranges whose size, longest unused and oldest session are found in O(log n). It is a treap whose priorities are bits of the sessions'
 // random ids: its shape is a function of what it holds. A tree is known by its root's slot, 0 when it is empty.
 type ownerTree struct {
 	sessions *sessions
@@ -162,20 +162,22 @@ type ownerRange struct {
 	first uint32 // the one created first
 }
 
-// place orders ranges: a policy's permanent sessions stand behind its others.
-func (t ownerTree) place(n uint32) uint {
+// kin are the sessions under one policy that are permanent, or those that are not. In a tree they are a range, the permanent
+// ones of a policy behind its others.
+type kin uint
+
+func kinOf(policy uint8, permanent bool) kin { return kin(2*uint(policy) + uint(ring(permanent))) }
+
+func (t ownerTree) place(n uint32) kin {
 	r := t.sessions.recs.at(n)
-	if r.permanent() {
-		return 2*uint(r.policy) + 1
-	}
-	return 2 * uint(r.policy)
+	return kinOf(r.policy, r.permanent())
 }
 
-// under returns the range of a policy's sessions that are not permanent.
-func (t ownerTree) under(root uint32, index uint8) (r ownerRange) {
-	at, policy := t.place, 2*uint(index)
-	for root != 0 && at(root) != policy {
-		if at(root) < policy {
+// under returns the range of some kin.
+func (t ownerTree) under(root uint32, of kin) (r ownerRange) {
+	at := t.place
+	for root != 0 && at(root) != of {
+		if at(root) < of {
 			root = t.link(root).right
 		} else {
 			root = t.link(root).left
@@ -191,7 +193,7 @@ func (t ownerTree) under(root uint32, index uint8) (r ownerRange) {
 	}
 	for n := t.link(root).left; n != 0; {
 		k := t.link(n)
-		if at(n) != policy {
+		if at(n) != of {
 			n = k.right
 			continue
 		}
@@ -200,7 +202,7 @@ func (t ownerTree) under(root uint32, index uint8) (r ownerRange) {
 	}
 	for n := t.link(root).right; n != 0; {
 		k := t.link(n)
-		if at(n) != policy {
+		if at(n) != of {
 			n = k.left
 			continue
 		}
@@ -211,16 +213,16 @@ func (t ownerTree) under(root uint32, index uint8) (r ownerRange) {
 }
 
 // each visits the sessions of that range in order, until visit returns false; then it returns false too.
-func (t ownerTree) each(root uint32, index uint8, visit func(slot uint32) bool) bool {
+func (t ownerTree) each(root uint32, of kin, visit func(slot uint32) bool) bool {
 	if root == 0 {
 		return true
 	}
-	k, p, policy := *t.link(root), t.place(root), 2*uint(index)
-	if p >= policy && !t.each(k.left, index, visit) {
+	k, at := *t.link(root), t.place(root)
+	if at >= of && !t.each(k.left, of, visit) {
 		return false
 	}
-	if p == policy && !visit(root) {
+	if at == of && !visit(root) {
 		return false
 	}
-	return p > policy || t.each(k.right, index, visit)
+	return at > of || t.each(k.right, of, visit)
 }

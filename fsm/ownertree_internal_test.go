@@ -66,10 +66,10 @@ func (g *grove) step() {
 	}
 }
 
-// under is what the tree should say of a policy's sessions that are not permanent, and their order.
-func (g *grove) under(policy uint8) (want ownerRange, order []uint32) {
+// under is what the tree should say of a policy's permanent or other sessions, and their order.
+func (g *grove) under(of kin) (want ownerRange, order []uint32) {
 	for _, slot := range g.in {
-		if r := g.rec(slot); r.policy == policy && !r.permanent() {
+		if g.tree.place(slot) == of {
 			order = append(order, slot)
 		}
 	}
@@ -118,19 +118,19 @@ func (g *grove) check(step string) {
 	if int(g.tree.size(g.root)) != len(g.in) || g.tree.oldest(g.root) != g.eldest(g.in) {
 		g.t.Fatalf("%s: %d sessions, the oldest %d; want %d and %d", step, g.tree.size(g.root), g.tree.oldest(g.root), len(g.in), g.eldest(g.in))
 	}
-	for policy := range uint8(4) {
-		want, order := g.under(policy)
-		if got := g.tree.under(g.root, policy); got != want {
-			g.t.Fatalf("%s: under policy %d got %+v, want %+v", step, policy, got, want)
+	for of := range kinOf(4, false) {
+		want, order := g.under(of)
+		if got := g.tree.under(g.root, of); got != want {
+			g.t.Fatalf("%s: of kin %d got %+v, want %+v", step, of, got, want)
 		}
 		var seen []uint32
 		most := g.random.IntN(len(order) + 1)
-		whole := g.tree.each(g.root, policy, func(slot uint32) bool {
+		whole := g.tree.each(g.root, of, func(slot uint32) bool {
 			seen = append(seen, slot)
 			return len(seen) <= most
 		})
 		if whole != (most >= len(order)) || !slices.Equal(seen, order[:min(most+1, len(order))]) {
-			g.t.Fatalf("%s: under policy %d visited %v of %v, told %v", step, policy, seen, order, whole)
+			g.t.Fatalf("%s: of kin %d visited %v of %v, told %v", step, of, seen, order, whole)
 		}
 	}
 }

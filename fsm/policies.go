@@ -19,7 +19,8 @@ const (
 type policy struct {
 	session.Policy
 	users    int // accounts that name it
-	standing int // sessions recorded and not condemned
+	standing int // sessions recorded, neither permanent nor condemned
+	lasting  int // the same, and permanent
 
 	uses       timer // idle timeout + touch window
 	activities timer // inactivity timeout + time to be asked + touch window

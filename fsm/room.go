@@ -45,19 +45,24 @@ type sessionLimit struct {
 	cause   Cause // of what it evicts
 	counts  counted
 	leaving int // 1 = the session that the log-in replaces is one of them
+	freed   int // 1 = and it is permanent
 }
 
 // over is how many sessions are too many for one more to fit, those of them that are going left out; 0 or less = it fits.
 func (l sessionLimit) over() int { return l.counts.count() - l.leaving - l.most + 1 }
 
+// stuck tells whether permanent sessions alone leave no room. Nothing evicts those.
+func (l sessionLimit) stuck() bool { return l.counts.lasting()-l.freed >= l.most }
+
 // counted is a set of sessions that a limit counts: an owner's under one policy, or all of some policies.
 type counted interface {
-	has(r *sessionRec) bool // of one that is not permanent
-	count() int             // those not ended and not condemned; of an address, the condemned too
+	has(r *sessionRec) bool
+	count() int   // those not ended and not condemned; of an address, the condemned too
+	lasting() int // the permanent ones among them
 	// dead finds a session of the set that is dead but not removed yet; 0 = none. It is not known when looking would take too long.
 	// For a log-in that may not evict it is enough to find those that count.
 	dead(o session.OnLimit) (slot uint32, known bool)
-	victim(o session.OnLimit) uint32 // the next to be evicted
+	victim(o session.OnLimit) uint32 // the next to be evicted; 0 = there is none, all are permanent
 }
 
 // makeRoom lets one more session under the limits that l meets: dead sessions go first, then the one that l replaces and those that a limit evicts. It answers with
@@ -87,38 +92,42 @@ func (s *state) makeRoom(c *fsmpb.CreateSession, l *login) (fsmpb.Code, string) 
 
 // limitsOf lists the limits that a log-in meets, from the smallest set of sessions to the largest.
 func (s *state) limitsOf(l *login) (limits []sessionLimit) {
-	if l.flags&sessionPermanent != 0 {
-		return nil // limits neither count nor bind permanent sessions
-	}
 	p := s.policies.byIndex[l.policy]
+	permanent := l.flags&sessionPermanent != 0
+	if permanent && !p.PermanentCounted {
+		return nil
+	}
 	add := func(field string, most int, o session.OnLimit, c Cause, of counted) {
 		if most > 0 {
-			limits = append(limits, sessionLimit{field, most, o, c, of, s.leaving(l, of)})
+			leaving, freed := s.leaving(l, of)
+			limits = append(limits, sessionLimit{field, most, o, c, of, leaving, freed})
 		}
 	}
 	user := ownerSessions{s: s, kind: ofUser, user: l.user, policy: l.policy}
-	switch {
-	case l.user == 0: // it has no sessions
-	case p.SingleSession:
+	single := l.user != 0 && p.SingleSession && !permanent
+	if single { // which permanent sessions are outside of, counted or not
 		add("single_session", 1, session.OnLimitOldest, CauseReplaced, user)
-	default:
+	}
+	if user.permanents = p.PermanentCounted; l.user != 0 && (!single || user.permanents) {
 		add("max_sessions_per_user", p.MaxSessionsPerUser, p.OnLimit, CauseEvicted, user)
 	}
 	if l.address != ([16]byte{}) {
-		address := ownerSessions{s: s, kind: ofAddress, address: l.address, policy: l.policy}
+		address := ownerSessions{s: s, kind: ofAddress, address: l.address, policy: l.policy, permanents: p.PermanentCounted}
 		add("max_sessions_per_address", p.MaxSessionsPerAddress, p.OnLimit, CauseEvicted, address)
 	}
-	add("max_sessions", p.MaxSessions, p.OnLimit, CauseEvicted, policySessions{s: s, policy: l.policy})
-	add("cluster", s.limits.MaxSessions, s.limits.OnLimit, CauseEvicted, allSessions{s: s})
+	add("max_sessions", p.MaxSessions, p.OnLimit, CauseEvicted, policySessions{s: s, policy: l.policy, permanents: p.PermanentCounted})
+	if !permanent {
+		add("cluster", s.limits.MaxSessions, s.limits.OnLimit, CauseEvicted, allSessions{s: s})
+	}
 	return limits
 }
 
-// leaving tells whether a set counts the session that a log-in replaces: 1 or 0.
-func (s *state) leaving(l *login, of counted) int {
-	if l.old == 0 || s.sessions.recs.at(l.old).permanent() || !of.has(s.sessions.recs.at(l.old)) {
-		return 0
+// leaving tells whether a set counts the session that a log-in replaces, 1 or 0, and whether that is a permanent one.
+func (s *state) leaving(l *login, of counted) (leaving, permanent int) {
+	if l.old == 0 || !of.has(s.sessions.recs.at(l.old)) {
+		return 0, 0
 	}
-	return 1
+	return 1, ring(s.sessions.recs.at(l.old).permanent())
 }
 
 // judgeLimits removes what is dead where a limit is reached, and tells whether all of them will let the log-in pass.
@@ -137,7 +146,7 @@ func (s *state) judgeLimits(limits []sessionLimit, l *login) (fsmpb.Code, string
 		if over <= 0 {
 			continue
 		}
-		if !limit.onLimit.Evicts() {
+		if !limit.onLimit.Evicts() || limit.stuck() {
 			return fsmpb.Code_CODE_SESSION_LIMIT, limit.field
 		}
 		freed = max(freed, min(over, 1+s.room.spare))
@@ -152,8 +161,8 @@ func (s *state) freedAt(limit sessionLimit, freed int, l *login) (n int) {
 	if !ok || freed == 0 || freed != user.count()-limit.leaving {
 		return 0
 	}
-	tree, root := user.tree()
-	tree.each(root, user.policy, func(slot uint32) bool {
+	tree, root := user.tree(false)
+	tree.each(root, kinOf(user.policy, false), func(slot uint32) bool {
 		if slot != l.old && s.sessions.recs.at(slot).address == l.address {
 			n++
 		}
@@ -182,6 +191,9 @@ func (s *state) clear(limit sessionLimit) bool {
 func (s *state) evict(limit sessionLimit) {
 	for n := 0; limit.counts.count() >= limit.most && s.room.spend(n); n++ {
 		slot := limit.counts.victim(limit.onLimit)
+		if slot == 0 {
+			return
+		}
 		if !s.alive(slot) {
 			s.endDead(slot)
 			continue

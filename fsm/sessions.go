@@ -37,7 +37,7 @@ type sessionLinks struct {
 	userPrev, userNext       uint32                // ring of the user's sessions, or of its permanent ones, in the order of creation; userNext is also the list of free slots
 	addressPrev, addressNext uint32                // ring of the address's sessions likewise
 	heapPos                  [4]uint32             // in idle or own, absolute, inactive, recent
-	owner                    [ownerKinds]ownerLink // in the tree of the user, unless permanent or condemned, and of the address
+	owner                    [ownerKinds]ownerLink // in one of the user's trees, unless condemned, and in the address's
 }
 
 // sessions holds the recorded sessions, with every way to find one.
@@ -55,6 +55,7 @@ type sessions struct {
 	n         int
 	standing  int // neither permanent nor condemned
 	condemned int // killed by a change of their user, and not permanent
+	doomed    int // the same, and permanent
 }
 
 // tree gives access to the trees of a kind of owner.
@@ -143,9 +144,14 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 // countSession adds a session to the counters that limits are about, or with -1 takes it out.
 func (s *state) countSession(rec *sessionRec, n int) {
 	switch {
-	case rec.permanent():
 	case s.condemned(s.users.recs.at(rec.user), rec):
-		s.sessions.condemned += n
+		if rec.permanent() {
+			s.sessions.doomed += n
+		} else {
+			s.sessions.condemned += n
+		}
+	case rec.permanent():
+		s.policies.byIndex[rec.policy].lasting += n
 	default:
 		s.policies.byIndex[rec.policy].standing += n
 		s.sessions.standing += n

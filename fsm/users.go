@@ -45,12 +45,13 @@ type userLinks struct {
 	heads    [2]uint32 // the user's oldest session, in a ring in the order of creation; then the same of its permanent ones
 	livings  [2]uint32 // recorded and not condemned: the same two
 	recorded uint32    // both
-	root     uint32    // of the tree of those that are neither permanent nor condemned
+	roots    [2]uint32 // of the trees of those that are not condemned: the same two
 	nextReap uint32    // also the list of free slots
 }
 
 func (l *userLinks) head(permanent bool) *uint32   { return &l.heads[ring(permanent)] }
 func (l *userLinks) living(permanent bool) *uint32 { return &l.livings[ring(permanent)] }
+func (l *userLinks) root(permanent bool) *uint32   { return &l.roots[ring(permanent)] }
 
 // ring tells which of a user's two rings holds a session.
 func ring(permanent bool) int {

@@ -104,6 +104,7 @@ func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 		KeyFormat:          keyFormatTo(p.KeyFormat),
 		MaxSessionsPerUser: ptr(uint32(p.MaxSessionsPerUser)), MaxSessionsPerAddress: ptr(uint32(p.MaxSessionsPerAddress)),
 		MaxSessions: ptr(uint32(p.MaxSessions)), OnLimit: onLimitTo(p.OnLimit), SingleSession: &p.SingleSession,
+		PermanentCounted: &p.PermanentCounted,
 	}
 }
 
@@ -136,7 +137,7 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 		put.KeyFormat = keyFormatTo(*ch.KeyFormat)
 	}
 	put.MaxSessionsPerUser, put.MaxSessionsPerAddress = countTo(ch.MaxSessionsPerUser), countTo(ch.MaxSessionsPerAddress)
-	put.MaxSessions, put.SingleSession = countTo(ch.MaxSessions), ch.SingleSession
+	put.MaxSessions, put.SingleSession, put.PermanentCounted = countTo(ch.MaxSessions), ch.SingleSession, ch.PermanentCounted
 	if ch.OnLimit != nil {
 		put.OnLimit = onLimitTo(*ch.OnLimit)
 	}

@@ -23,7 +23,7 @@ func Presets() []Policy {
 		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second, KeyFormat: KeyAlnum25}),
 		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict, KeyFormat: KeyHex32}),
 		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour, LongerIdleAllowed: true, KeyFormat: KeyHex64,
-			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50}}),
+			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50, PermanentCounted: true}}),
 		mirror(PresetTokenizer, Policy{IdleTimeout: 20 * time.Minute, TouchWindow: time.Second, KeyFormat: KeyHex64, PolicyLimits: PolicyLimits{SingleSession: true}}),
 		mirror(PresetLiveJournalShort, Policy{IdleTimeout: 24 * time.Hour, TouchWindow: time.Second, KeyFormat: KeyWS}),
 		mirror(PresetLiveJournalLong, Policy{IdleTimeout: 30 * 24 * time.Hour, TouchWindow: time.Second, KeyFormat: KeyWS}),

@@ -27,6 +27,7 @@ type PolicyLimits struct {
 	MaxSessions           int // at most MaxSessions
 	OnLimit               OnLimit
 	SingleSession         bool // a log-in ends the user's other sessions under this policy
+	PermanentCounted      bool // permanent sessions count, and meet these limits when they are made; nothing evicts them
 }
 
 func (l PolicyLimits) validate() error {
@@ -48,7 +49,7 @@ func (l PolicyLimits) validate() error {
 func (l PolicyLimits) asChange() LimitsChange {
 	return LimitsChange{
 		MaxSessionsPerUser: &l.MaxSessionsPerUser, MaxSessionsPerAddress: &l.MaxSessionsPerAddress, MaxSessions: &l.MaxSessions,
-		OnLimit: &l.OnLimit, SingleSession: &l.SingleSession,
+		OnLimit: &l.OnLimit, SingleSession: &l.SingleSession, PermanentCounted: &l.PermanentCounted,
 	}
 }
 
@@ -59,6 +60,7 @@ type LimitsChange struct {
 	MaxSessions           *int
 	OnLimit               *OnLimit
 	SingleSession         *bool
+	PermanentCounted      *bool
 }
 
 // Over lays a change over l.
@@ -68,6 +70,7 @@ func (ch LimitsChange) Over(l PolicyLimits) PolicyLimits {
 	set(&l.MaxSessions, ch.MaxSessions)
 	set(&l.OnLimit, ch.OnLimit)
 	set(&l.SingleSession, ch.SingleSession)
+	set(&l.PermanentCounted, ch.PermanentCounted)
 	return l
 }
 

@@ -2773,8 +2773,9 @@ type PutPolicy struct {
 	MaxSessionsPerUser    *uint32 `protobuf:"varint,30,opt,name=max_sessions_per_user,json=maxSessionsPerUser,proto3,oneof" json:"max_sessions_per_user,omitempty"`
 	MaxSessionsPerAddress *uint32 `protobuf:"varint,31,opt,name=max_sessions_per_address,json=maxSessionsPerAddress,proto3,oneof" json:"max_sessions_per_address,omitempty"`
 	MaxSessions           *uint32 `protobuf:"varint,32,opt,name=max_sessions,json=maxSessions,proto3,oneof" json:"max_sessions,omitempty"`
-	OnLimit               OnLimit `protobuf:"varint,33,opt,name=on_limit,json=onLimit,proto3,enum=hydrastore.fsm.v1.OnLimit" json:"on_limit,omitempty"` // unspecified = absent; absent in a new policy = refuse
-	SingleSession         *bool   `protobuf:"varint,34,opt,name=single_session,json=singleSession,proto3,oneof" json:"single_session,omitempty"`        // a log-in ends the user's other sessions under the policy
+	OnLimit               OnLimit `protobuf:"varint,33,opt,name=on_limit,json=onLimit,proto3,enum=hydrastore.fsm.v1.OnLimit" json:"on_limit,omitempty"`   // unspecified = absent; absent in a new policy = refuse
+	SingleSession         *bool   `protobuf:"varint,34,opt,name=single_session,json=singleSession,proto3,oneof" json:"single_session,omitempty"`          // a log-in ends the user's other sessions under the policy
+	PermanentCounted      *bool   `protobuf:"varint,35,opt,name=permanent_counted,json=permanentCounted,proto3,oneof" json:"permanent_counted,omitempty"` // permanent sessions count and meet these limits; absent in a new policy = they do not
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -2945,6 +2946,13 @@ func (x *PutPolicy) GetOnLimit() OnLimit {
 func (x *PutPolicy) GetSingleSession() bool {
 	if x != nil && x.SingleSession != nil {
 		return *x.SingleSession
+	}
+	return false
+}
+
+func (x *PutPolicy) GetPermanentCounted() bool {
+	if x != nil && x.PermanentCounted != nil {
+		return *x.PermanentCounted
 	}
 	return false
 }
@@ -4500,7 +4508,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\xb6\n" +
+	"\x11_expected_version\"\xfe\n" +
 	"\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
@@ -4525,7 +4533,8 @@ const file_fsm_proto_rawDesc = "" +
 	"R\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
 	"\fmax_sessions\x18  \x01(\rH\vR\vmaxSessions\x88\x01\x01\x125\n" +
 	"\bon_limit\x18! \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12*\n" +
-	"\x0esingle_session\x18\" \x01(\bH\fR\rsingleSession\x88\x01\x01\"K\n" +
+	"\x0esingle_session\x18\" \x01(\bH\fR\rsingleSession\x88\x01\x01\x120\n" +
+	"\x11permanent_counted\x18# \x01(\bH\rR\x10permanentCounted\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -4546,7 +4555,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x16_max_sessions_per_userB\x1b\n" +
 	"\x19_max_sessions_per_addressB\x0f\n" +
 	"\r_max_sessionsB\x11\n" +
-	"\x0f_single_session\"\xfc\x01\n" +
+	"\x0f_single_sessionB\x14\n" +
+	"\x12_permanent_counted\"\xfc\x01\n" +
 	"\tPutLimits\x12&\n" +
 	"\fmax_sessions\x18\x01 \x01(\rH\x00R\vmaxSessions\x88\x01\x01\x125\n" +
 	"\bon_limit\x18\x02 \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12.\n" +

@@ -2271,6 +2271,18 @@ func (m *PutPolicy) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0xc0
 	}
+	if m.PermanentCounted != nil {
+		i--
+		if *m.PermanentCounted {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x98
+	}
 	if m.SingleSession != nil {
 		i--
 		if *m.SingleSession {
@@ -4653,6 +4665,9 @@ func (m *PutPolicy) SizeVT() (n int) {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.OnLimit))
 	}
 	if m.SingleSession != nil {
+		n += 3
+	}
+	if m.PermanentCounted != nil {
 		n += 3
 	}
 	if m.RotateGraceMs != nil {
@@ -10981,6 +10996,27 @@ func (m *PutPolicy) UnmarshalVT(dAtA []byte) error {
 			}
 			b := bool(v != 0)
 			m.SingleSession = &b
+		case 35:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PermanentCounted", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			b := bool(v != 0)
+			m.PermanentCounted = &b
 		case 40:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field RotateGraceMs", wireType)

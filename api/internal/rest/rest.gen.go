@@ -570,6 +570,7 @@ type Policy struct {
 	// session created first. `evict_idle`: the one used longest ago, exact to the touch window.
 	OnLimit          OnLimit `json:"on_limit"`
 	PermanentAllowed bool    `json:"permanent_allowed"`
+	PermanentCounted bool    `json:"permanent_counted"`
 	RotateGraceS     float64 `json:"rotate_grace_s"`
 	SingleSession    bool    `json:"single_session"`
 
@@ -631,6 +632,10 @@ type PolicySettings struct {
 
 	// PermanentAllowed Permanent sessions may be made. Default false.
 	PermanentAllowed *bool `json:"permanent_allowed,omitempty"`
+
+	// PermanentCounted Permanent sessions count towards this policy's limits, and are refused at them. Nothing evicts them: where they alone fill a
+	// limit, log-ins are refused. Default false.
+	PermanentCounted *bool `json:"permanent_counted,omitempty"`
 
 	// RotateGraceS How long a key works on after its rotation, at most 3600. 0 = not at all. Default 30.
 	RotateGraceS *float64 `json:"rotate_grace_s,omitempty"`

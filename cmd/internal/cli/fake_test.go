@@ -356,6 +356,9 @@ func describe(ch session.PolicyChange) string {
 	if ch.SingleSession != nil {
 		parts = append(parts, fmt.Sprintf("single=%v", *ch.SingleSession))
 	}
+	if ch.PermanentCounted != nil {
+		parts = append(parts, fmt.Sprintf("permanent_counted=%v", *ch.PermanentCounted))
+	}
 	return strings.Join(parts, ",")
 }
 

@@ -48,7 +48,7 @@ type policyFlags struct {
 	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace, keyFormat string
 	perUser, perAddress, total, onLimit                                                              string
 
-	noTickle, permanentAllowed, longerIdleAllowed, single switchFlag
+	noTickle, permanentAllowed, permanentCounted, longerIdleAllowed, single switchFlag
 }
 
 func (f *policyFlags) define(c *cobra.Command) {
@@ -68,6 +68,7 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().StringVar(&f.perAddress, "max-sessions-per-address", "", "sessions from one client address under this policy: a number, or none")
 	c.Flags().StringVar(&f.total, "max-sessions", "", "sessions under this policy: a number, or none")
 	c.Flags().StringVar(&f.onLimit, "on-limit", "", "what a log-in does that would exceed a limit: refuse, evict_oldest or evict_idle")
+	c.Flags().Var(&f.permanentCounted, "permanent-counted", "true: permanent sessions count towards this policy's limits; false: they do not")
 	c.Flags().Var(&f.single, "single-session", "true: a log-in ends the user's other sessions under this policy; false: it does not")
 }
 
@@ -140,6 +141,7 @@ func (f *policyFlags) limits(change *session.LimitsChange) error {
 		change.OnLimit = &onLimit
 	}
 	f.single.set(&change.SingleSession)
+	f.permanentCounted.set(&change.PermanentCounted)
 	return nil
 }
 

@@ -67,6 +67,7 @@ type policyView struct {
 	MaxSessions          int                      `json:"max_sessions"`
 	OnLimit              session.OnLimit          `json:"on_limit"`
 	SingleSession        bool                     `json:"single_session"`
+	PermanentCounted     bool                     `json:"permanent_counted"`
 	Version              uint64                   `json:"version"`
 }
 
@@ -158,7 +159,7 @@ func viewOfPolicy(p session.Policy) policyView {
 		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
 		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGrace: p.RotateGrace.Seconds(), KeyFormat: p.KeyFormat, Version: p.Version,
 		MaxPerUser: p.MaxSessionsPerUser, MaxPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
-		OnLimit: p.OnLimit, SingleSession: p.SingleSession,
+		OnLimit: p.OnLimit, SingleSession: p.SingleSession, PermanentCounted: p.PermanentCounted,
 	}
 }
 

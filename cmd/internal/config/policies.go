@@ -19,7 +19,7 @@ import (
 func policyFields() []string {
 	return []string{
 		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
-		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "key_format", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session",
+		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "key_format", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session", "permanent_counted",
 	}
 }
 
@@ -164,6 +164,8 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return setCount(&p.MaxSessions, value)
 	case "on_limit":
 		return assignText((*string)(&p.OnLimit), value, false)
+	case "permanent_counted":
+		return assignBool(&p.PermanentCounted, value)
 	case "single_session":
 		return assignBool(&p.SingleSession, value)
 	}
