@@ -110,10 +110,7 @@ func newSite(t *testing.T, setups ...func(*node.Config)) *site {
 // serve puts the protocol before a service.
 func (s *site) serve(service session.Service) {
 	s.t.Helper()
-	p, err := livejournal.New(livejournal.DefaultConfig(), service)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	p := livejournal.New(livejournal.DefaultConfig(), service)
 	config := api.DefaultConfig()
 	config.Protocols, config.Logger = []protocol.Protocol{p}, slog.New(slog.DiscardHandler)
 	server, err := api.New(config, service)

@@ -47,11 +47,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// New makes the protocol for a server to mount.
-func New(c Config, service session.Service) (protocol.Protocol, error) {
-	if err := c.Validate(); err != nil {
-		return protocol.Protocol{}, err
-	}
+// New makes the protocol for a server to mount. The Config must be valid.
+func New(c Config, service session.Service) protocol.Protocol {
 	d := &desk{config: c, service: service}
 	flat := func(path string) protocol.Route {
 		// GET too: who comes with it learns that no mode was in the body.
@@ -63,7 +60,7 @@ func New(c Config, service session.Service) (protocol.Protocol, error) {
 			flat(FlatPath), flat(OldFlatPath),
 			{Path: XMLRPCPath, Methods: []string{http.MethodPost}, Serve: d.serveXMLRPC, Fail: failXMLRPC},
 		},
-	}, nil
+	}
 }
 
 // desk answers requests, whichever of the two forms they came in.

@@ -50,12 +50,14 @@ func TestConfig(t *testing.T) {
 	} {
 		c := livejournal.DefaultConfig()
 		change(&c)
-		if _, err := livejournal.New(c, apitest.New()); err == nil {
+		if err := c.Validate(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	p, err := livejournal.New(livejournal.DefaultConfig(), apitest.New())
-	if err != nil || p.Validate() != nil {
-		t.Errorf("got %v, %v", err, p.Validate())
+	if err := livejournal.DefaultConfig().Validate(); err != nil {
+		t.Errorf("the default: %v", err)
+	}
+	if p := livejournal.New(livejournal.DefaultConfig(), apitest.New()); p.Validate() != nil {
+		t.Errorf("got %v", p.Validate())
 	}
 }

@@ -75,7 +75,7 @@ func (p *Program) userSetCommand() *cobra.Command {
 	var roles, policies []string
 	var md5 bool
 	c := &cobra.Command{
-		Use: "set NAME", Short: "Change a user's roles, policies and ways to log in", Args: cobra.ExactArgs(1),
+		Use: "set NAME", Short: "Change a user's roles, policies and ways to log in", Args: changesSomething,
 		Long: "Changes what is named and leaves the rest. The user's sessions lose at once the roles that it loses.",
 	}
 	c.Flags().StringSliceVar(&roles, "role", nil, "user, service or admin; several with commas")
@@ -93,15 +93,21 @@ func (p *Program) userSetCommand() *cobra.Command {
 		if c.Flags().Changed("md5-login") {
 			change.MD5Login = &md5
 		}
-		if change == (session.UserChange{}) {
-			return usagef("nothing to change: name --role, --policy or --md5-login")
-		}
 		changed, err := r.UpdateUser(ctx, args[0], change)
 		if err != nil {
 			return err
 		}
 		return r.say(viewOfUser(changed.User), "user %s is changed", changed.Name)
 	})
+}
+
+func changesSomething(c *cobra.Command, args []string) error {
+	for _, flag := range []string{"role", "policy", "md5-login"} {
+		if c.Flags().Changed(flag) {
+			return cobra.ExactArgs(1)(c, args)
+		}
+	}
+	return usagef("nothing to change: name --role, --policy or --md5-login")
 }
 
 func (p *Program) userPasswdCommand() *cobra.Command {

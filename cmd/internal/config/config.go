@@ -65,8 +65,10 @@ func (c Config) GivenPolicies() []session.Policy {
 
 // Protocols are those beside REST that this node speaks.
 type Protocols struct {
-	FairCom         bool
-	FairComDefaults faircom.Defaults
+	FairCom                bool
+	FairComDefaults        faircom.Defaults
+	LiveJournal            bool
+	LiveJournalMaxUserName int
 }
 
 // Node is this server itself.

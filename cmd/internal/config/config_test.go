@@ -310,6 +310,7 @@ func TestRefusals(t *testing.T) {
 		{name: "seed word misspelt", yaml: "user: {sesionDuration: 30}", want: []string{"did you mean user.sessionDuration?"}},
 		{name: "seed word unknown", yaml: "jsonActionApiDefaults: {defaultCommit: x}", want: []string{"jsonActionApiDefaults.defaultCommit: has no effect"}},
 		{name: "negative for a protocol", yaml: "jsonActionApiDefaults: {idleCursorTimeoutSeconds: -1}", want: []string{"a number that is not negative"}},
+		{name: "long names", yaml: "livejournal: {maxUserName: 129}", want: []string{":1: livejournal.maxUserName: a number from 1 to 128"}},
 		{name: "seed minutes", yaml: "user: {sessionDuration: 30m}", want: []string{":1: user.sessionDuration: a whole number is needed here"}},
 		{name: "block and policy", yaml: "user: {sessionDuration: 5}\npolicies: {netx: {}}", want: []string{":1: user.sessionDuration: policies.netx is set too"}},
 		{name: "policy preset", yaml: "policies:\n  a: {preset: best}", want: []string{":2: policies.a.preset: use one of faircom, flowtraq, high-value,", `this is "best"`}},

@@ -179,6 +179,8 @@ func protocolSettings() []Setting {
 	return []Setting{
 		{Key: "protocols.faircom", Help: "`true`: speak the session actions of FairCom's JSON Admin API at `POST /api`, under the policy `faircom`, whose first values are its preset's. See [protocols](protocols/README.md). Default: `false`; in `dev` `true`.",
 			field: func(c *Config) any { return &c.Protocols.FairCom }},
+		{Key: "protocols.livejournal", Help: "`true`: speak LiveJournal's protocol at `POST /interface/flat` and `POST /interface/xmlrpc`, under the policies `livejournal-short` and `livejournal-long`, whose first values are their presets'. See [protocols](protocols/README.md). Default: `false`; in `dev` `true`.",
+			field: func(c *Config) any { return &c.Protocols.LiveJournal }},
 	}
 }
 
@@ -240,5 +242,7 @@ func seedSettings() []Setting {
 			field: func(c *Config) any { return &c.seed.short }},
 		{Key: "livejournal.long", Help: "First idle timeout of the policy `livejournal-long`. Its preset has 720h.",
 			field: func(c *Config) any { return &c.seed.long }},
+		{Key: "livejournal.maxUserName", Default: "15", Help: "The longest user name that LiveJournal's protocol takes, in bytes. Old clients may not take longer ones.",
+			field: func(c *Config) any { return &c.Protocols.LiveJournalMaxUserName }},
 	}
 }

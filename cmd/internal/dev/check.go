@@ -19,7 +19,12 @@ func (c *cluster) makeUsers(ctx context.Context, adminPassword string) error {
 	if err := c.ensureUser(ctx, adminUser, adminPassword, "admin", nil); err != nil {
 		return err
 	}
-	return c.ensureUser(ctx, demoUser, demoPassword, "user", c.policies)
+	if err := c.ensureUser(ctx, demoUser, demoPassword, "user", c.policies); err != nil || !c.seals {
+		return err
+	}
+	// So that the old ways to log in can be tried, too.
+	_, err := c.operator(0).must(ctx, http.MethodPatch, "/v1/users/"+demoUser, "", map[string]any{"md5_login": true, "password": demoPassword}, http.StatusOK)
+	return err
 }
 
 func (c *cluster) ensureUser(ctx context.Context, name, password, role string, policies []string) error {

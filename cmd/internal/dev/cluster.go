@@ -24,6 +24,7 @@ type cluster struct {
 	failed  chan error // has room for every node's one failure
 	// policies are those that the demo user may log in under: all that the settings name, so that every protocol takes it.
 	policies []string
+	seals    bool // the nodes have a safe password
 }
 
 // place is where one node listens and keeps its data.
@@ -43,7 +44,7 @@ func start(ctx context.Context, o Options, dir string) (*cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &cluster{places: places, failed: make(chan error, nodes), policies: demoPolicies(o.Base.Policies)}
+		c := &cluster{places: places, failed: make(chan error, nodes), policies: demoPolicies(o.Base.Policies), seals: o.Base.Sealing.SafePassword != ""}
 		err = c.start(ctx, o)
 		if err == nil {
 			return c, nil

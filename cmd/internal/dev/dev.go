@@ -68,6 +68,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if printed {
 		o.AdminPassword = strings.ToLower(rand.Text())
 	}
+	if o.Data == "" && o.Base.Sealing.SafePassword == "" {
+		o.Base.Sealing.SafePassword = rand.Text() // nothing that it seals is kept
+	}
 	out := &screen{w: o.Out}
 	begin := time.Now()
 	c, err := start(ctx, o, dir)

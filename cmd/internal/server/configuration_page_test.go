@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/api"
+	"github.com/hydrastore/hydrastore/api/livejournal"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/node"
@@ -104,6 +105,7 @@ func limitsTable() string {
 		{"Counters of wrong passwords, in the cluster", thousands(session.MaxAttemptCounters) + "; the oldest makes room"},
 		{"A challenge of a log-in, and used ones that are remembered", fmt.Sprintf("%.0f s, %s in the cluster; beyond that log-ins by challenge fail",
 			session.ChallengeLifetime.Seconds(), thousands(session.MaxUsedChallenges))},
+		{"LiveJournal's protocol: body of a request, arguments of one", fmt.Sprintf("%d KiB, %s", livejournal.MaxBodyBytes>>10, thousands(livejournal.MaxArguments))},
 		{"Sessions that one request ends by their numbers", thousands(session.MaxSessionNumbers)},
 		{"Writes waiting at a node", thousands(n.QueueCommands)},
 		{"Commands, bytes in a batch", fmt.Sprintf("%s, %s", thousands(n.BatchCommands), size(n.BatchBytes))},

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/hydrastore/hydrastore/api/faircom"
+	"github.com/hydrastore/hydrastore/api/livejournal"
 	"github.com/hydrastore/hydrastore/api/protocol"
 )
 
@@ -17,6 +18,11 @@ func (s *Server) protocols(o Options) []protocol.Protocol {
 		c := faircom.DefaultConfig()
 		c.Defaults, c.Host, c.Version = p.FairComDefaults, s.host(o), o.Version
 		on = append(on, faircom.New(c, s.node))
+	}
+	if p := o.Config.Protocols; p.LiveJournal {
+		c := livejournal.DefaultConfig()
+		c.MaxUserName = p.LiveJournalMaxUserName
+		on = append(on, livejournal.New(c, s.node))
 	}
 	return on
 }
