@@ -28,3 +28,22 @@ func TestStore(t *testing.T) {
 		})
 	}
 }
+
+func TestService(t *testing.T) {
+	t.Parallel()
+	for _, c := range backendtest.ServiceCases() {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			begun := time.Now()
+			var passed atomic.Int64
+			s := memory.New(func() time.Time { return begun.Add(time.Since(begun) + time.Duration(passed.Load())) })
+			c.Run(t, backendtest.ServiceHarness{
+				Services: backendtest.StartAll(t, func() (backend.Store, error) { return s, nil }),
+				Advance: func(d time.Duration) {
+					passed.Add(int64(d))
+					s.DropExpired()
+				},
+			})
+		})
+	}
+}

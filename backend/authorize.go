@@ -1,0 +1,244 @@
+package backend
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// principal is an authenticated caller.
+type principal struct {
+	call    session.Call
+	found   *found // of the caller's own session; nil for the operator
+	nowMS   int64
+	cluster *clusterRecord
+}
+
+// user is the caller's; "" for the operator.
+func (p *principal) user() string {
+	if p.found == nil {
+		return ""
+	}
+	return p.found.session.User
+}
+
+// has tells whether the caller has one of the roles; the operator has all.
+func (p *principal) has(roles ...session.Role) bool {
+	if p.call.Operator {
+		return true
+	}
+	mine := p.found.roles()
+	return slices.ContainsFunc(roles, func(r session.Role) bool { return slices.Contains(mine, r) })
+}
+
+// serves tells whether the caller is a service itself; an admin, who may do the same, is none.
+func (p *principal) serves() bool {
+	return p.found != nil && slices.Contains(p.found.roles(), session.RoleService)
+}
+
+// extends tells whether the call may count as a use: local and min_index reads extend nothing.
+func (p *principal) extends() bool {
+	return p.call.Consistency == session.Linearizable && p.call.MinIndex == ""
+}
+
+// mayList tells whether p may see what f selects.
+func (p *principal) mayList(f session.Filter) error {
+	if p.has(session.RoleAdmin) || f.User != "" && f.User == p.user() {
+		return nil
+	}
+	return session.ErrListOfOthers()
+}
+
+// authenticate finds the caller's session, and that of the key which it presents, if any: nil when that opens nothing.
+func (s *Service) authenticate(ctx context.Context, c session.Call) (*principal, *found, error) {
+	if !c.Operator && c.Key.IsZero() {
+		return nil, nil, session.ErrUnauthenticated()
+	}
+	if err := s.validConsistency(c); err != nil {
+		return nil, nil, err
+	}
+	var hashes []session.KeyHash
+	if !c.Operator {
+		hashes = append(hashes, c.Key.Hash())
+	}
+	if c.Subject != nil {
+		hashes = append(hashes, c.Subject.Key.Hash())
+	}
+	all, err := s.look(ctx, hashes...)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &principal{call: c}
+	if c.Operator {
+		if p.cluster, _, p.nowMS, err = s.readCluster(ctx); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		p.found = all[0]
+		p.nowMS, p.cluster = p.found.nowMS, p.found.cluster
+		if ok, err := s.open(ctx, p.found, c.Address); err != nil || !ok {
+			return nil, nil, orUnauthenticated(err)
+		}
+	}
+	if c.Subject == nil {
+		return p, nil, nil
+	}
+	subject := all[len(all)-1]
+	if !p.has(session.RoleService, session.RoleAdmin) {
+		return p, nil, nil // it may not know what that key opens
+	}
+	ok, err := s.open(ctx, subject, c.Subject.Address)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !ok {
+		subject = nil
+	}
+	return p, subject, nil
+}
+
+func orUnauthenticated(err error) error {
+	if err != nil {
+		return err
+	}
+	return session.ErrUnauthenticated()
+}
+
+// open tells whether the key that f was looked up by opens its session at an address. A key that was rotated and whose grace is over opens none: that
+// it is used ends its session, before the caller gets the answer for any unknown key.
+func (s *Service) open(ctx context.Context, f *found, address netip.Addr) (bool, error) {
+	if f.state == keySpent {
+		return false, s.endReused(ctx, f, address)
+	}
+	if !f.opens() {
+		return false, nil
+	}
+	binding, wrong := f.elsewhere(address)
+	if wrong {
+		s.mismatches.note(s, f, address, binding)
+	}
+	return !wrong || binding != session.BindStrict, nil
+}
+
+// endReused ends the session of a spent key.
+func (s *Service) endReused(ctx context.Context, f *found, address netip.Addr) error {
+	hash := f.hash
+	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookOne(ctx, hash) }, func(f *found) bool { return f.state == keySpent })
+	if ended {
+		s.figures.ended("reused_key", 1)
+		s.log.Warn("a session key was used after its rotation and grace: its session ends",
+			slog.String("session", f.id.String()), slog.String("user", f.session.User), slog.Any("client", address))
+	}
+	return err
+}
+
+// elsewhere tells whether a session that is bound to its address is presented at another one, or at none that is known. A session
+// whose own address is not known is bound to nothing, and one whose policy is gone as strictly as any.
+func (f *found) elsewhere(address netip.Addr) (session.AddressBinding, bool) {
+	binding := session.BindStrict
+	if p := f.policy(); p != nil {
+		binding = p.BindAddress
+	}
+	return binding, binding != session.BindOff && f.session.Address.IsValid() && f.session.Address != plain(address)
+}
+
+// plain is the one form in which addresses are compared; invalid for the unspecified one, which is nobody's.
+func plain(a netip.Addr) netip.Addr {
+	if a = a.Unmap().WithZone(""); a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// authenticateAs authenticates a caller that needs one of the roles, and counts the use of its key.
+func (s *Service) authenticateAs(ctx context.Context, c session.Call, roles ...session.Role) (*principal, error) {
+	c.Consistency, c.MinIndex, c.Subject = session.Linearizable, "", nil
+	p, _, err := s.authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !p.has(roles...) {
+		return nil, session.ErrNeedsRole(roles[len(roles)-1])
+	}
+	return p, s.useCaller(ctx, p)
+}
+
+// target is the session that a call to a /session route is about: the caller's own, or the one that a service presents.
+type target struct {
+	principal *principal
+	*found
+	presented session.Presented
+	byService bool
+}
+
+// target finds the called session. The use of a service's own key is counted here, unless the read is local.
+func (s *Service) target(ctx context.Context, c session.Call) (*target, error) {
+	p, subject, err := s.authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Subject == nil {
+		if c.Operator {
+			return nil, session.Invalid("Hydrastore-Session", "the operator has no session of its own; present a user's key")
+		}
+		own := session.Presented{Key: c.Key, Address: c.Address, UserAgent: c.UserAgent}
+		return &target{principal: p, found: p.found, presented: own}, nil
+	}
+	switch {
+	case !p.has(session.RoleService, session.RoleAdmin):
+		return nil, session.ErrMayNotPresent()
+	case subject == nil:
+		return nil, session.ErrSubject()
+	}
+	if p.extends() {
+		if err := s.useCaller(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return &target{principal: p, found: subject, presented: *c.Subject, byService: true}, nil
+}
+
+// maySeeSealed tells whether the caller may see sealed attributes: the session's own bearer, or a service.
+func (t *target) maySeeSealed() bool { return !t.byService || t.principal.serves() }
+
+// lookAgain finds a session anew, if its key still opens it at its address.
+func (s *Service) lookAgain(ctx context.Context, p session.Presented) (*found, error) {
+	f, err := s.lookOne(ctx, p.Key.Hash())
+	if err != nil {
+		return nil, err
+	}
+	if ok, err := s.open(ctx, f, p.Address); err != nil || !ok {
+		return nil, orUnauthenticated(err)
+	}
+	return f, nil
+}
+
+// mismatchPause is the least time between two log lines about keys at wrong addresses: whoever holds one must not fill the log.
+const mismatchPause = time.Second
+
+// mismatches counts and logs keys that are presented at another address than that of their log-in.
+type mismatches struct {
+	mu      sync.Mutex
+	last    time.Time
+	omitted int // since the last line
+}
+
+func (m *mismatches) note(s *Service, f *found, address netip.Addr, binding session.AddressBinding) {
+	s.figures.elsewhere(string(binding))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.last) < mismatchPause {
+		m.omitted++
+		return
+	}
+	s.log.Warn("a session key was presented at another address than its log-in's",
+		slog.String("session", f.id.String()), slog.String("user", f.session.User), slog.String("login_address", f.session.Address.String()),
+		slog.String("address", address.String()), slog.String("bind_address", string(binding)),
+		slog.Bool("refused", binding == session.BindStrict), slog.Int("omitted", m.omitted))
+	m.last, m.omitted = time.Now(), 0
+}

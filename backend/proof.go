@@ -1,0 +1,309 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hydrastore/hydrastore/auth"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// proof is what makes it believed that a user is who it says.
+type proof struct {
+	method  session.Method
+	vouched bool // by a service
+	subject string
+	version uint64 // of the account that the password was verified against; 0 = there was none
+	outside bool   // somebody outside has verified it
+	grant   auth.Grant
+}
+
+// holdsFor tells whether the account is still the one that was verified against, or as absent as then. The password of an account that has one is
+// nobody else's to verify.
+func (p *proof) holdsFor(u *userRecord) bool {
+	if u == nil || u.Account == nil {
+		return p.version == 0 && p.outside
+	}
+	if u.Account.Disabled || p.outside && u.Account.PasswordHash != "" {
+		return false
+	}
+	return p.version == u.Account.Version
+}
+
+// roles are those that a verification outside gives to a user without account.
+func (p *proof) roles() []session.Role {
+	roles, err := session.NormalRoles(p.grant.Roles)
+	if err != nil {
+		return []session.Role{session.RoleUser}
+	}
+	return roles
+}
+
+// passwordCheck is one try of a password.
+type passwordCheck struct {
+	user     string // folded
+	password string
+	address  netip.Addr // invalid = unknown
+}
+
+// triedFrom is where a password comes from: the client that a service names, or else the caller. All who log in through a service
+// that names none are counted together.
+func triedFrom(c session.Call, client netip.Addr) netip.Addr {
+	if client.IsValid() {
+		return client
+	}
+	return c.Address
+}
+
+// checkedPassword is a password that was right.
+type checkedPassword struct {
+	proof
+	attempt  *attempt // to be given back; nil = none was taken
+	outdated bool     // the password's hash should be made anew
+}
+
+// checkPassword wants a context that ends with the request. It counts the attempt in the store, then reads the user and compares, or has it judged outside. A right
+// password's attempt is returned: giveBack gives it back. Unknown and disabled users cost what others cost. Errors: CodeThrottled and
+// CodeOverloaded, for which nothing was compared, CodeUnauthenticated.
+func (s *Service) checkPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	checked, err := s.tryPassword(ctx, c)
+	s.figures.password(err)
+	return checked, err
+}
+
+func (s *Service) tryPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	if !s.settled.Load() {
+		return checkedPassword{}, errStarting()
+	}
+	u, err := s.readUser(ctx, c.user)
+	if err != nil {
+		return checkedPassword{}, err
+	}
+	turns := s.turns
+	if (u.user.Account == nil || u.user.Account.PasswordHash == "") && len(s.config.Authenticators) > 0 {
+		turns = s.remote
+	}
+	if !turns.Busy(c.address, c.user) { // else the check that goes on is counted, and may be right
+		if _, err := s.foreseeAttempt(ctx, c); err != nil {
+			return checkedPassword{}, err
+		}
+	}
+	done, err := turns.Wait(ctx, c.address, c.user)
+	if err != nil {
+		return checkedPassword{}, asError("wait for a turn", err)
+	}
+	checked, err := s.haveTurn(ctx, c)
+	if err != nil {
+		done()
+		return checkedPassword{}, err
+	}
+	// A right password's attempt counts until the request gives it back: the turn ends with the request, or the next one would count beside it.
+	context.AfterFunc(ctx, done)
+	return checked, nil
+}
+
+// haveTurn is tryPassword for whom it is the turn of.
+func (s *Service) haveTurn(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	taken, err := s.takeAttempt(ctx, c)
+	if err != nil {
+		return checkedPassword{}, err
+	}
+	u, err := s.readUser(ctx, c.user)
+	if err != nil {
+		s.giveBack(ctx, taken)
+		return checkedPassword{}, err
+	}
+	account := account{}
+	if u.user.Account != nil {
+		account = *u.user.Account
+	}
+	verdict, err := s.chain.Authenticate(ctx, c.user, account.PasswordHash, c.password)
+	switch code := session.CodeOf(err); {
+	case code == session.CodeUnauthenticated, err == nil && account.Disabled:
+		return checkedPassword{}, session.ErrWrongCredentials()
+	case !verdict.Judged && (code == session.CodeUnavailable || code == session.CodeOverloaded):
+		// Nobody has looked at the password. Where one directory has refused it and another is down, the attempt counts: with the first
+		// alone, anybody could guess on and on.
+		s.giveBack(ctx, taken)
+	}
+	if err != nil {
+		return checkedPassword{}, asError("verify password", err)
+	}
+	p := proof{method: session.MethodPassword, subject: "user " + c.user, version: account.Version, outside: verdict.Outside, grant: verdict.Grant}
+	if verdict.Outside {
+		p.method = session.MethodDirectory
+	}
+	return checkedPassword{proof: p, attempt: taken, outdated: verdict.Outdated}, nil
+}
+
+// upgradePassword stores the password that was just verified under a hash of today's costs. It is done when the log-in has succeeded, and a
+// failure is left to the next log-in.
+func (s *Service) upgradePassword(ctx context.Context, user, password string, version uint64) {
+	hash, err := s.hasher.Hash(ctx, password)
+	if err == nil {
+		err = s.changeUser(ctx, user, func(u *userChange) error {
+			if u.user.Account == nil || u.user.Account.Version != version || u.user.Account.PasswordHash == "" {
+				return errKeep
+			}
+			u.user.Account.PasswordHash = hash
+			return nil
+		})
+	}
+	if err != nil {
+		s.log.Debug("a password's hash was not upgraded; the next log-in tries again", slog.Any("error", err))
+	}
+}
+
+// attempt is one that was counted.
+type attempt struct{ taken []counted }
+
+type counted struct {
+	name    Name
+	runMS   int64
+	shareMS int64
+}
+
+// counter is one of the counters that count an attempt.
+type counter struct {
+	name    Name
+	byUser  bool
+	shareMS int64 // that one attempt pours in
+	window  int64
+}
+
+// counters are those of an attempt. An unknown address has none of its own. Of the user's name only 16 bits of a hash are kept: people type their password
+// where their name belongs, so it is only enough to tell the users of one address apart.
+func (s *Service) counters(c passwordCheck) (out []counter) {
+	t := s.config.Throttle
+	network, known := "unknown", auth.NetworkOf(c.address)
+	if known.IsValid() {
+		network = known.String()
+	}
+	window := t.Window.Milliseconds()
+	if t.PerUser > 0 {
+		out = append(out, counter{Name{KindAttempt, fmt.Sprintf("%s %04x", network, s.nameHash(c.user))}, true, window / int64(t.PerUser), window})
+	}
+	if t.PerAddress > 0 && known.IsValid() {
+		out = append(out, counter{Name{KindAttempt, network}, false, window / int64(t.PerAddress), window})
+	}
+	return out
+}
+
+// wait tells how long it is until the counter has room for one more share.
+func (c counter) wait(r attemptRecord, nowMS int64) time.Duration {
+	return milliseconds(max(0, r.DryMS-nowMS+c.shareMS-c.window))
+}
+
+// foreseeAttempt refuses what would be refused, so that a flood writes nothing.
+func (s *Service) foreseeAttempt(ctx context.Context, c passwordCheck) ([]counter, error) {
+	counters := s.counters(c)
+	if len(counters) == 0 {
+		return nil, nil
+	}
+	names := make([]Name, len(counters))
+	for i, k := range counters {
+		names[i] = k.name
+	}
+	snapshot, err := s.read(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	longest, byUser := time.Duration(0), false
+	for i, k := range counters {
+		var r attemptRecord
+		if snapshot.Records[i].Version != "" {
+			if err := decode(snapshot.Records[i].Value, &r); err != nil {
+				return nil, internalError("read a counter", err)
+			}
+		}
+		if wait := k.wait(r, snapshot.Now.UnixMilli()); wait > longest {
+			longest, byUser = wait, k.byUser
+		}
+	}
+	if longest > 0 {
+		return nil, s.config.Throttle.Refusal(byUser, longest)
+	}
+	return counters, nil
+}
+
+// takeAttempt counts the attempt.
+func (s *Service) takeAttempt(ctx context.Context, c passwordCheck) (*attempt, error) {
+	counters, err := s.foreseeAttempt(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a := &attempt{}
+	for _, k := range counters {
+		run, err := s.count(ctx, k)
+		if err != nil {
+			s.giveBack(ctx, a)
+			return nil, err
+		}
+		a.taken = append(a.taken, counted{k.name, run, k.shareMS})
+	}
+	return a, nil
+}
+
+// count pours one share into a counter and returns the counter's run.
+func (s *Service) count(ctx context.Context, c counter) (runMS int64, err error) {
+	err = s.changeAttempts(ctx, c.name, func(r *attemptRecord, nowMS int64) error {
+		if wait := c.wait(*r, nowMS); wait > 0 {
+			return s.config.Throttle.Refusal(c.byUser, wait)
+		}
+		if r.DryMS <= nowMS {
+			r.DryMS, r.RunMS = nowMS, nowMS
+		}
+		r.DryMS += c.shareMS
+		runMS = r.RunMS
+		return nil
+	})
+	return runMS, err
+}
+
+// giveBack uncounts the attempt of a right password. It may fail: then the attempt comes back with time.
+func (s *Service) giveBack(ctx context.Context, a *attempt) {
+	if a == nil {
+		return
+	}
+	for _, k := range a.taken {
+		_ = s.changeAttempts(ctx, k.name, func(r *attemptRecord, _ int64) error {
+			if r.RunMS != k.runMS {
+				return errKeep // it has leaked out with all else since
+			}
+			r.DryMS = max(0, r.DryMS-k.shareMS)
+			return nil
+		})
+	}
+}
+
+func (s *Service) changeAttempts(ctx context.Context, name Name, change func(r *attemptRecord, nowMS int64) error) error {
+	free, err := s.locks.take(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer free()
+	err = s.again(ctx, func() error {
+		snapshot, err := s.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		r := &attemptRecord{}
+		if snapshot.Records[0].Version != "" {
+			if err := decode(snapshot.Records[0].Value, r); err != nil {
+				return internalError("read a counter", err)
+			}
+		}
+		if err := change(r, snapshot.Now.UnixMilli()); err != nil {
+			return err
+		}
+		_, err = s.put(ctx, name, r, snapshot.Records[0].Version, instant(r.DryMS).Add(expiryMargin))
+		return err
+	})
+	if err == errKeep {
+		return nil
+	}
+	return err
+}

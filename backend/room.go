@@ -1,0 +1,191 @@
+package backend
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// firstPrune is how long a user's list gets before a log-in looks for the first time which of its sessions have ended.
+const firstPrune = 32
+
+// makeRoom lets one more session under the limits of its user, and returns whom the log-in ends: they leave the list in the same write that adds
+// the new one. What has ended by itself goes first.
+func (l *login) makeRoom(ctx context.Context, u *userChange, rec *sessionRecord) (gone []session.ID, err error) {
+	replaced := session.ID{}
+	if l.replaced != nil && l.replaced.session.User == l.User {
+		replaced = l.replaced.id
+	}
+	room := &room{service: l.service, user: u, leaving: replaced}
+	policy := u.cluster.policy(rec.Policy)
+	if len(u.user.Sessions) >= max(firstPrune, u.user.PruneAt) {
+		if err := room.prune(ctx, func(listed) bool { return true }); err != nil {
+			return nil, err
+		}
+		u.user.PruneAt = 2 * len(u.user.Sessions)
+	}
+	if !rec.Permanent {
+		if gone, err = room.underPolicy(ctx, policy); err != nil {
+			return nil, err
+		}
+	}
+	if len(u.user.Sessions)-len(gone) >= MaxSessionsOfUser {
+		if err := room.prune(ctx, func(listed) bool { return true }); err != nil {
+			return nil, err
+		}
+		if len(u.user.Sessions)-len(gone) >= MaxSessionsOfUser {
+			return nil, session.ErrSessionLimit("max_sessions_per_user")
+		}
+	}
+	return gone, nil
+}
+
+// room is what a user's list has left.
+type room struct {
+	service *Service
+	user    *userChange
+	leaving session.ID // the session that the log-in replaces; zero = none
+}
+
+// underPolicy holds the policy's limits, which count its sessions that are not permanent.
+func (r *room) underPolicy(ctx context.Context, p *session.Policy) (gone []session.ID, err error) {
+	counts := func(s listed) bool { return s.Policy == p.Name && !s.Permanent && s.ID != r.leaving }
+	if p.SingleSession {
+		for _, s := range r.user.user.Sessions {
+			if counts(s) {
+				gone = append(gone, s.ID)
+			}
+		}
+		return gone, nil
+	}
+	if p.MaxSessionsPerUser == 0 || r.count(counts) < p.MaxSessionsPerUser {
+		return nil, nil
+	}
+	if err := r.prune(ctx, counts); err != nil {
+		return nil, err
+	}
+	over := r.count(counts) - p.MaxSessionsPerUser + 1
+	switch {
+	case over <= 0:
+		return nil, nil
+	case !p.OnLimit.Evicts():
+		return nil, session.ErrSessionLimit("max_sessions_per_user")
+	}
+	return r.victims(ctx, counts, p.OnLimit, over)
+}
+
+func (r *room) count(counts func(listed) bool) (n int) {
+	for _, s := range r.user.user.Sessions {
+		if counts(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// victims are the next to be evicted.
+func (r *room) victims(ctx context.Context, counts func(listed) bool, o session.OnLimit, n int) ([]session.ID, error) {
+	all, err := r.service.readListed(ctx, r.user, counts)
+	if err != nil {
+		return nil, err
+	}
+	if o == session.OnLimitIdle {
+		slices.SortStableFunc(all, func(a, b *found) int { return cmp.Compare(a.lastUse(), b.lastUse()) })
+	}
+	var gone []session.ID
+	for _, f := range all[:min(n, len(all))] {
+		gone = append(gone, f.id)
+	}
+	return gone, nil
+}
+
+func (f *found) lastUse() int64 {
+	if f.session == nil {
+		return 0
+	}
+	return f.session.LastUseMS
+}
+
+// prune takes sessions out of the list that have ended. One that has ended by time is deleted first, under the version that was dead: so a
+// use that is under way came either before, or comes to nothing.
+func (r *room) prune(ctx context.Context, which func(listed) bool) error {
+	all, err := r.service.readListed(ctx, r.user, which)
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if f.lives() {
+			continue
+		}
+		if err := r.service.bury(ctx, f); err != nil {
+			return err
+		}
+		r.user.user.drop(f.id)
+	}
+	return nil
+}
+
+// readListed reads sessions of a user's list.
+func (s *Service) readListed(ctx context.Context, u *userChange, which func(listed) bool) ([]*found, error) {
+	var all []*found
+	var names []Name
+	for _, l := range u.user.Sessions {
+		if which(l) {
+			all = append(all, &found{id: l.ID, number: l.Number, cluster: u.cluster, user: u.user})
+			names = append(names, sessionName(l.ID))
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	snapshot, err := s.read(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range all {
+		f.nowMS = snapshot.Now.UnixMilli()
+		if err := f.setSession(snapshot.Records[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// bury deletes the record of a dead session. ErrChanged: it was not dead.
+func (s *Service) bury(ctx context.Context, f *found) error {
+	if f.session == nil {
+		return nil
+	}
+	err := s.store.Delete(ctx, sessionName(f.id), f.sessionAt)
+	if err == nil {
+		s.figures.ended("time", 1)
+		dead := *f.session
+		s.background(func(ctx context.Context) { s.dropKeys(ctx, &dead) })
+	}
+	return writeError("end a session", err)
+}
+
+// forget takes a session that is dead out of its user's list.
+func (s *Service) forget(ctx context.Context, f *found) error {
+	if err := s.bury(ctx, f); err != nil && !errors.Is(err, ErrChanged) {
+		return err
+	}
+	user := f.key.User
+	if f.session != nil {
+		user = f.session.User
+	}
+	return s.changeUser(ctx, user, func(u *userChange) error {
+		all, err := s.readListed(ctx, u, func(l listed) bool { return l.ID == f.id })
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 || all[0].lives() {
+			return errKeep
+		}
+		u.user.drop(f.id)
+		return nil
+	})
+}

@@ -1,0 +1,206 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// rotation gives a session its next key.
+type rotation struct {
+	target    *target
+	successor session.Key
+	proof     *proof // of who the user is; nil = this is a mere rotation
+}
+
+// Rotate implements session.Sessions.
+func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	t, err := s.target(ctx, c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	return s.rotate(ctx, &rotation{target: t})
+}
+
+// Reauthenticate implements session.Sessions.
+func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (session.Issued, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	if len(p.Password) > session.MaxPasswordBytes {
+		return session.Issued{}, session.TooLarge("password", "a password has at most %d bytes", session.MaxPasswordBytes)
+	}
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	t, err := s.target(ctx, c)
+	if err != nil {
+		return session.Issued{}, err
+	}
+	if p.Vouched {
+		if !t.byService {
+			return session.Issued{}, session.ErrVouchNotByBearer()
+		}
+		return s.rotate(ctx, &rotation{target: t, proof: &proof{method: session.MethodService, vouched: true}})
+	}
+	checked, err := s.checkPassword(ctx, passwordCheck{user: t.session.User, password: p.Password, address: triedFrom(c, t.presented.Address)})
+	if err != nil {
+		return session.Issued{}, err
+	}
+	defer s.giveBack(ctx, checked.attempt)
+	return s.rotate(ctx, &rotation{target: t, proof: &checked.proof})
+}
+
+// rotate draws a successor and writes it. Of several that are written at once the first counts: the others get that one, sealed
+// under the key that they present.
+func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, error) {
+	var err error
+	if r.successor, err = session.NewKey(s.config.Random); err != nil {
+		return session.Issued{}, internalError("rotate key", err)
+	}
+	key, reserved := r.successor, int64(-1) // until when the successor's record is kept; -1 = it is not written
+	err = s.changeSession(ctx, r.target.found, func() (*found, error) { return s.lookAgain(ctx, r.target.presented) }, func(f *found) error {
+		if f.state == keyInGrace {
+			if r.proof != nil {
+				return session.ErrKeyRotated() // it would end whoever holds the successor
+			}
+			var err error
+			if key, err = f.follow(r.target.presented.Key); err != nil {
+				return internalError("rotate key", err)
+			}
+			f.session.use(f.rules(), f.nowMS, false)
+			return nil
+		}
+		key = r.successor
+		if err := r.apply(f); err != nil {
+			return err
+		}
+		if reserved < 0 {
+			expires := f.session.expires()
+			if err := s.putKey(ctx, keyName(r.successor.Hash()), f.session.User, f.id, expires, ""); err != nil {
+				return asError("reserve the successor", err)
+			}
+			reserved = keysUntil(expires)
+		}
+		f.session.KeysUntilMS = sooner(f.session.KeysUntilMS, reserved)
+		return nil
+	})
+	if reserved >= 0 && (err != nil && session.CodeOf(err) != session.CodeOutcomeUnknown || err == nil && key != r.successor) {
+		s.background(func(ctx context.Context) { s.dropKeys(ctx, &sessionRecord{Key: r.successor.Hash()}) })
+	}
+	if err != nil {
+		return session.Issued{}, err
+	}
+	t := r.target
+	issued := session.Issued{Key: key, Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
+	if t.maySeeSealed() {
+		if issued.Sealed, err = s.seals.open(t.id, t.session.Sealed); err != nil {
+			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.
+			s.log.Warn("sealed attributes do not open", slog.String("session", t.id.String()), slog.Any("error", err))
+		}
+	}
+	return issued, nil
+}
+
+// apply makes the successor the key of a session whose present key is presented.
+func (r *rotation) apply(f *found) error {
+	if err := r.mayProve(f); err != nil {
+		return err
+	}
+	rec, grace := f.session, f.graceAfter(r.proof)
+	full := len(rec.Retired) == session.MaxRetiredKeys && f.nowMS < rec.Retired[0].GraceMS
+	if full && grace > 0 {
+		return session.ErrRotatedTooOften() // the oldest key would be forgotten before its grace is over
+	}
+	rec.capGraces(f.nowMS+grace, f.nowMS) // a key leads to its successor, so it must not outlast that one
+	old := retired{Hash: rec.Key}
+	if grace > 0 {
+		sealed, err := r.target.presented.Key.SealSuccessor(r.successor)
+		if err != nil {
+			return internalError("rotate key", err)
+		}
+		old.GraceMS, old.Sealed = f.nowMS+grace, sealed
+	}
+	if len(rec.Retired) == session.MaxRetiredKeys {
+		rec.Retired = rec.Retired[1:]
+	}
+	rec.Retired = append(rec.Retired, old)
+	rec.Roles = f.rolesAfter(r.proof)
+	if r.proof != nil {
+		rec.AuthMS = f.nowMS
+		if !slices.Contains(rec.Methods, r.proof.method) {
+			rec.Methods = append(rec.Methods, r.proof.method)
+			slices.Sort(rec.Methods)
+		}
+	}
+	rec.Key = r.successor.Hash()
+	rec.use(f.rules(), f.nowMS, false)
+	f.hash = rec.Key
+	return nil
+}
+
+// mayProve judges who speaks for the user, as a log-in does.
+func (r *rotation) mayProve(f *found) error {
+	switch {
+	case r.proof == nil:
+		return nil
+	case !r.proof.vouched:
+		if !r.proof.holdsFor(f.user) {
+			return session.ErrUserChanged()
+		}
+		return nil
+	case f.user.Account != nil && isPowerful(f.user.Account.Roles):
+		return session.ErrVouchForPowerful()
+	}
+	return nil
+}
+
+func isPowerful(roles []session.Role) bool {
+	return slices.Contains(roles, session.RoleService) || slices.Contains(roles, session.RoleAdmin)
+}
+
+// rolesAfter are the session's roles after a rotation.
+func (f *found) rolesAfter(p *proof) []session.Role {
+	if p != nil && p.outside && f.user.Account == nil {
+		return p.roles()
+	}
+	return slices.Clone(f.rolesDue())
+}
+
+// graceAfter is how many milliseconds the present key works on after a rotation. None when the session is worth more afterwards:
+// whoever got hold of the key before must not share in that.
+func (f *found) graceAfter(p *proof) int64 {
+	if p != nil || session.GainsRights(f.session.Roles, f.rolesDue()) {
+		return 0
+	}
+	if policy := f.policy(); policy != nil {
+		return policy.RotateGrace.Milliseconds()
+	}
+	return 0
+}
+
+var errNoSuccessor = errors.New("a key in its grace has no successor")
+
+// follow opens one key after the other, up to the present one.
+func (f *found) follow(k session.Key) (session.Key, error) {
+	list := f.session.Retired
+	i := f.session.findRetired(k.Hash())
+	if i < 0 {
+		return session.Key{}, errNoSuccessor
+	}
+	for ; i < len(list); i++ {
+		next := f.session.Key
+		if i+1 < len(list) {
+			next = list[i+1].Hash
+		}
+		var err error
+		if k, err = k.OpenSuccessor(list[i].Sealed, next); err != nil {
+			return session.Key{}, fmt.Errorf("open successor: %w", err)
+		}
+	}
+	return k, nil
+}

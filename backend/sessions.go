@@ -1,0 +1,137 @@
+package backend
+
+import (
+	"context"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Check implements session.Sessions.
+func (s *Service) Check(ctx context.Context, c session.Call, look bool) (session.Checked, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	t, err := s.target(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if c.MaxAuthAge > 0 && milliseconds(t.nowMS-t.session.AuthMS) > c.MaxAuthAge {
+		return session.Checked{}, session.ErrReauthenticate()
+	}
+	if !look && t.principal.extends() {
+		if err := s.use(ctx, t.found, t.presented, false); err != nil {
+			return session.Checked{}, err
+		}
+	}
+	return s.shown(t, s.readMeta(c))
+}
+
+// Touch implements session.Sessions.
+func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	c.Consistency, c.MinIndex = session.Linearizable, ""
+	t, err := s.target(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if err := s.use(ctx, t.found, t.presented, true); err != nil {
+		return session.Checked{}, err
+	}
+	return s.shown(t, s.meta())
+}
+
+// Logout implements session.Sessions. It is judged nowhere by address: whoever holds a key may give it up.
+func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	key, address := c.Key, c.Address
+	if c.Subject != nil {
+		_, err := s.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+		if session.CodeOf(err) == session.CodeForbidden {
+			return session.Meta{}, session.ErrMayNotPresent()
+		}
+		if err != nil {
+			return session.Meta{}, err
+		}
+		key, address = c.Subject.Key, c.Subject.Address
+	}
+	if key.IsZero() {
+		return session.Meta{}, session.ErrUnauthenticated()
+	}
+	find := func() (*found, error) { return s.lookOne(ctx, key.Hash()) }
+	f, err := find()
+	if err != nil {
+		return session.Meta{}, err
+	}
+	if f.state == keySpent {
+		return s.meta(), s.endReused(ctx, f, address)
+	}
+	ended, err := s.endSession(ctx, f, find, (*found).opens)
+	if ended {
+		s.figures.ended("logout", 1)
+	}
+	return s.meta(), err
+}
+
+// GetSession implements session.Sessions.
+func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID) (session.Checked, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	c.Subject = nil
+	p, _, err := s.authenticate(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if err := s.useUnlessLocal(ctx, p); err != nil {
+		return session.Checked{}, err
+	}
+	f, err := s.lookID(ctx, id)
+	if err != nil {
+		return session.Checked{}, err
+	}
+	if !f.lives() || f.session.User != p.user() && !p.has(session.RoleAdmin) {
+		return session.Checked{}, session.ErrNoSuchSession()
+	}
+	return f.checked(s.readMeta(c)), nil
+}
+
+func (s *Service) useUnlessLocal(ctx context.Context, p *principal) error {
+	if !p.extends() {
+		return nil
+	}
+	return s.useCaller(ctx, p)
+}
+
+// RevokeSession implements session.Sessions.
+func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	p, err := s.authenticateAs(ctx, c, session.Roles()...)
+	if err != nil {
+		return session.Meta{}, err
+	}
+	ended, err := s.revoke(ctx, id, func(f *found) bool {
+		return f.lives() && (f.session.User == p.user() || p.has(session.RoleAdmin))
+	})
+	if err != nil {
+		return session.Meta{}, err
+	}
+	if !ended {
+		return session.Meta{}, session.ErrNoSuchSession()
+	}
+	return s.meta(), nil
+}
+
+// revoke ends a session by its id, if it is what is meant.
+func (s *Service) revoke(ctx context.Context, id session.ID, meant func(f *found) bool) (bool, error) {
+	find := func() (*found, error) { return s.lookID(ctx, id) }
+	f, err := find()
+	if err != nil {
+		return false, err
+	}
+	ended, err := s.endSession(ctx, f, find, meant)
+	if ended {
+		s.figures.ended("revoked", 1)
+	}
+	return ended, err
+}

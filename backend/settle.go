@@ -1,0 +1,256 @@
+package backend
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+const (
+	// firstAdmin is the name of the user that AdminPassword creates.
+	firstAdmin  = "admin"
+	settlePause = 250 * time.Millisecond
+)
+
+// settle writes what the store should have and does not, and tries again until the store can be reached. False: it gave up, for ctx has ended or
+// this process may not serve.
+func (s *Service) settle(ctx context.Context) bool {
+	for told := ""; ; {
+		err := s.settleOnce(ctx)
+		var bad *misfit
+		switch {
+		case err == nil:
+			s.settled.Store(true)
+			return true
+		case ctx.Err() != nil:
+			return false
+		case errors.As(err, &bad), session.CodeOf(err) == session.CodeInvalid:
+			s.config.Fatal(err)
+			return false
+		}
+		if text := err.Error(); text != told {
+			told = text
+			s.log.Warn("the store is not ready yet; trying again", slog.String("error", text))
+		}
+		select {
+		case <-time.After(settlePause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (s *Service) settleOnce(ctx context.Context) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	if err := s.found(ctx); err != nil {
+		return err
+	}
+	if err := s.seedPolicies(ctx); err != nil {
+		return err
+	}
+	if err := s.settleSeals(ctx); err != nil {
+		return err
+	}
+	return s.seedAdmin(ctx)
+}
+
+// found writes the cluster's record, if there is none.
+func (s *Service) found(ctx context.Context) error {
+	snapshot, err := s.read(ctx, clusterName())
+	if err != nil || snapshot.Records[0].Version != "" {
+		return err
+	}
+	var id [16]byte
+	if _, err := io.ReadFull(s.config.Random, id[:]); err != nil {
+		return fmt.Errorf("draw the store's id: %w", err)
+	}
+	first := &clusterRecord{ID: hex.EncodeToString(id[:])}
+	if _, err := s.put(ctx, clusterName(), first, "", time.Time{}); err != nil && !errors.Is(err, ErrChanged) {
+		return err
+	}
+	return nil
+}
+
+// seedPolicies writes the policies that are missing, and refuses those of others that this release's promises do not hold for.
+func (s *Service) seedPolicies(ctx context.Context) error {
+	return s.changeCluster(ctx, func(c *clusterRecord, nowMS int64) error {
+		changed := false
+		for _, p := range s.config.Policies {
+			if c.policy(p.Name) != nil {
+				continue
+			}
+			if err := s.putPolicy(c, &p, nowMS); err != nil {
+				return err
+			}
+			changed = true
+		}
+		for _, p := range c.Policies {
+			if err := s.features.supports(p); err != nil {
+				return err
+			}
+		}
+		if !changed {
+			return errKeep
+		}
+		return nil
+	})
+}
+
+func (s *Service) seedAdmin(ctx context.Context) error {
+	record, _, _, err := s.readCluster(ctx)
+	if err != nil || s.config.AdminPassword == "" || len(record.Admins) > 0 {
+		return err
+	}
+	hash, err := s.hasher.Hash(ctx, s.config.AdminPassword)
+	if err != nil {
+		return err
+	}
+	roles, policies := []session.Role{session.RoleAdmin}, []string{session.DefaultPolicyName}
+	_, err = s.writeUser(ctx, firstAdmin, &accountChange{create: true, hash: &hash, roles: &roles, policies: &policies})
+	if session.CodeOf(err) == session.CodeExists {
+		s.enlistAdmin(ctx, firstAdmin)
+		return nil
+	}
+	return err
+}
+
+// nameHash is what the throttle keeps of a name.
+func (s *Service) nameHash(user string) uint16 {
+	h := sha256.New()
+	session.WriteParts(h, "attempt", s.history(), user)
+	return binary.BigEndian.Uint16(h.Sum(nil))
+}
+
+// sweepOnAndOn sweeps until ctx ends.
+func (s *Service) sweepOnAndOn(ctx context.Context) {
+	ticker := time.NewTicker(s.config.SweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("what ended by time was not all taken away; the next sweep goes on", slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweepPage is how many records a sweep reads at once.
+const sweepPage = 200
+
+// Sweep takes away what ended by time and what requests that broke off have left. Nothing depends on it but space.
+func (s *Service) Sweep(ctx context.Context) error {
+	if err := s.sweepKind(ctx, KindUser, s.sweepUser); err != nil {
+		return err
+	}
+	return s.sweepKind(ctx, KindSession, s.sweepSession)
+}
+
+func (s *Service) sweepKind(ctx context.Context, kind Kind, sweep func(ctx context.Context, r Record, nowMS int64) error) error {
+	for next, more := "", true; more && ctx.Err() == nil; more = next != "" {
+		page, err := s.scan(ctx, kind, next)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			bounded, cancel := s.limit(ctx)
+			err := sweep(bounded, r, page.Now.UnixMilli())
+			cancel()
+			if err != nil && !errors.Is(err, ErrChanged) {
+				return err
+			}
+		}
+		next = page.Next
+	}
+	return ctx.Err()
+}
+
+func (s *Service) scan(ctx context.Context, kind Kind, next string) (Page, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	page, err := s.store.Scan(ctx, kind, next, sweepPage)
+	return page, asError("sweep the store", err)
+}
+
+// sweepUser takes ended sessions out of a user's list, puts an admin into the list of admins, and drops the record of a user that has
+// neither account nor sessions.
+func (s *Service) sweepUser(ctx context.Context, r Record, _ int64) error {
+	var u userRecord
+	if err := decode(r.Value, &u); err != nil {
+		return internalError("read a user", err)
+	}
+	if len(u.Sessions) > 0 || len(u.Requests) > 0 {
+		if err := s.pruneUser(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	if u.isAdmin() {
+		if record, _, _, err := s.readCluster(ctx); err == nil && !slices.Contains(record.Admins, r.ID) {
+			s.enlistAdmin(ctx, r.ID)
+		}
+	}
+	if u.Account != nil || len(u.Sessions) > 0 || len(u.Requests) > 0 {
+		return nil
+	}
+	err := s.changeCluster(ctx, func(c *clusterRecord, _ int64) error {
+		if c.Floor >= u.LastNumber {
+			return errKeep
+		}
+		c.Floor = u.LastNumber
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.store.Delete(ctx, r.Name, r.Version)
+}
+
+// pruneUser takes ended sessions, and requests whose time is over, out of a user's list.
+func (s *Service) pruneUser(ctx context.Context, name string) error {
+	return s.changeUser(ctx, name, func(u *userChange) error {
+		sessions, requests := len(u.user.Sessions), len(u.user.Requests)
+		prune := &room{service: s, user: u}
+		if err := prune.prune(ctx, func(listed) bool { return true }); err != nil {
+			return err
+		}
+		u.user.Requests = slices.DeleteFunc(u.user.Requests, func(r requested) bool { return u.nowMS >= r.UntilMS })
+		if len(u.user.Sessions) == sessions && len(u.user.Requests) == requests {
+			return errKeep
+		}
+		u.user.PruneAt = 2 * len(u.user.Sessions)
+		return nil
+	})
+}
+
+// sweepSession deletes a session's record that no list names, if no log-in can be about to list it.
+func (s *Service) sweepSession(ctx context.Context, r Record, nowMS int64) error {
+	id, err := session.ParseID(r.ID)
+	if err != nil {
+		return internalError("read a session", err)
+	}
+	f := &found{id: id}
+	if err := f.setSession(r); err != nil {
+		return err
+	}
+	if nowMS-f.session.MadeMS < orphanAge.Milliseconds() {
+		return nil
+	}
+	u, err := s.readUser(ctx, f.session.User)
+	if err != nil || u.user.find(id) != nil {
+		return err
+	}
+	s.dropUnlisted(ctx, id)
+	return nil
+}

@@ -1,0 +1,57 @@
+package backend
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// view gives the public form of a session.
+func (f *found) view() session.Session {
+	r, p := f.session, f.policy()
+	out := session.Session{
+		ID: f.id, Number: f.number, User: r.User, Policy: r.Policy,
+		CreatedAt: instant(r.CreatedMS), LastUsedAt: instant(r.LastUseMS), ExpiresAt: r.expiresAt(f.rules()),
+		Permanent: r.Permanent, Prompt: r.prompts(f.rules(), f.nowMS),
+		ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
+		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods),
+	}
+	switch {
+	case r.Permanent:
+	case r.OwnIdleMS != nil:
+		out.IdleTimeout = milliseconds(*r.OwnIdleMS)
+	case p != nil:
+		out.IdleTimeout = p.IdleTimeout
+	default:
+		out.IdleTimeout = milliseconds(r.Timers.IdleMS)
+	}
+	return out
+}
+
+// attributes gives those that are not sealed.
+func (r *sessionRecord) attributes() session.Attributes {
+	out := make(session.Attributes, len(r.Attributes))
+	maps.Copy(out, r.Attributes)
+	return out
+}
+
+// checked gives the public form of a session with its roles and attributes.
+func (f *found) checked(m session.Meta) session.Checked {
+	roles := f.roles()
+	return session.Checked{
+		Session: f.view(), Roles: slices.Clone(roles), Attributes: f.session.attributes(), Meta: m,
+		Rotate: f.state == keyInGrace || !slices.Equal(f.session.Roles, f.rolesDue()),
+	}
+}
+
+// shown is checked with the sealed attributes, which the session's own bearer and services may see.
+func (s *Service) shown(t *target, m session.Meta) (session.Checked, error) {
+	c := t.checked(m)
+	if !t.maySeeSealed() {
+		return c, nil
+	}
+	var err error
+	c.Sealed, err = s.seals.open(t.id, t.session.Sealed)
+	return c, err
+}
