@@ -317,6 +317,11 @@ func (l *login) compose(ctx context.Context, u *userChange) (*sessionRecord, err
 	return rec, l.fillAttributes(ctx, rec)
 }
 
+// mayHaveIdle tells whether a session may have an idle timeout of its own.
+func mayHaveIdle(own time.Duration, p *session.Policy, powerful bool) bool {
+	return p == nil || p.LongerIdleAllowed || p.IdleTimeout == 0 || own != 0 && own <= p.IdleTimeout || powerful
+}
+
 func (l *login) roles(u *userChange) []session.Role {
 	switch {
 	case l.Vouched:
@@ -336,7 +341,7 @@ func (l *login) chooseTimers(u *userChange, p *session.Policy, rec *sessionRecor
 		return session.ErrPermanentForbidden()
 	case l.IdleTimeout == nil:
 		return nil
-	case p.IdleTimeout != 0 && (*l.IdleTimeout == 0 || *l.IdleTimeout > p.IdleTimeout) && !l.mayActForOthers(u):
+	case !mayHaveIdle(*l.IdleTimeout, p, l.mayActForOthers(u)):
 		return session.ErrIdleForbidden()
 	}
 	ms := l.IdleTimeout.Milliseconds()
@@ -365,6 +370,9 @@ func (l *login) fillAttributes(ctx context.Context, rec *sessionRecord) error {
 	for name, value := range l.Attributes {
 		delete(secret, name)
 		plain[name] = value
+	}
+	for name, value := range l.Reserved {
+		plain[session.ReservedAttributePrefix+name] = value
 	}
 	for name, value := range l.Sealed {
 		delete(plain, name)

@@ -108,6 +108,8 @@ type userRecord struct {
 	Sessions   []listed    `json:"sessions,omitempty"` // in the order of their numbers
 	PruneAt    int         `json:"prune_at,omitempty"` // with so many sessions a log-in looks which of them have ended
 	Requests   []requested `json:"requests,omitempty"` // log-ins with an Idempotency-Key, oldest first
+
+	Preferences map[string]json.RawMessage `json:"preferences,omitempty"`
 }
 
 type account struct {

@@ -17,8 +17,8 @@ func (s *Service) Check(ctx context.Context, c session.Call, look bool) (session
 	if c.MaxAuthAge > 0 && milliseconds(t.nowMS-t.session.AuthMS) > c.MaxAuthAge {
 		return session.Checked{}, session.ErrReauthenticate()
 	}
-	if !look && t.principal.extends() {
-		if err := s.use(ctx, t.found, t.presented, false); err != nil {
+	if !look {
+		if err := s.useTarget(ctx, t, false); err != nil {
 			return session.Checked{}, err
 		}
 	}

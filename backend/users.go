@@ -399,7 +399,7 @@ func (s *Service) DeleteUser(ctx context.Context, c session.Call, name string) (
 		for _, l := range u.user.Sessions {
 			gone = append(gone, l.ID)
 		}
-		u.user.Account, u.user.Sessions = nil, nil // the numbers go on
+		u.user.Account, u.user.Sessions, u.user.Preferences = nil, nil, nil // the numbers go on
 		return nil
 	})
 	if resigned && err != nil {

@@ -1,8 +1,8 @@
 package backend
 
 import (
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -15,7 +15,7 @@ func (f *found) view() session.Session {
 		CreatedAt: instant(r.CreatedMS), LastUsedAt: instant(r.LastUseMS), ExpiresAt: r.expiresAt(f.rules()),
 		Permanent: r.Permanent, Prompt: r.prompts(f.rules(), f.nowMS),
 		ClientAddress: r.Address, UserAgent: r.UserAgent, AttributesVersion: r.AttributesVersion,
-		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods),
+		AuthTime: instant(r.AuthMS), Methods: slices.Clone(r.Methods), Reserved: r.reserved(),
 	}
 	switch {
 	case r.Permanent:
@@ -29,10 +29,27 @@ func (f *found) view() session.Session {
 	return out
 }
 
-// attributes gives those that are not sealed.
+// attributes gives those that are neither sealed nor reserved.
 func (r *sessionRecord) attributes() session.Attributes {
 	out := make(session.Attributes, len(r.Attributes))
-	maps.Copy(out, r.Attributes)
+	for name, value := range r.Attributes {
+		if !strings.HasPrefix(name, session.ReservedAttributePrefix) {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// reserved gives the attributes that protocols keep, nil when there are none.
+func (r *sessionRecord) reserved() (out session.Attributes) {
+	for name, value := range r.Attributes {
+		if short, is := strings.CutPrefix(name, session.ReservedAttributePrefix); is {
+			if out == nil {
+				out = session.Attributes{}
+			}
+			out[short] = value
+		}
+	}
 	return out
 }
 

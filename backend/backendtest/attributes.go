@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -125,4 +126,80 @@ func sealedAttributes(e *env) {
 	e.wantAttributes("after rotation", rotated.Sealed, `{"secret":"sesame"}`)
 	_, err = e.s.SealAttributes(e.Context(), through, patchOf("long", `"`+strings.Repeat("x", session.MaxSealedAttributeBytes)+`"`), nil)
 	e.code("a value too long to be sealed", err, session.CodeTooLarge)
+}
+
+func alterations(e *env) {
+	e.policy("own", session.PolicyChange{IdleTimeout: ptr(10 * time.Minute), TouchWindow: ptr(time.Duration(0))})
+	e.newUser(session.NewUser{Name: "ada", Password: password("ada"), Policies: []string{"own"}})
+	i, err := e.s.Login(e.Context(), session.Call{Address: home}, session.Login{User: "ada", Password: password("ada"), Reserved: values("x.a", "1"), Attributes: values("a", "1")})
+	e.ok("log in", err)
+	e.wantAttributes("reserved", i.Reserved, `{"x.a":1}`)
+	e.wantAttributes("not reserved", i.Attributes, `{"a":1}`)
+	_, err = e.s.Alter(e.Context(), with(i), session.Alteration{IdleTimeout: ptr(time.Hour)})
+	e.code("longer than the policy's", err, session.CodeForbidden)
+	_, err = e.s.Alter(e.Context(), with(i), session.Alteration{IdleTimeout: ptr(time.Millisecond)})
+	e.code("too short", err, session.CodeInvalid)
+	_, err = e.s.Alter(e.Context(), session.Call{}, session.Alteration{})
+	e.code("without key", err, session.CodeUnauthenticated)
+	c, err := e.other.Alter(e.Context(), with(i), session.Alteration{Reserved: patchOf("x.a", "null", "x.b", "2")})
+	e.ok("alter what is reserved", err)
+	e.wantAttributes("altered", c.Reserved, `{"x.b":2}`)
+	if c.AttributesVersion != i.AttributesVersion || c.IdleTimeout != 10*time.Minute {
+		e.Errorf("version %d after %d, idle timeout %v", c.AttributesVersion, i.AttributesVersion, c.IdleTimeout)
+	}
+	_, err = e.s.PatchAttributes(e.Context(), e.asAdmin(i), patchOf(session.ReservedAttributePrefix+"x.b", "3"), nil)
+	e.code("an application sets a reserved attribute", err, session.CodeInvalid)
+	next, err := e.s.Login(e.Context(), with(i), session.Login{User: "ada", Password: password("ada")})
+	e.ok("log in in its place", err)
+	e.wantAttributes("carried over", next.Reserved, `{"x.b":2}`)
+	e.policy("own", session.PolicyChange{IdleTimeout: ptr(10 * time.Minute), TouchWindow: ptr(time.Duration(0)), LongerIdleAllowed: ptr(true)})
+	c, err = e.s.Alter(e.Context(), with(next), session.Alteration{IdleTimeout: ptr(time.Hour)})
+	e.ok("longer, where users may choose", err)
+	if c.IdleTimeout != time.Hour || !near(c.ExpiresAt, c.LastUsedAt.Add(time.Hour), time.Second) {
+		e.Errorf("idle timeout %v, used %v, expires %v", c.IdleTimeout, c.LastUsedAt, c.ExpiresAt)
+	}
+	shorter, err := e.s.Alter(e.Context(), e.asAdmin(next), session.Alteration{IdleTimeout: ptr(30 * time.Minute)})
+	e.ok("an admin makes it shorter", err)
+	e.pass(20 * time.Minute)
+	e.alive("within the session's own timeout", next)
+	e.pass(11 * time.Minute)
+	e.dead("after it", next)
+	if shorter.IdleTimeout != 30*time.Minute {
+		e.Errorf("idle timeout %v", shorter.IdleTimeout)
+	}
+}
+
+func preferences(e *env) {
+	e.user("ada")
+	e.user("bob")
+	first, bob := e.login("ada"), e.login("bob")
+	_, err := e.s.PatchPreferences(e.Context(), with(first), patchOf("colour", `"green"`, "size", "2"))
+	e.ok("choose", err)
+	_, err = e.s.PatchPreferences(e.Context(), with(first), patchOf("size", "null"))
+	e.ok("choose again", err)
+	second := e.login("ada")
+	got, err := e.other.Preferences(e.Context(), with(second))
+	e.ok("read in another session", err)
+	e.wantAttributes("in another session", got.Values, `{"colour":"green"}`)
+	got, err = e.s.Preferences(e.Context(), with(bob))
+	e.ok("read another user's", err)
+	e.wantAttributes("another user's", got.Values, `{}`)
+	_, err = e.s.PatchPreferences(e.Context(), e.asAdmin(bob), patchOf("a", "1"))
+	e.code("for another user", err, session.CodeInvalid)
+	many := session.AttributePatch{}
+	for n := range session.MaxAttributes {
+		many[fmt.Sprint(n)] = json.RawMessage("1")
+	}
+	_, err = e.s.PatchPreferences(e.Context(), with(first), many)
+	e.code("too many", err, session.CodeTooLarge)
+	_, err = e.s.Logout(e.Context(), with(first))
+	e.ok("log out", err)
+	_, err = e.s.PatchPreferences(e.Context(), with(first), patchOf("a", "1"))
+	e.code("after log-out", err, session.CodeUnauthenticated)
+	_, err = e.s.DeleteUser(e.Context(), e.admin, "ada")
+	e.ok("delete", err)
+	e.user("ada")
+	got, err = e.s.Preferences(e.Context(), with(e.login("ada")))
+	e.ok("read after the user was made anew", err)
+	e.wantAttributes("of the new user", got.Values, `{}`)
 }

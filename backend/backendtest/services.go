@@ -55,6 +55,8 @@ func ServiceCases() []ServiceCase {
 		{"attributes have limits", attributeLimits},
 		{"who may write attributes", attributeWriters},
 		{"sealed attributes", sealedAttributes},
+		{"what protocols keep of a session", alterations},
+		{"users' preferences", preferences},
 		{"rotation leads to one successor", rotation},
 		{"a spent key ends its session", spentKey},
 		{"rotation has a bound", rotationBound},
