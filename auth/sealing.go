@@ -1,6 +1,11 @@
 package auth
 
-import "github.com/hydrastore/hydrastore/session"
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
 
 // Sealing is what sealed attributes are sealed with.
 type Sealing struct {
@@ -32,4 +37,24 @@ func (s Sealing) Passwords() []string {
 		return s.Previous
 	}
 	return append([]string{s.Password}, s.Previous...)
+}
+
+// The names under which what is no session's attribute is sealed. Its owner is a hash, longer than a session's id, so that none is another's.
+const (
+	SealedMD5    = "md5"
+	SealedSecret = "challenge secret"
+)
+
+// VerifierOwner owns the MD5 of a user's password.
+func VerifierOwner(user string) []byte {
+	h := sha256.New()
+	session.WriteParts(h, "user", user)
+	return h.Sum(nil)
+}
+
+// SecretOwner owns the secret of an hour's challenges.
+func SecretOwner(hour time.Time) []byte {
+	h := sha256.New()
+	session.WriteParts(h, "hour", hour.UTC().Format(time.RFC3339))
+	return h.Sum(nil)
 }

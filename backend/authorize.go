@@ -14,17 +14,10 @@ import (
 // principal is an authenticated caller.
 type principal struct {
 	call    session.Call
-	found   *found // of the caller's own session; nil for the operator
-	nowMS   int64
+	found   *found         // of the caller's own session; nil for the operator, and with Credentials
+	user    string         // "" for the operator
+	roles   []session.Role // in force
 	cluster *clusterRecord
-}
-
-// user is the caller's; "" for the operator.
-func (p *principal) user() string {
-	if p.found == nil {
-		return ""
-	}
-	return p.found.session.User
 }
 
 // has tells whether the caller has one of the roles; the operator has all.
@@ -32,14 +25,11 @@ func (p *principal) has(roles ...session.Role) bool {
 	if p.call.Operator {
 		return true
 	}
-	mine := p.found.roles()
-	return slices.ContainsFunc(roles, func(r session.Role) bool { return slices.Contains(mine, r) })
+	return slices.ContainsFunc(roles, func(r session.Role) bool { return slices.Contains(p.roles, r) })
 }
 
 // serves tells whether the caller is a service itself; an admin, who may do the same, is none.
-func (p *principal) serves() bool {
-	return p.found != nil && slices.Contains(p.found.roles(), session.RoleService)
-}
+func (p *principal) serves() bool { return slices.Contains(p.roles, session.RoleService) }
 
 // extends tells whether the call may count as a use: local and min_index reads extend nothing.
 func (p *principal) extends() bool {
@@ -48,7 +38,7 @@ func (p *principal) extends() bool {
 
 // mayList tells whether p may see what f selects.
 func (p *principal) mayList(f session.Filter) error {
-	if p.has(session.RoleAdmin) || f.User != "" && f.User == p.user() {
+	if p.has(session.RoleAdmin) || f.User != "" && f.User == p.user {
 		return nil
 	}
 	return session.ErrListOfOthers()
@@ -56,34 +46,38 @@ func (p *principal) mayList(f session.Filter) error {
 
 // authenticate finds the caller's session, and that of the key which it presents, if any: nil when that opens nothing.
 func (s *Service) authenticate(ctx context.Context, c session.Call) (*principal, *found, error) {
+	if c.Credentials != nil {
+		p, err := s.authenticateByPassword(ctx, c)
+		return p, nil, err
+	}
 	if !c.Operator && c.Key.IsZero() {
 		return nil, nil, session.ErrUnauthenticated()
 	}
 	if err := s.validConsistency(c); err != nil {
 		return nil, nil, err
 	}
-	var hashes []session.KeyHash
+	var keys []session.Key
 	if !c.Operator {
-		hashes = append(hashes, c.Key.Hash())
+		keys = append(keys, c.Key)
 	}
 	if c.Subject != nil {
-		hashes = append(hashes, c.Subject.Key.Hash())
+		keys = append(keys, c.Subject.Key)
 	}
-	all, err := s.look(ctx, hashes...)
+	all, err := s.look(ctx, keys...)
 	if err != nil {
 		return nil, nil, err
 	}
 	p := &principal{call: c}
 	if c.Operator {
-		if p.cluster, _, p.nowMS, err = s.readCluster(ctx); err != nil {
+		if p.cluster, _, _, err = s.readCluster(ctx); err != nil {
 			return nil, nil, err
 		}
 	} else {
 		p.found = all[0]
-		p.nowMS, p.cluster = p.found.nowMS, p.found.cluster
 		if ok, err := s.open(ctx, p.found, c.Address); err != nil || !ok {
 			return nil, nil, orUnauthenticated(err)
 		}
+		p.user, p.roles, p.cluster = p.found.session.User, p.found.roles(), p.found.cluster
 	}
 	if c.Subject == nil {
 		return p, nil, nil
@@ -127,8 +121,8 @@ func (s *Service) open(ctx context.Context, f *found, address netip.Addr) (bool,
 
 // endReused ends the session of a spent key.
 func (s *Service) endReused(ctx context.Context, f *found, address netip.Addr) error {
-	hash := f.hash
-	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookOne(ctx, hash) }, func(f *found) bool { return f.state == keySpent })
+	key := f.shown
+	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookOne(ctx, key) }, func(f *found) bool { return f.state == keySpent })
 	if ended {
 		s.figures.ended("reused_key", 1)
 		s.log.Warn("a session key was used after its rotation and grace: its session ends",
@@ -141,7 +135,7 @@ func (s *Service) endReused(ctx context.Context, f *found, address netip.Addr) e
 // whose own address is not known is bound to nothing, and one whose policy is gone as strictly as any.
 func (f *found) elsewhere(address netip.Addr) (session.AddressBinding, bool) {
 	binding := session.BindStrict
-	if p := f.policy(); p != nil {
+	if p := f.policy(); p != nil && !f.session.Bound {
 		binding = p.BindAddress
 	}
 	return binding, binding != session.BindOff && f.session.Address.IsValid() && f.session.Address != plain(address)
@@ -186,6 +180,9 @@ func (s *Service) target(ctx context.Context, c session.Call) (*target, error) {
 		if c.Operator {
 			return nil, session.Invalid("Hydrastore-Session", "the operator has no session of its own; present a user's key")
 		}
+		if p.found == nil {
+			return nil, session.Invalid("Credentials", "make no session; log in for one")
+		}
 		own := session.Presented{Key: c.Key, Address: c.Address, UserAgent: c.UserAgent}
 		return &target{principal: p, found: p.found, presented: own}, nil
 	}
@@ -208,7 +205,7 @@ func (t *target) maySeeSealed() bool { return !t.byService || t.principal.serves
 
 // lookAgain finds a session anew, if its key still opens it at its address.
 func (s *Service) lookAgain(ctx context.Context, p session.Presented) (*found, error) {
-	f, err := s.lookOne(ctx, p.Key.Hash())
+	f, err := s.lookOne(ctx, p.Key)
 	if err != nil {
 		return nil, err
 	}

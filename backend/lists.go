@@ -289,7 +289,10 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user s
 	if err != nil {
 		return session.Revoked{}, err
 	}
-	if p.user() != name && !p.has(session.RoleAdmin) {
+	if len(which.Numbers) > 0 {
+		return s.revokeNumbers(ctx, p, name, which)
+	}
+	if p.user != name && !p.has(session.RoleAdmin) {
 		return session.Revoked{}, &session.Error{Code: session.CodeForbidden, Field: "authority", Message: "not permitted to end this user's sessions"}
 	}
 	p.call.Subject = c.Subject
@@ -300,6 +303,25 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user s
 		}
 	}
 	count, err := s.revokeListed(ctx, name, func(l listed) bool { return l.Permanent == which.Permanent && l.ID != except })
+	return session.Revoked{Count: count, Meta: s.meta()}, err
+}
+
+// revokeNumbers ends those of a user's sessions that are named by their numbers, permanent or not.
+func (s *Service) revokeNumbers(ctx context.Context, p *principal, user string, which session.UserSessions) (session.Revoked, error) {
+	switch {
+	case which.Permanent || which.ExceptCurrent:
+		return session.Revoked{}, session.Invalid("numbers", "name the sessions: nothing else can be chosen beside them")
+	case len(which.Numbers) > session.MaxSessionNumbers:
+		return session.Revoked{}, session.TooLarge("numbers", "at most %d sessions can be named at once", session.MaxSessionNumbers)
+	}
+	if err := p.mayList(session.Filter{User: user}); err != nil {
+		return session.Revoked{}, err
+	}
+	named := make(map[uint64]bool, len(which.Numbers))
+	for _, number := range which.Numbers {
+		named[number] = true
+	}
+	count, err := s.revokeListed(ctx, user, func(l listed) bool { return named[l.Number] })
 	return session.Revoked{Count: count, Meta: s.meta()}, err
 }
 

@@ -49,11 +49,13 @@ func (s *Service) Login(ctx context.Context, c session.Call, asked session.Login
 		return session.Issued{}, err
 	}
 	l := &login{Login: asked, service: s, call: c}
-	attempt, outdated, err := l.believe(ctx)
+	checked, err := l.believe(ctx)
 	if err != nil {
 		return session.Issued{}, err
 	}
-	defer s.giveBack(ctx, attempt)
+	if checked != nil {
+		defer s.giveBack(ctx, checked.attempt)
+	}
 	l.request, l.repeats = asked.RequestHash(l.proof.subject) // without the connection's address: a repetition may come over another one
 	if err := l.claim(ctx); err != nil {
 		return session.Issued{}, err
@@ -65,38 +67,38 @@ func (s *Service) Login(ctx context.Context, c session.Call, asked session.Login
 	if err != nil && session.CodeOf(err) != session.CodeOutcomeUnknown {
 		l.unclaim(ctx)
 	}
-	if err == nil && outdated {
-		s.upgradePassword(ctx, l.User, l.Password, l.proof.version)
+	if err == nil && checked != nil && l.Digest == nil {
+		s.keepUp(ctx, l.User, l.Password, checked)
 	}
 	return issued, err
 }
 
-// believe makes sure that the user is who it says.
-func (l *login) believe(ctx context.Context) (a *attempt, outdated bool, err error) {
+// believe makes sure that the user is who it says; nil when a service does.
+func (l *login) believe(ctx context.Context) (checked *checkedPassword, err error) {
 	s := l.service
 	l.address, l.agent = plain(l.ClientAddress), l.UserAgent
 	if l.Vouched {
 		c := l.call
 		c.Subject = nil
 		if l.caller, err = s.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService); err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		l.proof = proof{method: session.MethodService, vouched: true, subject: "service " + l.caller.user()}
-		return nil, false, nil
+		l.proof = proof{method: session.MethodService, vouched: true, subject: "service " + l.caller.user}
+		return nil, nil
 	}
 	if l.call.Subject != nil || l.ClientAddress.IsValid() || l.UserAgent != "" {
 		if err := l.mayNameClient(ctx); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	} else {
 		l.address, l.agent = plain(l.call.Address), session.CutUserAgent(l.call.UserAgent)
 	}
-	checked, err := s.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, address: triedFrom(l.call, l.address)})
+	right, err := s.checkPassword(ctx, passwordCheck{user: l.User, password: l.Password, digest: l.Digest, address: triedFrom(l.call, l.address)})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	l.proof = checked.proof
-	return checked.attempt, checked.outdated, nil
+	l.proof = right.proof
+	return &right, nil
 }
 
 // mayNameClient tells whether the caller may say on whose behalf it logs in: services and admins.
@@ -162,7 +164,7 @@ func (l *login) findReplaced(ctx context.Context) error {
 	case l.Vouched || key.IsZero():
 		return nil
 	}
-	f, err := s.lookOne(ctx, key.Hash())
+	f, err := s.lookOne(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -180,10 +182,6 @@ func (l *login) findReplaced(ctx context.Context) error {
 // run makes the session, or finds the one that this request has made before.
 func (l *login) run(ctx context.Context) (session.Issued, error) {
 	s := l.service
-	var err error
-	if l.key, err = session.NewKey(s.config.Random); err != nil {
-		return session.Issued{}, internalError("create session", err)
-	}
 	for {
 		issued, before, err := l.make(ctx)
 		if before == nil {
@@ -238,7 +236,7 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 	}
 	s.tidyIDs(gone)
 	l.endReplaced(ctx)
-	issued = session.Issued{Key: l.key, Session: made.view(), Attributes: made.session.attributes(), Meta: s.meta()}
+	issued = session.Issued{Key: l.key.WithNumber(made.number), Session: made.view(), Attributes: made.session.attributes(), Meta: s.meta()}
 	issued.Sealed, err = s.seals.open(l.id, made.session.Sealed)
 	return issued, nil, err
 }
@@ -295,11 +293,16 @@ func (l *login) compose(ctx context.Context, u *userChange) (*sessionRecord, err
 	if err != nil {
 		return nil, err
 	}
+	if l.key.Format() != p.KeyFormat {
+		if l.key, err = session.NewKeyFor(l.User, p.KeyFormat, l.service.config.Random); err != nil {
+			return nil, internalError("create session", err)
+		}
+	}
 	rec := &sessionRecord{
 		User: l.User, Policy: p.Name, Key: l.key.Hash(), Permanent: l.Permanent,
 		CreatedMS: u.nowMS, MadeMS: u.nowMS, LastUseMS: u.nowMS, LastActivityMS: u.nowMS, AuthMS: u.nowMS,
 		PolicyVersion: p.Version, Methods: []session.Method{l.proof.method}, Roles: l.roles(u),
-		Address: l.address, UserAgent: l.agent,
+		Address: l.address, UserAgent: l.agent, Bound: l.BindAddress,
 	}
 	if err := l.chooseTimers(u, p, rec); err != nil {
 		return nil, err
@@ -335,7 +338,7 @@ func (l *login) roles(u *userChange) []session.Role {
 // chooseTimers judges whether the session may be permanent, have an idle timeout of its own, and be bound to its address.
 func (l *login) chooseTimers(u *userChange, p *session.Policy, rec *sessionRecord) error {
 	switch {
-	case p.BindAddress == session.BindStrict && !rec.Address.IsValid():
+	case (p.BindAddress == session.BindStrict || rec.Bound) && !rec.Address.IsValid():
 		return session.ErrAddressNeeded()
 	case l.Permanent && !p.PermanentAllowed:
 		return session.ErrPermanentForbidden()
@@ -405,7 +408,7 @@ func (l *login) repeated(u *userChange) *requested {
 // write writes the records of session and key that the user's list will lead to.
 func (l *login) write(ctx context.Context, u *userChange, rec *sessionRecord) error {
 	s, expires := l.service, rec.expires()
-	if l.written == nil {
+	if l.written == nil || l.written.Key != rec.Key {
 		if err := s.putKey(ctx, keyName(rec.Key), l.User, l.id, expires, ""); err != nil {
 			return asError("write a key", err) // what decides is not written yet
 		}
@@ -499,8 +502,8 @@ func (l *login) endReplaced(ctx context.Context) {
 		l.service.tidyIDs([]session.ID{f.id})
 		return
 	}
-	hash := f.hash
-	_, err := l.service.endSession(ctx, f, func() (*found, error) { return l.service.lookOne(ctx, hash) }, (*found).opens)
+	key := f.shown
+	_, err := l.service.endSession(ctx, f, func() (*found, error) { return l.service.lookOne(ctx, key) }, (*found).opens)
 	if err != nil {
 		l.service.log.Error("the session in whose place a log-in came was not ended", slog.String("session", f.id.String()), slog.Any("error", err))
 	}
@@ -509,12 +512,20 @@ func (l *login) endReplaced(ctx context.Context) {
 // rekey answers a repeated request with the session made first, under a new key: the first one ends.
 func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 	s, id := l.service, f.id
+	format := session.KeyNative
+	if p := f.policy(); p != nil {
+		format = p.KeyFormat
+	}
+	var err error
+	if l.key, err = session.NewKeyFor(l.User, format, s.config.Random); err != nil {
+		return session.Issued{}, internalError("create session", err)
+	}
 	if err := s.putKey(ctx, keyName(l.key.Hash()), f.session.User, id, f.session.expires(), ""); err != nil {
 		return session.Issued{}, asError("write a key", err)
 	}
 	until := keysUntil(f.session.expires())
 	find := func() (*found, error) { return s.lookID(ctx, id) }
-	err := s.changeSession(ctx, f, find, func(f *found) error {
+	err = s.changeSession(ctx, f, find, func(f *found) error {
 		if !f.lives() {
 			return errEnded()
 		}
@@ -534,7 +545,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		return session.Issued{}, err
 	}
 	f.state = keyCurrent
-	issued := session.Issued{Key: l.key, Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}
+	issued := session.Issued{Key: l.key.WithNumber(f.number), Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}
 	issued.Sealed, err = s.seals.open(id, f.session.Sealed)
 	return issued, err
 }

@@ -22,8 +22,8 @@ type found struct {
 	nowMS   int64
 	cluster *clusterRecord
 
-	hash  session.KeyHash // that it was looked up by; zero when it was by id
-	state keyState        // of that key
+	shown session.Key // that it was looked up by; zero when it was by id
+	state keyState    // of that key
 	key   keyRecord
 	keyAt Version
 
@@ -80,26 +80,26 @@ func (s *Service) read(ctx context.Context, names ...Name) (Snapshot, error) {
 }
 
 // look finds what keys open, all at one time.
-func (s *Service) look(ctx context.Context, hashes ...session.KeyHash) ([]*found, error) {
+func (s *Service) look(ctx context.Context, keys ...session.Key) ([]*found, error) {
 	if !s.settled.Load() {
 		return nil, errStarting()
 	}
-	names := make([]Name, len(hashes)+1)
-	for i, h := range hashes {
-		names[i] = keyName(h)
+	names := make([]Name, len(keys)+1)
+	for i, k := range keys {
+		names[i] = keyName(k.Hash())
 	}
-	names[len(hashes)] = clusterName()
+	names[len(keys)] = clusterName()
 	snapshot, err := s.read(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := s.decodeCluster(snapshot.Records[len(hashes)])
+	cluster, err := s.decodeCluster(snapshot.Records[len(keys)])
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*found, len(hashes))
-	for i, h := range hashes {
-		f := &found{nowMS: snapshot.Now.UnixMilli(), cluster: cluster, hash: h, keyAt: snapshot.Records[i].Version}
+	all := make([]*found, len(keys))
+	for i, k := range keys {
+		f := &found{nowMS: snapshot.Now.UnixMilli(), cluster: cluster, shown: k, keyAt: snapshot.Records[i].Version}
 		if f.keyAt != "" {
 			if err := decode(snapshot.Records[i].Value, &f.key); err != nil {
 				return nil, internalError("read a key", err)
@@ -118,8 +118,8 @@ func (s *Service) look(ctx context.Context, hashes ...session.KeyHash) ([]*found
 }
 
 // lookOne is look for one key.
-func (s *Service) lookOne(ctx context.Context, h session.KeyHash) (*found, error) {
-	all, err := s.look(ctx, h)
+func (s *Service) lookOne(ctx context.Context, k session.Key) (*found, error) {
+	all, err := s.look(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -214,14 +214,15 @@ func (f *found) setUser(r Record) error {
 // judgeKey says what the key is to its session.
 func (f *found) judgeKey() {
 	f.state = keyUnknown
-	if !f.lives() {
+	if !f.lives() || !f.shown.Names(f.number) {
 		return
 	}
-	if f.session.Key.Equal(f.hash) {
+	hash := f.shown.Hash()
+	if f.session.Key.Equal(hash) {
 		f.state = keyCurrent
 		return
 	}
-	switch i := f.session.findRetired(f.hash); {
+	switch i := f.session.findRetired(hash); {
 	case i < 0:
 	case f.nowMS < f.session.Retired[i].GraceMS:
 		f.state = keyInGrace

@@ -46,7 +46,8 @@ func (p *proof) roles() []session.Role {
 type passwordCheck struct {
 	user     string // folded
 	password string
-	address  netip.Addr // invalid = unknown
+	digest   *session.Digest // in place of the password; nil = none
+	address  netip.Addr      // invalid = unknown
 }
 
 // triedFrom is where a password comes from: the client that a service names, or else the caller. All who log in through a service
@@ -63,6 +64,7 @@ type checkedPassword struct {
 	proof
 	attempt  *attempt // to be given back; nil = none was taken
 	outdated bool     // the password's hash should be made anew
+	account  account  // that it was checked against; zero = none
 }
 
 // checkPassword wants a context that ends with the request. It counts the attempt in the store, then reads the user and compares, or has it judged outside. A right
@@ -83,7 +85,7 @@ func (s *Service) tryPassword(ctx context.Context, c passwordCheck) (checkedPass
 		return checkedPassword{}, err
 	}
 	turns := s.turns
-	if (u.user.Account == nil || u.user.Account.PasswordHash == "") && len(s.config.Authenticators) > 0 {
+	if (u.user.Account == nil || u.user.Account.PasswordHash == "") && c.digest == nil && len(s.config.Authenticators) > 0 {
 		turns = s.remote
 	}
 	if !turns.Busy(c.address, c.user) { // else the check that goes on is counted, and may be right
@@ -107,6 +109,9 @@ func (s *Service) tryPassword(ctx context.Context, c passwordCheck) (checkedPass
 
 // haveTurn is tryPassword for whom it is the turn of.
 func (s *Service) haveTurn(ctx context.Context, c passwordCheck) (checkedPassword, error) {
+	if c.digest != nil {
+		return s.checkDigest(ctx, c)
+	}
 	taken, err := s.takeAttempt(ctx, c)
 	if err != nil {
 		return checkedPassword{}, err
@@ -116,7 +121,7 @@ func (s *Service) haveTurn(ctx context.Context, c passwordCheck) (checkedPasswor
 		s.giveBack(ctx, taken)
 		return checkedPassword{}, err
 	}
-	account := account{}
+	var account account
 	if u.user.Account != nil {
 		account = *u.user.Account
 	}
@@ -136,24 +141,34 @@ func (s *Service) haveTurn(ctx context.Context, c passwordCheck) (checkedPasswor
 	if verdict.Outside {
 		p.method = session.MethodDirectory
 	}
-	return checkedPassword{proof: p, attempt: taken, outdated: verdict.Outdated}, nil
+	return checkedPassword{proof: p, attempt: taken, outdated: verdict.Outdated, account: account}, nil
 }
 
-// upgradePassword stores the password that was just verified under a hash of today's costs. It is done when the log-in has succeeded, and a
-// failure is left to the next log-in.
-func (s *Service) upgradePassword(ctx context.Context, user, password string, version uint64) {
+// keepUp stores what should be kept of a password that was just verified and is not: a hash of today's costs, and the verifier of a user that may
+// log in by MD5. It is done when the request has succeeded, and a failure is left to the next one.
+func (s *Service) keepUp(ctx context.Context, user, password string, checked *checkedPassword) {
+	wanted := checked.account.MD5Login && checked.account.Verifier == nil && !checked.outside
+	if !checked.outdated && !wanted {
+		return
+	}
 	hash, err := s.hasher.Hash(ctx, password)
 	if err == nil {
 		err = s.changeUser(ctx, user, func(u *userChange) error {
-			if u.user.Account == nil || u.user.Account.Version != version || u.user.Account.PasswordHash == "" {
+			a := u.user.Account
+			if a == nil || a.Version != checked.version || a.PasswordHash == "" {
 				return errKeep
 			}
-			u.user.Account.PasswordHash = hash
+			if checked.outdated {
+				a.PasswordHash = hash
+			}
+			if wanted && a.MD5Login {
+				a.Verifier = s.sealVerifier(user, password)
+			}
 			return nil
 		})
 	}
 	if err != nil {
-		s.log.Debug("a password's hash was not upgraded; the next log-in tries again", slog.Any("error", err))
+		s.log.Debug("what is kept of a password was not brought up to date; the next log-in tries again", slog.Any("error", err))
 	}
 }
 

@@ -119,6 +119,9 @@ type account struct {
 	Disabled     bool           `json:"disabled,omitempty"`
 	CreatedMS    int64          `json:"created_ms"`
 	Version      uint64         `json:"version"`
+
+	MD5Login bool         `json:"md5_login,omitempty"`
+	Verifier *sealedValue `json:"verifier,omitempty"` // the password's MD5, where the user may log in by that and it is known
 }
 
 // listed is a session in its user's list: without it there, it is none.
@@ -177,6 +180,7 @@ type sessionRecord struct {
 	Roles             []session.Role             `json:"roles"`                 // that it was given
 	Methods           []session.Method           `json:"methods"`               // sorted
 	Address           netip.Addr                 `json:"address"`
+	Bound             bool                       `json:"bound,omitempty"` // to its address, whatever its policy says
 	UserAgent         string                     `json:"user_agent,omitempty"`
 	Attributes        map[string]json.RawMessage `json:"attributes,omitempty"`
 	Sealed            map[string]sealedValue     `json:"sealed,omitempty"`

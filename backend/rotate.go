@@ -59,7 +59,7 @@ func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.
 // under the key that they present.
 func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, error) {
 	var err error
-	if r.successor, err = session.NewKey(s.config.Random); err != nil {
+	if r.successor, err = r.target.presented.Key.NewSuccessor(s.config.Random); err != nil {
 		return session.Issued{}, internalError("rotate key", err)
 	}
 	key, reserved := r.successor, int64(-1) // until when the successor's record is kept; -1 = it is not written
@@ -96,7 +96,7 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 		return session.Issued{}, err
 	}
 	t := r.target
-	issued := session.Issued{Key: key, Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
+	issued := session.Issued{Key: key.WithNumber(t.number), Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
 	if t.maySeeSealed() {
 		if issued.Sealed, err = s.seals.open(t.id, t.session.Sealed); err != nil {
 			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.
@@ -139,7 +139,7 @@ func (r *rotation) apply(f *found) error {
 	}
 	rec.Key = r.successor.Hash()
 	rec.use(f.rules(), f.nowMS, false)
-	f.hash = rec.Key
+	f.shown = r.successor
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/hydrastore/hydrastore/auth"
@@ -167,14 +168,18 @@ func (k *seals) openOne(id session.ID, name string, value sealedValue) (json.Raw
 	return opened, nil
 }
 
-// Reseal implements session.Cluster: it looks at one page of sessions and seals anew what an older key has sealed. Whoever changes such a
-// value meanwhile wins. Left counts what the page could not seal anew.
+// Reseal implements session.Cluster: it looks at one page of sessions, or after them of users, and seals anew what an older key has sealed. Whoever
+// changes such a value meanwhile wins. Left stays 0: nobody counts what is sealed.
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (session.Resealed, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	place, err := parseCursor(cursor, cursorOfScan)
+	kind, cursorKind, reseal := KindSession, cursorOfScan, s.resealOne
+	place, err := parseCursor(cursor, cursorKind)
 	if err != nil {
-		return session.Resealed{}, err
+		kind, cursorKind, reseal = KindUser, cursorOfUser, s.resealVerifier
+		if place, err = parseCursor(cursor, cursorKind); err != nil {
+			return session.Resealed{}, err
+		}
 	}
 	if _, err := s.authenticateAs(ctx, c, session.RoleAdmin); err != nil {
 		return session.Resealed{}, err
@@ -183,22 +188,47 @@ func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (se
 	if err != nil {
 		return session.Resealed{}, err
 	}
-	page, err := s.store.Scan(ctx, KindSession, place, session.DefaultPageSize)
+	page, err := s.store.Scan(ctx, kind, strings.TrimPrefix(place, firstPlace), session.DefaultPageSize)
 	if err != nil {
-		return session.Resealed{}, asError("read sessions", err)
+		return session.Resealed{}, asError("read what is sealed", err)
 	}
 	out := session.Resealed{Meta: s.meta()}
 	for _, r := range page.Records {
-		n, err := s.resealOne(ctx, r, present)
+		n, err := reseal(ctx, r, present)
 		if err != nil {
 			return session.Resealed{}, err
 		}
 		out.Count += n
 	}
-	if page.Next != "" {
-		out.NextCursor = cursorOf(cursorOfScan, page.Next)
+	switch {
+	case page.Next != "":
+		out.NextCursor = cursorOf(cursorKind, page.Next)
+	case kind == KindSession:
+		out.NextCursor = cursorOf(cursorOfUser, firstPlace)
 	}
 	return out, nil
+}
+
+// firstPlace stands in a cursor for the start: a cursor names a place.
+const firstPlace = "\x00"
+
+// resealVerifier seals a user's MD5 anew.
+func (s *Service) resealVerifier(ctx context.Context, r Record, present uint32) (count int, err error) {
+	err = s.changeUser(ctx, r.ID, func(u *userChange) error {
+		count = 0
+		if u.user.Account == nil || u.user.Account.Verifier == nil || u.user.Account.Verifier.Key == present {
+			return errKeep
+		}
+		owner := auth.VerifierOwner(r.ID)
+		value, err := s.seals.openFor(owner, auth.SealedMD5, *u.user.Account.Verifier)
+		if err != nil {
+			return err
+		}
+		u.user.Account.Verifier, err = s.seals.sealFor(s.config.Random, owner, auth.SealedMD5, value)
+		count = 1
+		return err
+	})
+	return count, err
 }
 
 func (s *Service) resealOne(ctx context.Context, r Record, present uint32) (count int, err error) {

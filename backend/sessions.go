@@ -58,7 +58,7 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 	if key.IsZero() {
 		return session.Meta{}, session.ErrUnauthenticated()
 	}
-	find := func() (*found, error) { return s.lookOne(ctx, key.Hash()) }
+	find := func() (*found, error) { return s.lookOne(ctx, key) }
 	f, err := find()
 	if err != nil {
 		return session.Meta{}, err
@@ -89,7 +89,7 @@ func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID)
 	if err != nil {
 		return session.Checked{}, err
 	}
-	if !f.lives() || f.session.User != p.user() && !p.has(session.RoleAdmin) {
+	if !f.lives() || f.session.User != p.user && !p.has(session.RoleAdmin) {
 		return session.Checked{}, session.ErrNoSuchSession()
 	}
 	return f.checked(s.readMeta(c)), nil
@@ -111,7 +111,7 @@ func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.
 		return session.Meta{}, err
 	}
 	ended, err := s.revoke(ctx, id, func(f *found) bool {
-		return f.lives() && (f.session.User == p.user() || p.has(session.RoleAdmin))
+		return f.lives() && (f.session.User == p.user || p.has(session.RoleAdmin))
 	})
 	if err != nil {
 		return session.Meta{}, err

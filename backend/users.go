@@ -18,13 +18,15 @@ type accountChange struct {
 	ifVersion    *uint64
 	except       session.ID // the session that another password spares
 	endPermanent bool
+	md5          *bool
+	password     string // new, whose MD5 is kept if the user may log in by it; "" = stays
 }
 
 // CreateUser implements session.Users.
 func (s *Service) CreateUser(ctx context.Context, c session.Call, u session.NewUser) (session.UserResult, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	change := session.UserChange{Roles: &u.Roles, Policies: &u.Policies, Disabled: &u.Disabled}
+	change := session.UserChange{Roles: &u.Roles, Policies: &u.Policies, Disabled: &u.Disabled, MD5Login: &u.MD5Login}
 	if u.Password != "" {
 		change.Password = &u.Password
 	}
@@ -51,13 +53,18 @@ func (s *Service) putUser(ctx context.Context, c session.Call, name string, ch s
 	if err != nil {
 		return session.UserResult{}, err
 	}
+	if put.md5 = ch.MD5Login; put.md5 != nil && *put.md5 {
+		if _, _, err := s.seals.presentKey(); err != nil {
+			return session.UserResult{}, session.ErrNoMD5Login()
+		}
+	}
 	if ch.Password != nil {
 		hash, err := s.hasher.Hash(ctx, *ch.Password)
 		if err != nil {
 			return session.UserResult{}, asError("hash password", err)
 		}
-		put.hash = &hash
-		if p.user() == folded {
+		put.hash, put.password = &hash, *ch.Password
+		if p.user == folded && p.found != nil {
 			put.except = p.found.id
 		}
 	}
@@ -101,8 +108,8 @@ func (s *Service) mayChangeUser(ctx context.Context, c session.Call, name string
 	if err != nil {
 		return nil, err
 	}
-	own := p.user() == name && !put.create
-	onlyPassword := ch.Password != nil && ch.Roles == nil && ch.Policies == nil && ch.Disabled == nil
+	own := p.user == name && !put.create
+	onlyPassword := ch.Password != nil && ch.Roles == nil && ch.Policies == nil && ch.Disabled == nil && ch.MD5Login == nil
 	if !p.has(session.RoleAdmin) && !(own && onlyPassword) {
 		return nil, session.ErrNeedsRole(session.RoleAdmin)
 	}
@@ -165,6 +172,7 @@ func (s *Service) writeUser(ctx context.Context, name string, put *accountChange
 			resigned = true
 		}
 		gone, after = put.apply(u), u
+		s.applyVerifier(name, put, u.user.Account)
 		return nil
 	})
 	if resigned && err != nil {
@@ -287,7 +295,7 @@ func (s *Service) shownUser(ctx context.Context, name string, u *userChange) (se
 		return session.User{}, err
 	}
 	out := session.User{
-		Name: name, Roles: slices.Clone(a.Roles), Policies: slices.Clone(a.Policies), Disabled: a.Disabled, HasPassword: a.PasswordHash != "",
+		Name: name, Roles: slices.Clone(a.Roles), Policies: slices.Clone(a.Policies), Disabled: a.Disabled, HasPassword: a.PasswordHash != "", MD5Login: a.MD5Login,
 		CreatedAt: instant(a.CreatedMS), Version: a.Version,
 	}
 	for _, f := range all {

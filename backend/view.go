@@ -57,7 +57,7 @@ func (r *sessionRecord) reserved() (out session.Attributes) {
 func (f *found) checked(m session.Meta) session.Checked {
 	roles := f.roles()
 	return session.Checked{
-		Session: f.view(), Roles: slices.Clone(roles), Attributes: f.session.attributes(), Meta: m,
+		Session: f.view(), Roles: slices.Clone(roles), Attributes: f.session.attributes(), At: instant(f.nowMS), Meta: m,
 		Rotate: f.state == keyInGrace || !slices.Equal(f.session.Roles, f.rolesDue()),
 	}
 }

@@ -40,11 +40,11 @@ func (n *Node) resealVerifiers(ctx context.Context, id uint32, key *auth.SealKey
 		if !isSealed || with == id {
 			continue
 		}
-		value, err := n.sealing.openFor(verifierOwner(u.Name), sealedMD5, u.Verifier)
+		value, err := n.sealing.openFor(auth.VerifierOwner(u.Name), auth.SealedMD5, u.Verifier)
 		if err != nil {
 			return 0, "", err
 		}
-		anew, err := n.sealing.sealWith(id, key, verifierOwner(u.Name), sealedMD5, value)
+		anew, err := n.sealing.sealWith(id, key, auth.VerifierOwner(u.Name), auth.SealedMD5, value)
 		if err != nil {
 			return 0, "", err
 		}

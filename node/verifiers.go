@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -11,24 +10,6 @@ import (
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
-
-// The names under which what is no session's attribute is sealed. Its owner is a hash, longer than a session's id, so that none is another's.
-const (
-	sealedMD5    = "md5"
-	sealedSecret = "challenge secret"
-)
-
-func verifierOwner(user string) []byte {
-	h := sha256.New()
-	session.WriteParts(h, "user", user)
-	return h.Sum(nil)
-}
-
-func secretOwner(hour time.Time) []byte {
-	h := sha256.New()
-	session.WriteParts(h, "hour", hour.UTC().Format(time.RFC3339))
-	return h.Sum(nil)
-}
 
 // sealFor seals a value with the key that all nodes have.
 func (s *sealing) sealFor(owner []byte, name string, value []byte) ([]byte, error) {
@@ -62,16 +43,16 @@ func (s *sealing) openFor(owner []byte, name string, value []byte) ([]byte, erro
 }
 
 func (s *sealing) sealSecret(hour time.Time, secret []byte) ([]byte, error) {
-	return s.sealFor(secretOwner(hour), sealedSecret, secret)
+	return s.sealFor(auth.SecretOwner(hour), auth.SealedSecret, secret)
 }
 
 func (s *sealing) openSecret(hour time.Time, sealed []byte) ([]byte, error) {
-	return s.openFor(secretOwner(hour), sealedSecret, sealed)
+	return s.openFor(auth.SecretOwner(hour), auth.SealedSecret, sealed)
 }
 
 // sealVerifier seals what is kept of a password for log-ins by its MD5.
 func (s *sealing) sealVerifier(user, password string) ([]byte, error) {
-	return s.sealFor(verifierOwner(user), sealedMD5, auth.PasswordMD5(password))
+	return s.sealFor(auth.VerifierOwner(user), auth.SealedMD5, auth.PasswordMD5(password))
 }
 
 // rightDigest tells whether a digest is the user's. A user without a verifier costs the same.
@@ -80,12 +61,12 @@ func (n *Node) rightDigest(user fsm.UserRecord, d *session.Digest) (bool, error)
 	stored := make([]byte, 16)
 	if known {
 		var err error
-		if stored, err = n.sealing.openFor(verifierOwner(user.Name), sealedMD5, user.Verifier); err != nil {
+		if stored, err = n.sealing.openFor(auth.VerifierOwner(user.Name), auth.SealedMD5, user.Verifier); err != nil {
 			return false, err
 		}
 	} else if key, _, err := n.sealing.active(); err == nil {
 		decoy := append(fsm.SealHeader(key), make([]byte, fsm.MaxVerifierBytes-len(fsm.SealHeader(key)))...)
-		_, _ = n.sealing.openFor(verifierOwner(user.Name), sealedMD5, decoy)
+		_, _ = n.sealing.openFor(auth.VerifierOwner(user.Name), auth.SealedMD5, decoy)
 	}
 	if d.MD5 != "" {
 		return auth.IsPasswordMD5(stored, d.MD5) && known, nil
