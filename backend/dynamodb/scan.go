@@ -35,12 +35,11 @@ func (s *Store) Scan(ctx context.Context, kind backend.Kind, after string, limit
 	size := 0
 	for round := range scanRounds {
 		items, next, err := s.scanRound(ctx, kind, page.Next, min(max(limit*looksPerRecord, leastLooks), mostLooks))
-		switch {
-		case err != nil && round == 0:
+		if err != nil && round == 0 {
 			return backend.Page{}, err
-		case err != nil: // what was read is good
-			page.Now = time.Now()
-			return page, nil
+		}
+		if err != nil {
+			break // what was read is good, and the next page meets the error
 		}
 		for i, it := range items {
 			r, key, err := scanned(kind, it)

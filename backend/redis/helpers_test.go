@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -211,7 +210,7 @@ func (p *lossy) carry(ctx context.Context, from net.Conn) {
 			losing <- struct{}{}
 		}
 		p.mu.Unlock()
-		if _, err := io.WriteString(to, string(buffer[:n])); err != nil {
+		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
