@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -395,5 +396,19 @@ func restartWay(t *testing.T, y *way, address string) func() {
 	return func() {
 		_ = server.Close()
 		<-listening
+	}
+}
+
+// TestPageTellsThePermissions that the code names.
+func TestPageTellsThePermissions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/backends.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{dynamodb.Permissions, dynamodb.TablePermissions} {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("docs/backends.md does not have %q", text)
+		}
 	}
 }

@@ -2,7 +2,9 @@ package redis_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,5 +42,47 @@ func TestClusterMemberAway(t *testing.T) {
 	awaitReady(t, s)
 	for id, version := range versions {
 		put(t, s, id, "w", version)
+	}
+}
+
+// TestClusterUser: a user with the documented permissions can do everything in a cluster.
+func TestClusterUser(t *testing.T) {
+	t.Parallel()
+	need(t)
+	c, err := redistest.StartCluster(t.Context(), filepath.Join(t.TempDir(), "cluster"), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Stop)
+	s := open(t, redis.Config{Cluster: c.Addresses(), User: redistest.User, Password: redistest.Password})
+	awaitReady(t, s)
+	for i := range 20 {
+		id := fmt.Sprint("user ", i)
+		version := put(t, s, id, "v", "")
+		if i%2 == 0 {
+			if err := s.Delete(t.Context(), user(id), version); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if page, err := s.Scan(t.Context(), backend.KindUser, "", 100); err != nil || len(page.Records) != 10 {
+		t.Errorf("scan: %d records, %v", len(page.Records), err)
+	}
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Errorf("sweep: %v", err)
+	}
+}
+
+// TestPageTellsThePermissions that the tests run with.
+func TestPageTellsThePermissions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/backends.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{redis.Permissions, redis.ClusterPermissions} {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("docs/backends.md does not have %q", text)
+		}
 	}
 }

@@ -18,9 +18,12 @@ const maxPrefixBytes = 64
 // MaxAddresses bounds the addresses of Sentinels or of a cluster's members that are named. Members find each other; not all must be named.
 const MaxAddresses = 64
 
-// Permissions is what the ACL of a Redis user must have, in the words of ACL SETUSER, beside ~PREFIX:* for the keys. A cluster
-// needs +cluster|info and +cluster|slots too.
-const Permissions = "+@connection +eval +evalsha +get +getrange +set +del +exists +zadd +zrem +zrangebylex +zrangebyscore +time +info"
+// Permissions is what the ACL of a Redis user must have, in the words of ACL SETUSER, beside ~PREFIX:* for the keys; ClusterPermissions,
+// what it must have besides in a cluster.
+const (
+	Permissions        = "+@connection +eval +evalsha +get +getrange +set +del +exists +zadd +zrem +zrangebylex +zrangebyscore +time +info"
+	ClusterPermissions = "+cluster|info +cluster|slots"
+)
 
 // Config says where Redis is. Exactly one of Address, Sentinel and Cluster is set.
 type Config struct {

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hydrastore/hydrastore/backend/redis"
 )
 
 const slots = 16384
@@ -16,7 +18,8 @@ const slots = 16384
 // Cluster is a Redis Cluster of masters without replicas.
 type Cluster struct{ Masters []*Server }
 
-// StartCluster runs n masters that share the slots. Call Stop at the end.
+// StartCluster runs n masters that share the slots. User, with Password, may do there what Hydrastore needs; Redis's default user, what it likes.
+// Call Stop at the end.
 func StartCluster(ctx context.Context, dir string, n int) (*Cluster, error) {
 	c := &Cluster{}
 	for i := range n {
@@ -40,7 +43,10 @@ func startMember(ctx context.Context, dir string) (*Server, error) {
 		return nil, err
 	}
 	return start(ctx, dir, "", func(port string) []string {
-		return []string{"port " + port, "save \"\"", "appendonly yes", "appendfsync always", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 2000"}
+		return []string{
+			"port " + port, "save \"\"", "appendonly yes", "appendfsync always", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 2000",
+			userLine(redis.Permissions + " " + redis.ClusterPermissions),
+		}
 	})
 }
 
@@ -50,7 +56,7 @@ func (c *Cluster) meet(ctx context.Context) error {
 	defer cancel()
 	first := c.Masters[0]
 	for i, s := range c.Masters {
-		r := redis.NewClient(&redis.Options{Addr: s.Address()})
+		r := goredis.NewClient(&goredis.Options{Addr: s.Address()})
 		defer r.Close()
 		from, to := i*slots/len(c.Masters), (i+1)*slots/len(c.Masters)-1
 		if err := r.ClusterAddSlotsRange(ctx, from, to).Err(); err != nil {
@@ -63,7 +69,7 @@ func (c *Cluster) meet(ctx context.Context) error {
 		if s == first {
 			continue
 		}
-		to1 := redis.NewClient(&redis.Options{Addr: first.Address()})
+		to1 := goredis.NewClient(&goredis.Options{Addr: first.Address()})
 		defer to1.Close()
 		if err := to1.Do(ctx, "cluster", "meet", "127.0.0.1", s.port, bus["cluster-port"]).Err(); err != nil {
 			return fmt.Errorf("meet: %w", err)
@@ -75,7 +81,7 @@ func (c *Cluster) meet(ctx context.Context) error {
 // Await waits until all members say that the cluster serves.
 func (c *Cluster) Await(ctx context.Context) error {
 	for _, s := range c.Masters {
-		r := redis.NewClient(&redis.Options{Addr: s.Address()})
+		r := goredis.NewClient(&goredis.Options{Addr: s.Address()})
 		defer r.Close()
 		err := eventually(ctx, func() bool {
 			info, err := r.ClusterInfo(ctx).Result()

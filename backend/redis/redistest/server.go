@@ -63,7 +63,7 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	if o.WithUser {
 		// What the documentation asks for, so that the tests know that it is enough.
-		lines = append(lines, "user default off", "user "+User+" on >"+Password+" ~hydrastore:* resetchannels "+redis.Permissions)
+		lines = append(lines, "user default off", userLine(redis.Permissions))
 	}
 	if o.TLS {
 		if err := writeCertificates(dir); err != nil {
@@ -78,6 +78,10 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 		}
 		return append(lines, "port "+port)
 	})
+}
+
+func userLine(permissions string) string {
+	return "user " + User + " on >" + Password + " ~hydrastore:* resetchannels " + permissions
 }
 
 // start tries ports until one is free. lines has what the configuration says beside the usual.
