@@ -44,6 +44,7 @@ func homes() map[string][]string {
 		"go.etcd.io/bbolt":                    {"cluster", "backend"},
 		"github.com/labstack/echo":            {"api"},
 		"github.com/pires/go-proxyproto":      {"api"},
+		"github.com/creachadair/jrpc2":        {"api"},
 		"github.com/spf13":                    {"cmd"},
 		"github.com/knadh/koanf":              {"cmd"},
 		"golang.org/x/term":                   {"cmd"},

@@ -69,6 +69,8 @@ type Protocols struct {
 	FairComDefaults        faircom.Defaults
 	LiveJournal            bool
 	LiveJournalMaxUserName int
+	NetX                   bool
+	NetXPath               string
 }
 
 // Node is this server itself.

@@ -44,7 +44,7 @@ func TestFairComsOwnBlockIsTaken(t *testing.T) {
 func TestProtocolsAreOffUnlessAsked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "off.yaml")
-	if err := os.WriteFile(path, []byte("protocols: {faircom: false, livejournal: false}"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("protocols: {faircom: false, livejournal: false, netx: false}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -52,10 +52,10 @@ func TestProtocolsAreOffUnlessAsked(t *testing.T) {
 		want bool
 	}{
 		"server":           {config.Input{}, false},
-		"server, asked":    {config.Input{Environ: []string{"HYDRASTORE_PROTOCOLS_FAIRCOM=true", "HYDRASTORE_PROTOCOLS_LIVEJOURNAL=true"}}, true},
+		"server, asked":    {config.Input{Environ: []string{"HYDRASTORE_PROTOCOLS_FAIRCOM=true", "HYDRASTORE_PROTOCOLS_LIVEJOURNAL=true", "HYDRASTORE_PROTOCOLS_NETX=true"}}, true},
 		"dev":              {config.Input{Dev: true}, true},
 		"dev, turned off":  {config.Input{Dev: true, File: path}, false},
-		"dev, by the flag": {config.Input{Dev: true, Flags: map[string]string{"protocols.faircom": "false", "protocols.livejournal": "false"}}, false},
+		"dev, by the flag": {config.Input{Dev: true, Flags: map[string]string{"protocols.faircom": "false", "protocols.livejournal": "false", "protocols.netx": "false"}}, false},
 	} {
 		test.in.Hostname = func() (string, error) { return "here", nil }
 		c, err := config.Load(test.in)
@@ -64,6 +64,7 @@ func TestProtocolsAreOffUnlessAsked(t *testing.T) {
 		}
 		for policy, on := range map[string]bool{
 			session.PresetFairCom: c.Protocols.FairCom, session.PresetLiveJournalShort: c.Protocols.LiveJournal, session.PresetLiveJournalLong: c.Protocols.LiveJournal,
+			session.PresetNetX: c.Protocols.NetX,
 		} {
 			named := slices.ContainsFunc(c.Policies, func(p session.Policy) bool { return p.Name == policy })
 			if on != test.want || named != test.want {

@@ -181,6 +181,10 @@ func protocolSettings() []Setting {
 			field: func(c *Config) any { return &c.Protocols.FairCom }},
 		{Key: "protocols.livejournal", Help: "`true`: speak LiveJournal's protocol at `POST /interface/flat` and `POST /interface/xmlrpc`, under the policies `livejournal-short` and `livejournal-long`, whose first values are their presets'. See [protocols](protocols/README.md). Default: `false`; in `dev` `true`.",
 			field: func(c *Config) any { return &c.Protocols.LiveJournal }},
+		{Key: "protocols.netx", Help: "`true`: speak NetX's JSON-RPC for session keys at `protocols.netx_path`, under the policy `netx`, whose first values are its preset's. Default: `false`; in `dev` `true`.",
+			field: func(c *Config) any { return &c.Protocols.NetX }},
+		{Key: "protocols.netx_path", Default: "/x7/json", Help: "Where that is: the path that NetX's clients are set up for.",
+			field: func(c *Config) any { return &c.Protocols.NetXPath }},
 	}
 }
 

@@ -8,21 +8,26 @@ import (
 
 	"github.com/hydrastore/hydrastore/api/faircom"
 	"github.com/hydrastore/hydrastore/api/livejournal"
+	"github.com/hydrastore/hydrastore/api/netx"
 	"github.com/hydrastore/hydrastore/api/protocol"
 )
 
 // protocols are those beside REST that the settings turn on.
 func (s *Server) protocols(o Options) []protocol.Protocol {
 	var on []protocol.Protocol
-	if p := o.Config.Protocols; p.FairCom {
+	p := o.Config.Protocols
+	if p.FairCom {
 		c := faircom.DefaultConfig()
 		c.Defaults, c.Host, c.Version = p.FairComDefaults, s.host(o), o.Version
 		on = append(on, faircom.New(c, s.node))
 	}
-	if p := o.Config.Protocols; p.LiveJournal {
+	if p.LiveJournal {
 		c := livejournal.DefaultConfig()
 		c.MaxUserName = p.LiveJournalMaxUserName
 		on = append(on, livejournal.New(c, s.node))
+	}
+	if p.NetX {
+		on = append(on, netx.New(p.NetXPath, s.node))
 	}
 	return on
 }
