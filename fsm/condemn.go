@@ -7,38 +7,51 @@ type condemnation struct{ notBefore, exempt uint64 }
 
 func (c condemnation) holds(seq uint64) bool { return seq < c.notBefore && seq != c.exempt }
 
-const condemnationBytes = 2 * 8
-
-// condemnationOf is what holds for the user's permanent sessions, or for the others.
-func (s *state) condemnationOf(u *userRec, permanent bool) condemnation {
-	if !permanent {
-		return u.condemnation
-	}
-	return parseCondemnation(s.arena.get(u.permanents))
+// condemnations are what a user's changes have killed, and its place among the users whose dead sessions are to be removed. Few users have any:
+// they are one blob beside the record.
+type condemnations struct {
+	sessions, permanents condemnation
+	reapTurn             uint64 // 0 = no session waits for its removal
 }
 
-func parseCondemnation(b []byte) condemnation {
-	if len(b) != condemnationBytes {
-		return condemnation{}
+const condemnationsBytes = 5 * 8
+
+func parseCondemnations(b []byte) (c condemnations) {
+	if len(b) != condemnationsBytes {
+		return c
 	}
-	return condemnation{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+	at := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
+	return condemnations{condemnation{at(0), at(1)}, condemnation{at(2), at(3)}, at(4)}
 }
 
-func (s *state) setCondemnation(u *userRec, permanent bool, c condemnation) {
-	if !permanent {
-		u.condemnation = c
-		return
+func (c condemnations) of(permanent bool) condemnation {
+	if permanent {
+		return c.permanents
 	}
-	s.arena.drop(u.permanents, s.shared)
-	u.permanents = 0
-	if c != (condemnation{}) {
-		u.permanents = s.arena.put(appendUints(nil, c.notBefore, c.exempt))
+	return c.sessions
+}
+
+func (s *state) condemnationsOf(u *userRec) condemnations {
+	if u.condemned == 0 {
+		return condemnations{}
+	}
+	return parseCondemnations(s.arena.get(u.condemned))
+}
+
+func (s *state) setCondemnations(u *userRec, c condemnations) {
+	s.arena.drop(u.condemned, s.shared)
+	u.condemned = 0
+	if c != (condemnations{}) {
+		u.condemned = s.arena.put(appendUints(nil, c.sessions.notBefore, c.sessions.exempt, c.permanents.notBefore, c.permanents.exempt, c.reapTurn))
 	}
 }
+
+// waits tells whether dead sessions of a user are to be removed.
+func (s *state) waits(u *userRec) bool { return s.condemnationsOf(u).reapTurn != 0 }
 
 // condemned tells whether a change of its user has killed a session.
 func (s *state) condemned(u *userRec, r *sessionRec) bool {
-	return s.condemnationOf(u, r.permanent()).holds(r.seq)
+	return u.condemned != 0 && s.condemnationsOf(u).of(r.permanent()).holds(r.seq)
 }
 
 // condemn kills a user's permanent sessions, or all others, at once, except the one numbered exempt (0 = none), and queues their
@@ -59,12 +72,18 @@ func (s *state) condemn(slot uint32, permanent bool, exempt uint64) uint64 {
 	s.leaveInTree(s.users.links.at(slot), permanent, exempt)
 	*living = survivors
 	rec := s.mutUser(slot)
-	s.setCondemnation(rec, permanent, condemnation{s.sessions.lastSeq + 1, exempt})
-	if rec.reapTurn == 0 {
+	c := s.condemnationsOf(rec)
+	if permanent {
+		c.permanents = condemnation{s.sessions.lastSeq + 1, exempt}
+	} else {
+		c.sessions = condemnation{s.sessions.lastSeq + 1, exempt}
+	}
+	if c.reapTurn == 0 {
 		s.users.reapTurn++
-		rec.reapTurn = s.users.reapTurn
+		c.reapTurn = s.users.reapTurn
 		s.queueReap(slot)
 	}
+	s.setCondemnations(rec, c)
 	return uint64(killed)
 }
 

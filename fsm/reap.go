@@ -34,7 +34,10 @@ func (s *state) reap(ended []Ended) ([]Ended, bool) {
 	}
 	links.nextReap = 0
 	s.users.reaps--
-	s.mutUser(slot).reapTurn = 0
+	u := s.mutUser(slot)
+	c := s.condemnationsOf(u)
+	c.reapTurn = 0
+	s.setCondemnations(u, c)
 	s.dropIfForgotten(slot)
 	return ended, true
 }
@@ -42,7 +45,7 @@ func (s *state) reap(ended []Ended) ([]Ended, bool) {
 // victim finds the first condemned session in one of the user's rings, 0 when there is none.
 func (s *state) victim(user uint32, permanent bool) uint32 {
 	slot := *s.users.links.at(user).head(permanent)
-	condemned := s.condemnationOf(s.users.recs.at(user), permanent)
+	condemned := s.condemnationsOf(s.users.recs.at(user)).of(permanent)
 	if slot != 0 && !condemned.holds(s.sessions.recs.at(slot).seq) {
 		// At most one survivor stands before condemned sessions: the exempt one.
 		slot = s.sessions.links.at(slot).userNext

@@ -183,9 +183,10 @@ func (b *builder) steps(p *policy, f *fields) bool {
 func (b *builder) user(f *fields) bool {
 	var u userRec
 	u.serial, u.version, u.lastNumber = f.uint(), f.uint(), f.uint()
-	u.notBefore, u.exempt, u.reapTurn, u.createdMS = f.uint(), f.uint(), f.uint(), f.instant()
+	c := condemnations{sessions: condemnation{f.uint(), f.uint()}, reapTurn: f.uint()}
+	u.createdMS = f.instant()
 	u.roles, u.flags = f.byte(), f.byte()
-	permanents := condemnation{f.uint(), f.uint()}
+	c.permanents = condemnation{f.uint(), f.uint()}
 	name, password, verifier, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.bytes(MaxVerifierBytes), f.take(int(f.byte()))
 	preferences := f.bytes(maxBlobBytes)
 	switch {
@@ -194,7 +195,7 @@ func (b *builder) user(f *fields) bool {
 		u.roles == 0 || u.roles > roleUser|roleService|roleAdmin || u.flags > userStored|userDisabled|userMD5,
 		len(verifier) > 0 && (!u.md5() || len(password) == 0 || !b.s.validVerifier(verifier)),
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
-		!b.possible(u.condemnation) || !b.possible(permanents) || u.reapTurn > b.s.users.reapTurn,
+		!b.possible(c.sessions) || !b.possible(c.permanents) || c.reapTurn > b.s.users.reapTurn,
 		!validPreferences(preferences),
 		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
 		return false
@@ -208,10 +209,10 @@ func (b *builder) user(f *fields) bool {
 	u.password, u.policies, u.verifier = b.s.arena.put(password), b.s.arena.put(own), b.s.arena.put(verifier)
 	u.preferences = b.s.arena.put(preferences)
 	b.s.countVerifier(verifier, 1)
-	b.s.setCondemnation(&u, true, permanents)
+	b.s.setCondemnations(&u, c)
 	slot := b.s.placeUser(u, name)
 	b.users++
-	if u.reapTurn != 0 {
+	if c.reapTurn != 0 {
 		b.reaps = append(b.reaps, slot)
 	}
 	return slot == b.users
@@ -240,7 +241,7 @@ func (b *builder) session(f *fields) bool {
 		return false
 	}
 	r.user++ // ordinal to slot
-	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && u.reapTurn == 0 ||
+	if u := s.users.recs.at(r.user); r.number == 0 || r.number > u.lastNumber || s.condemned(u, &r) && !s.waits(u) ||
 		u.disabled() && !s.condemned(u, &r) || r.number <= s.lastNumberOf(r.user) {
 		return false
 	}
@@ -394,7 +395,7 @@ func (b *builder) finish() error {
 	if _, p := s.policies.find(session.DefaultPolicyName); p == nil {
 		return errors.New("snapshot is damaged: it has no policy " + session.DefaultPolicyName)
 	}
-	turn := func(slot uint32) uint64 { return s.users.recs.at(slot).reapTurn }
+	turn := func(slot uint32) uint64 { return s.condemnationsOf(s.users.recs.at(slot)).reapTurn }
 	slices.SortFunc(b.reaps, func(x, y uint32) int { return cmp.Compare(turn(x), turn(y)) })
 	for i, slot := range b.reaps {
 		if i > 0 && turn(slot) == turn(b.reaps[i-1]) {
@@ -403,7 +404,7 @@ func (b *builder) finish() error {
 		s.queueReap(slot)
 	}
 	for slot := uint32(1); slot <= b.users; slot++ {
-		if u := s.users.recs.at(slot); !u.stored() && u.reapTurn == 0 && s.users.links.at(slot).recorded == 0 {
+		if u := s.users.recs.at(slot); !u.stored() && !s.waits(u) && s.users.links.at(slot).recorded == 0 {
 			return errors.New("snapshot is damaged: a user without account has no session")
 		}
 	}

@@ -270,10 +270,10 @@ func (p frozenPolicy) rules() (rules byte) {
 }
 
 func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPolicies]uint8) []byte {
-	out = appendUints(out, u.serial, u.version, u.lastNumber, u.notBefore, u.exempt, u.reapTurn, uint64(u.createdMS))
+	c := parseCondemnations(s.arena.get(u.condemned))
+	out = appendUints(out, u.serial, u.version, u.lastNumber, c.sessions.notBefore, c.sessions.exempt, c.reapTurn, uint64(u.createdMS))
 	out = append(out, u.roles, u.flags)
-	permanents := parseCondemnation(s.arena.get(u.permanents))
-	out = appendUints(out, permanents.notBefore, permanents.exempt)
+	out = appendUints(out, c.permanents.notBefore, c.permanents.exempt)
 	out = appendShort(out, s.arena.get(u.name))
 	out = appendShort(out, s.arena.get(u.password))
 	out = appendShort(out, s.arena.get(u.verifier))

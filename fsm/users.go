@@ -20,18 +20,16 @@ const (
 
 // userRec is a user as snapshots see it: plain data.
 type userRec struct {
-	serial     uint64 // order of the records' making; 0 = free
-	version    uint64
-	lastNumber uint64
-	condemnation
-	reapTurn    uint64 // position among the users whose dead sessions are to be removed; 0 = none are
+	serial      uint64 // order of the records' making; 0 = free
+	version     uint64
+	lastNumber  uint64
 	createdMS   int64
 	name        blobRef
 	password    blobRef
 	verifier    blobRef // the sealed MD5 of the password
 	policies    blobRef // their indexes
 	preferences blobRef // the user's own, in the form of attributes
-	permanents  blobRef // what condemns the permanent sessions; none has been condemned when there is none
+	condemned   blobRef // condemnations
 	roles       uint8
 	flags       uint8
 }
@@ -168,14 +166,14 @@ func (s *state) isLastAdmin(slot uint32) bool {
 // dropIfForgotten removes a shell that has no session left. Its numbers are never given out again.
 func (s *state) dropIfForgotten(slot uint32) {
 	rec, u := s.users.recs.at(slot), &s.users
-	if rec.stored() || rec.reapTurn != 0 || slot == s.pinned || u.links.at(slot).recorded != 0 {
+	if rec.stored() || s.waits(rec) || slot == s.pinned || u.links.at(slot).recorded != 0 {
 		return
 	}
 	s.countUser(slot, -1)
 	u.floor = max(u.floor, rec.lastNumber)
 	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)
 	s.arena.drop(rec.name, s.shared)
-	s.arena.drop(rec.permanents, s.shared)
+	s.arena.drop(rec.condemned, s.shared)
 	s.arena.drop(rec.preferences, s.shared)
 	*s.mutUser(slot) = userRec{}
 	*u.links.at(slot) = userLinks{nextReap: u.free}
