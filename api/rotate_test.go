@@ -73,7 +73,9 @@ func TestReauthentication(t *testing.T) {
 func TestMaxAuthAge(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	for target, want := range map[string]int{"/v1/session?max_auth_age=1": 200, "/v1/session?max_auth_age=0": 400, "/v1/session?max_auth_age=x": 400} {
+	for target, want := range map[string]int{"/v1/session?max_auth_age=1": 200, "/v1/session?max_auth_age=0": 400, "/v1/session?max_auth_age=x": 400,
+		"/v1/session?max_auth_age=NaN": 400, "/v1/session?max_auth_age=Inf": 400, "/v1/session?max_auth_age=-1": 400, "/v1/session?max_auth_age=315360001": 400,
+		"/v1/session?max_auth_age=1e300": 400, "/v1/session?max_auth_age=0.0004": 400, "/v1/session?max_auth_age=315360000": 200} {
 		if r := h.do(request{method: "GET", target: target, key: h.user}); r.StatusCode != want {
 			t.Errorf("%s: got %d, want %d", target, r.StatusCode, want)
 		}

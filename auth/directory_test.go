@@ -254,7 +254,7 @@ func TestAServerThatHangsOrIsBusyIsPassedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := openLDAP(t, s)
-			c.Servers, c.Insecure, c.Timeout = []string{first, s.URL()}, true, 4*time.Second
+			c.Servers, c.Insecure, c.Timeout = []string{first, s.URL()}, true, 8*time.Second
 			d := newDirectory(t, c)
 			for range 2 {
 				if _, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password); err != nil {
@@ -273,7 +273,7 @@ func TestAFrozenServerIsPassedOver(t *testing.T) {
 	t.Parallel()
 	one, two := startSlapd(t), startSlapd(t)
 	c := openLDAP(t, one)
-	c.Servers, c.Insecure, c.Timeout = []string{one.URL(), two.URL()}, true, 4*time.Second
+	c.Servers, c.Insecure, c.Timeout = []string{one.URL(), two.URL()}, true, 8*time.Second
 	d := newDirectory(t, c)
 	login := func() error {
 		_, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password)
