@@ -2,6 +2,9 @@ package backend
 
 import "github.com/hydrastore/hydrastore/session"
 
+// Supports tells why a home of that name cannot keep what a policy asks for; nil = it can.
+func Supports(home string, p session.Policy) error { return Features{Name: home}.supports(p) }
+
 // supports refuses a policy that asks for what no decision on one record can keep. What would be counted wrongly is not counted at all.
 func (f Features) supports(p session.Policy) error {
 	switch {

@@ -27,10 +27,8 @@ func (l *login) makeRoom(ctx context.Context, u *userChange, rec *sessionRecord)
 		}
 		u.user.PruneAt = 2 * len(u.user.Sessions)
 	}
-	if !rec.Permanent {
-		if gone, err = room.underPolicy(ctx, policy); err != nil {
-			return nil, err
-		}
+	if gone, err = room.underPolicy(ctx, policy, rec.Permanent); err != nil {
+		return nil, err
 	}
 	if len(u.user.Sessions)-len(gone) >= MaxSessionsOfUser {
 		if err := room.prune(ctx, func(listed) bool { return true }); err != nil {
@@ -50,31 +48,42 @@ type room struct {
 	leaving session.ID // the session that the log-in replaces; zero = none
 }
 
-// underPolicy holds the policy's limits, which count its sessions that are not permanent.
-func (r *room) underPolicy(ctx context.Context, p *session.Policy) (gone []session.ID, err error) {
-	counts := func(s listed) bool { return s.Policy == p.Name && !s.Permanent && s.ID != r.leaving }
-	if p.SingleSession {
+// underPolicy holds the policy's limits, which count its sessions; permanent ones only if it says so. Those are never evicted, and are outside
+// single_session.
+func (r *room) underPolicy(ctx context.Context, p *session.Policy, permanent bool) (gone []session.ID, err error) {
+	if permanent && !p.PermanentCounted {
+		return nil, nil
+	}
+	mortal := func(s listed) bool { return s.Policy == p.Name && !s.Permanent && s.ID != r.leaving }
+	if p.SingleSession && !permanent {
 		for _, s := range r.user.user.Sessions {
-			if counts(s) {
+			if mortal(s) {
 				gone = append(gone, s.ID)
 			}
 		}
-		return gone, nil
+		if !p.PermanentCounted {
+			return gone, nil
+		}
+	}
+	counts := func(s listed) bool {
+		return s.Policy == p.Name && (!s.Permanent || p.PermanentCounted) && s.ID != r.leaving && !slices.Contains(gone, s.ID)
 	}
 	if p.MaxSessionsPerUser == 0 || r.count(counts) < p.MaxSessionsPerUser {
-		return nil, nil
+		return gone, nil
 	}
 	if err := r.prune(ctx, counts); err != nil {
 		return nil, err
 	}
 	over := r.count(counts) - p.MaxSessionsPerUser + 1
-	switch {
-	case over <= 0:
-		return nil, nil
-	case !p.OnLimit.Evicts():
+	if over <= 0 {
+		return gone, nil
+	}
+	evictable := func(s listed) bool { return counts(s) && !s.Permanent }
+	if !p.OnLimit.Evicts() || r.count(evictable) < over {
 		return nil, session.ErrSessionLimit("max_sessions_per_user")
 	}
-	return r.victims(ctx, counts, p.OnLimit, over)
+	victims, err := r.victims(ctx, evictable, p.OnLimit, over)
+	return append(gone, victims...), err
 }
 
 func (r *room) count(counts func(listed) bool) (n int) {

@@ -72,3 +72,27 @@ func singleSession(e *env) {
 	e.alive("of another user", second)
 	e.alive("the other user's", bob)
 }
+
+func permanentCounted(e *env) {
+	ch := perUser(2, session.OnLimitOldest)
+	ch.PermanentAllowed, ch.PermanentCounted = ptr(true), ptr(true)
+	e.policy("keys", ch)
+	permanent := func() (session.Issued, error) {
+		return e.other.Login(e.Context(), e.admin, session.Login{User: "ada", Vouched: true, Policy: "keys", Permanent: true})
+	}
+	first, err := permanent()
+	e.ok("a permanent session", err)
+	mortal := e.under("ada", "keys")
+	second, err := permanent()
+	e.ok("a second one", err)
+	e.dead("what could be evicted", mortal)
+	_, err = permanent()
+	e.code("where only permanent ones are left", err, session.CodeSessionLimit)
+	_, err = e.s.Login(e.Context(), e.admin, session.Login{User: "ada", Vouched: true, Policy: "keys"})
+	e.code("one that is not permanent", err, session.CodeSessionLimit)
+	e.alive("the first", first)
+	e.alive("the second", second)
+	_, err = e.s.Logout(e.Context(), with(first))
+	e.ok("log out", err)
+	e.under("ada", "keys")
+}

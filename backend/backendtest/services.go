@@ -78,6 +78,7 @@ func ServiceCases() []ServiceCase {
 		{"limits per user refuse", limitRefuses},
 		{"limits per user evict", limitEvicts},
 		{"one session a user", singleSession},
+		{"permanent sessions that count", permanentCounted},
 		{"a log-in takes the place of a session", replacing},
 		{"wrong passwords are counted", throttle},
 		{"local and min_index reads", consistency},

@@ -46,6 +46,7 @@ func (l *loader) complete() {
 	l.protocols()
 	l.seedPolicies()
 	l.impliedPolicies()
+	l.outsideRaft()
 }
 
 func (l *loader) names() {
@@ -297,7 +298,9 @@ func (l *loader) files() {
 	if info, err := os.Stat(l.config.Node.DataDir); err == nil && !info.IsDir() {
 		l.problem("node.data_dir", "%s is not a folder", l.config.Node.DataDir)
 	}
-	l.peerProof()
+	if l.config.Home == HomeRaft {
+		l.peerProof()
+	}
 }
 
 func (l *loader) checkPair(key, cert, private string) {
@@ -350,13 +353,7 @@ func (l *loader) logging() {
 
 // seeds refuses the values of the seeds' words that this version does not do.
 func (l *loader) seeds() {
-	switch t := l.config.tokenizerType; t {
-	case "raft":
-	case "local", "redis", "dynamodb":
-		l.problem("tokenizer.type", "%s is not in this version: sessions live in the Raft cluster; write raft or remove it", t)
-	default:
-		l.problem("tokenizer.type", "use raft, this is %s", describe(t))
-	}
+	l.oneOf("tokenizer.type", l.config.Home, HomeRaft, HomeLocal, HomeRedis, HomeDynamoDB)
 	if !l.config.sessionPersistence {
 		l.problem("user.sessionPersistence", "false is not in this version: every node knows every session; write true or remove it")
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hydrastore/hydrastore/api/faircom"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/backend/dynamodb"
+	"github.com/hydrastore/hydrastore/backend/local"
 	"github.com/hydrastore/hydrastore/backend/redis"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -31,11 +32,13 @@ type Config struct {
 	Protocols     Protocols
 	Sealing       Sealing
 
+	// Home is where sessions live: raft, local, redis or dynamodb.
+	Home     string
+	Local    local.Config    // with tokenizer.type local; the same
 	Redis    redis.Config    // with tokenizer.type redis; its Logger is the caller's to set
 	DynamoDB dynamodb.Config // with tokenizer.type dynamodb; the same
 
 	// The seeds' words that are accepted because they say what is so anyway.
-	tokenizerType      string
 	sessionPersistence bool
 	seed               seedTimers
 	stores             stores

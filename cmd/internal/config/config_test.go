@@ -300,9 +300,13 @@ func TestRefusals(t *testing.T) {
 		{name: "short safe password", environ: []string{"HYDRASTORE_TOKENIZER_SAFE_PASSWORD=short"}, want: []string{"HYDRASTORE_TOKENIZER_SAFE_PASSWORD: tokenizer.safe_password: has at least 12 bytes, this has 5"}},
 		{name: "safe password of another kind", yaml: "tokenizer: {safe_password: [hidden-word]}", want: []string{"tokenizer.safe_password: a text is needed here: put it in quotes"}},
 		{name: "earlier safe password of the example", yaml: "tokenizer: {safe_password_previous: [default_password]}", want: []string{"tokenizer.safe_password_previous: the empty one"}},
-		{name: "tokenizer type", yaml: "tokenizer: {type: redis}", want: []string{"tokenizer.type: redis is not in this version"}},
-		{name: "tokenizer nonsense", yaml: "tokenizer: {type: paper}", want: []string{`tokenizer.type: use raft, this is "paper"`}},
-		{name: "tokenizer path", yaml: "tokenizer: {path: /tmp}", want: []string{":1: tokenizer.path: has no effect in this version"}},
+		{name: "tokenizer nonsense", yaml: "tokenizer: {type: paper}", want: []string{`tokenizer.type: use raft or local or redis or dynamodb, this is "paper"`}},
+		{name: "tokenizer path", yaml: "tokenizer: {path: /tmp}", want: []string{":1: tokenizer.path: has no effect while tokenizer.type is raft"}},
+		{name: "several local nodes", yaml: "tokenizer: {type: local}\ncluster: {bootstrap_expect: 3, join: ['a:1', 'b:1']}", want: []string{":2: cluster.bootstrap_expect: tokenizer.type local is for one server", "cluster.join: tokenizer.type local is for one server"}},
+		{name: "peers without a cluster", yaml: "tokenizer: {type: redis}\npeer: {listen: 'a:1'}", want: []string{":2: peer.listen: has no effect while tokenizer.type is redis"}},
+		{name: "audit without a cluster", yaml: "tokenizer: {type: local}\naudit: {file: x}", want: []string{":2: audit.file: the audit trail is written from the cluster's log"}},
+		{name: "limits that only a cluster holds", yaml: "tokenizer: {type: local}\npolicies: {web: {max_sessions_per_address: 5}}", want: []string{
+			`:1: tokenizer.type: max_sessions_per_address: policy "web" asks for a limit on the sessions of one address, which cannot be held exactly where sessions are kept in local`}},
 		{name: "tokenizer timeout", yaml: "tokenizer: {timeout: 0}", want: []string{":1: tokenizer.timeout: a number above 0"}},
 		{name: "no persistence", yaml: "user: {sessionPersistence: false}", want: []string{"user.sessionPersistence: false is not in this version"}},
 		{name: "seed timers", yaml: "user: {sessionDuration: 99999999999}\nuserdata: {maxsessionkeyage: -1}", want: []string{

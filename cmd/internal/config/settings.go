@@ -190,8 +190,10 @@ func protocolSettings() []Setting {
 
 func seedSettings() []Setting {
 	return []Setting{
-		{Key: "tokenizer.type", Default: "raft", Help: "Where sessions live. Only `raft`.",
-			field: func(c *Config) any { return &c.tokenizerType }},
+		{Key: "tokenizer.type", Default: "raft", Help: "Where sessions live: `raft`, the cluster's own log; `local`, a folder of this one server; `redis`; `dynamodb`. See [backends.md](backends.md).",
+			field: func(c *Config) any { return &c.Home }},
+		{Key: "tokenizer.path", Help: "Local: the folder, which one server has at a time. Default: `sessions` in the data folder.",
+			field: func(c *Config) any { return &c.Local.Path }},
 		{Key: "tokenizer.timeout", Help: "First idle timeout of the policy `tokenizer`, in minutes. Its preset has 20.",
 			field: func(c *Config) any { return &c.seed.tokenizerTimeout }},
 		{Key: "tokenizer.safe_password", Secret: true, Help: "Password from which the key of sealed attributes is derived; at least 12 bytes, the same on all nodes. Kept nowhere: who loses it loses what is sealed. Default: none, and nothing can be sealed.",

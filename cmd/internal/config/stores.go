@@ -96,7 +96,7 @@ func callSettings() []Setting {
 
 // storesInUse completes the settings of the home that tokenizer.type names, and refuses what is said of others.
 func (l *loader) storesInUse() {
-	kind := l.config.tokenizerType
+	kind := l.config.Home
 	for _, of := range []struct {
 		kinds    []string
 		settings []Setting
@@ -108,10 +108,10 @@ func (l *loader) storesInUse() {
 		}
 	}
 	switch kind {
-	case "redis":
+	case HomeRedis:
 		l.callBounds()
 		l.redis()
-	case "dynamodb":
+	case HomeDynamoDB:
 		l.callBounds()
 		l.dynamodb()
 	}

@@ -30,7 +30,7 @@ type Options struct {
 
 // Server is one running node. Its methods are safe for concurrent use.
 type Server struct {
-	node     *node.Node
+	node     home
 	api      *api.Server
 	address  string
 	log      *slog.Logger
@@ -62,17 +62,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Config.API.Advertise == "" {
 		o.Config.API.Advertise = s.address
 	}
-	if err := probe(ctx, "gossip.listen", o.Config.Gossip.Listen); err != nil {
-		return nil, err
+	if o.Config.Home == config.HomeRaft {
+		if err := probe(ctx, "gossip.listen", o.Config.Gossip.Listen); err != nil {
+			return nil, err
+		}
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	settings, err := s.nodeConfig(o, registry)
-	if err != nil {
+	if s.node, err = s.openHome(ctx, o, registry); err != nil {
 		return nil, err
-	}
-	if s.node, err = node.New(settings); err != nil {
-		return nil, explainStart(o.Config, err)
 	}
 	defer func() {
 		if err != nil {
@@ -100,7 +98,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.unwatch = cancel
 	s.serving.Go(func() { s.comparePolicies(watching, o.Config.GivenPolicies()) })
 	s.log.Info("node started", "node", s.node.NodeID(), "version", o.Version, "api", s.address,
-		"peers", s.node.PeerAddress(), "data", o.Config.Node.DataDir)
+		"peers", s.node.PeerAddress(), "data", o.Config.Node.DataDir, "sessions", o.Config.Home)
 	return s, nil
 }
 

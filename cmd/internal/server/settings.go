@@ -37,14 +37,21 @@ func nodeConfig(c config.Config) (node.Config, error) {
 	n.Policies = c.Policies
 	n.Audit.File, n.Audit.Nodes = c.Audit.File, c.Audit.Nodes
 	n.Hashing.Params = c.Authenticator.Hashing
-	for _, d := range c.Authenticator.Directories {
+	var err error
+	n.Authenticators, err = directories(c.Authenticator)
+	return n, err
+}
+
+// directories makes the authenticators outside.
+func directories(c config.Authenticator) (all []auth.Authenticator, err error) {
+	for _, d := range c.Directories {
 		directory, err := auth.NewDirectory(d)
 		if err != nil {
-			return n, fmt.Errorf("prepare the directory %s: %w", d.Kind, err)
+			return nil, fmt.Errorf("prepare the directory %s: %w", d.Kind, err)
 		}
-		n.Authenticators = append(n.Authenticators, directory)
+		all = append(all, directory)
 	}
-	return n, nil
+	return all, nil
 }
 
 // fresh puts a new value behind the pointer: the type belongs to a room that this one does not import.
