@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 )
 
@@ -68,8 +69,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if printed {
 		o.AdminPassword = strings.ToLower(rand.Text())
 	}
-	if o.Data == "" && o.Base.Sealing.SafePassword == "" {
-		o.Base.Sealing.SafePassword = rand.Text() // nothing that it seals is kept
+	if o.Base.Protocols.LiveJournal && o.Data == "" && o.Base.Sealing.SafePassword == "" && len(o.Base.Sealing.Previous) == 0 {
+		o.Base.Sealing = config.Sealing{SafePassword: rand.Text(), Params: auth.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}} // for challenges; nothing that it seals is kept
 	}
 	out := &screen{w: o.Out}
 	begin := time.Now()
