@@ -49,6 +49,26 @@ func TestAChallengeIsUsedOnceAndInTime(t *testing.T) {
 	}
 }
 
+// The time line of LiveJournal's own example: issued in second 1073116031, good up to 1073116090, too old in 1073116091.
+func TestTheExamplesTimeLine(t *testing.T) {
+	t.Parallel()
+	const hour, issued = int64(1073113200), int64(1073116031)
+	l := newLog(t, fsm.Options{})
+	use := func(n int) *fsmpb.Command {
+		return useChallenge(&fsmpb.UseChallenge{Hash: hash16(n), HourMs: hour * 1000, EndMs: (issued + 60) * 1000})
+	}
+	l.clock = issued * 1000
+	l.must(putSecret(&fsmpb.PutChallengeSecret{HourMs: hour * 1000, Secret: []byte("sealed")}))
+	for n, second := range []int64{1073116031, 1073116061, 1073116090} {
+		l.clock = second * 1000
+		l.must(use(n))
+		l.clock += 999
+		l.wantField(use(n), codeUnauthenticated, fsm.ChallengeUsed)
+	}
+	l.clock = 1073116091 * 1000
+	l.wantField(use(3), codeUnauthenticated, fsm.ChallengeExpired)
+}
+
 // Two uses in one entry, as from two nodes at the same moment.
 func TestOfTwoUsesInOneEntryOneIsGood(t *testing.T) {
 	t.Parallel()

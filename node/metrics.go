@@ -91,6 +91,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	gauge("sessions", "Sessions in memory; those due but not ended yet are among them.", func() float64 { return float64(n.fsm.Stats().Sessions) })
 	gauge("users", "User accounts.", func() float64 { return float64(n.fsm.Stats().Users) })
 	gauge("idempotency_records", "Remembered Idempotency-Keys.", func() float64 { return float64(n.fsm.Stats().IdempotencyRecords) })
+	gauge("used_challenges", "Challenges of log-ins that are remembered as used; at most 100,000, beyond which log-ins by challenge fail.", func() float64 { return float64(n.fsm.Stats().UsedChallenges) })
 	gauge("password_attempt_counters", "Counters of the login throttle; at most 100,000.", func() float64 { return float64(n.fsm.Stats().AttemptCounters) })
 	gauge("password_attempts_waiting", "Password checks that wait for their turn at this node.", func() float64 { return float64(n.turns.Waiting() + n.remote.Waiting()) })
 	gauge("attribute_bytes", "Memory of names, user agents, password hashes and attributes.", func() float64 { return float64(n.fsm.Stats().BlobBytes) })
