@@ -145,7 +145,7 @@ func TestUsedChallengesAreBounded(t *testing.T) {
 	l := newLog(t, fsm.Options{})
 	l.must(putSecret(&fsmpb.PutChallengeSecret{HourMs: hourStart, Secret: []byte("sealed")}))
 	numbered := func(n int) *fsmpb.Command {
-		return useChallenge(&fsmpb.UseChallenge{Hash: binary.BigEndian.AppendUint64(make([]byte, 8, 16), uint64(n)), HourMs: hourStart, EndMs: start + 60_000})
+		return useChallenge(&fsmpb.UseChallenge{Hash: append(binary.BigEndian.AppendUint64(nil, uint64(n)), make([]byte, 8)...), HourMs: hourStart, EndMs: start + 60_000})
 	}
 	const part = 2000
 	for n := 0; n < session.MaxUsedChallenges; n += part {
