@@ -16,9 +16,8 @@ const DefaultPath = "/x7/json"
 
 // The limits of this protocol, beside those of sessions and preferences.
 const (
-	MaxParams     = 16
-	MaxIDBytes    = 256
-	MaxLabelBytes = session.MaxAttributeNameBytes
+	MaxParams  = 16
+	MaxIDBytes = 256
 )
 
 // room answers for one node. It holds no state of its own.

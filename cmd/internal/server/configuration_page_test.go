@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/api"
+	"github.com/hydrastore/hydrastore/api/faircom"
+	"github.com/hydrastore/hydrastore/api/netx"
 	"github.com/hydrastore/hydrastore/api/livejournal"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
@@ -100,6 +102,10 @@ func limitsTable() string {
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},
 		{"Value of a sealed attribute", size(session.MaxSealedAttributeBytes)},
 		{"Safe password; earlier ones that are still in use", fmt.Sprintf("%s to %s; %d", size(session.MinSafePasswordBytes), size(session.MaxPasswordBytes), session.MaxSealKeys-1)},
+		{"Preferences of a user", fmt.Sprintf("as attributes of a session: %d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
+		{"FairCom: a setting of a session, its description; `requestId`", fmt.Sprintf("%s, %s; %s", size(faircom.MaxSettingBytes), size(faircom.MaxDescriptionBytes), size(faircom.MaxRequestIDBytes))},
+		{"FairCom: tokens in a request; sessions in an answer", fmt.Sprintf("%d; %s", faircom.MaxTokensDescribed, thousands(faircom.MaxSessionsListed))},
+		{"NetX: parameters, `id` of a request", fmt.Sprintf("%d, %s", netx.MaxParams, size(netx.MaxIDBytes))},
 		{"`Idempotency-Key`", fmt.Sprintf("%s, remembered for %v, at most %s of them", size(session.MaxIdempotencyKeyBytes), session.IdempotencyLifetime, thousands(session.MaxIdempotencyRecords))},
 		{"Page of a list", fmt.Sprintf("%d, at most %s", session.DefaultPageSize, thousands(session.MaxPageSize))},
 		{"Counters of wrong passwords, in the cluster", thousands(session.MaxAttemptCounters) + "; the oldest makes room"},
