@@ -10,8 +10,8 @@ import (
 
 	"github.com/hydrastore/hydrastore/api"
 	"github.com/hydrastore/hydrastore/api/faircom"
-	"github.com/hydrastore/hydrastore/api/netx"
 	"github.com/hydrastore/hydrastore/api/livejournal"
+	"github.com/hydrastore/hydrastore/api/netx"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/node"
