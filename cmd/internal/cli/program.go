@@ -49,7 +49,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line or configuration, 
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "Nodes:"}, &cobra.Group{ID: groupClient, Title: "At a cluster:"})
 	root.AddCommand(
-		inGroup(groupNode, p.serverCommand(), p.devCommand(), p.configCommand(), p.backendCommand())...)
+		inGroup(groupNode, p.serverCommand(), p.devCommand(), p.configCommand(), p.backendCommand(), p.migrateCommand())...)
 	root.AddCommand(
 		inGroup(groupClient, p.loginCommand(), p.whoamiCommand(), p.logoutCommand(), p.sessionCommand(), p.userCommand(),
 			p.policyCommand(), p.limitsCommand(), p.clusterCommand(), p.healthCommand(), p.benchCommand())...)

@@ -1,0 +1,86 @@
+package cli_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/backend/backendtest"
+	"github.com/hydrastore/hydrastore/backend/local"
+	"github.com/hydrastore/hydrastore/cmd/internal/cli"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// folderHome writes the configuration of a server that keeps its sessions in a folder.
+func folderHome(t *testing.T, dir, name string) (config, folder string) {
+	t.Helper()
+	config, folder = filepath.Join(dir, name+".yaml"), filepath.Join(dir, name)
+	text := fmt.Sprintf("tokenizer: {type: local, path: %s}\n", folder)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config, folder
+}
+
+func serviceIn(t *testing.T, folder string) *backend.Service {
+	t.Helper()
+	store, err := local.Open(local.Config{Path: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return backendtest.Start(t, backendtest.Config(t), store)
+}
+
+// TestMigrate: sessions go from a folder into a file and from there into another folder, and their keys open them there.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	oldConfig, oldFolder := folderHome(t, dir, "old")
+	newConfig, newFolder := folderHome(t, dir, "new")
+	file := filepath.Join(dir, "all.jsonl")
+	s := serviceIn(t, oldFolder)
+	var keys []session.Key
+	for i := range 20 {
+		issued, err := s.Login(t.Context(), session.Call{Operator: true}, session.Login{User: fmt.Sprint("user-", i%3), Vouched: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, issued.Key)
+	}
+	if _, stderr, code := x.run("migrate --from " + oldConfig + " --to " + file); code == 0 || !strings.Contains(stderr, "another process uses the folder") {
+		t.Errorf("while the server runs: %d %s", code, stderr)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"migrate --from " + oldConfig + " --to " + file, "migrate --from " + file + " --to " + newConfig, "migrate --from " + oldConfig + " --to " + newConfig} {
+		if out := x.must(line); !strings.Contains(out, "moved and verified: 20 sessions, 4 users, checksum ") {
+			t.Errorf("%s: got %s", line, out)
+		}
+	}
+	s = serviceIn(t, newFolder)
+	for _, key := range keys {
+		if _, err := s.Check(t.Context(), session.Call{Key: key}, false); err != nil {
+			t.Errorf("in the new home: %v", err)
+		}
+	}
+	raft := filepath.Join(dir, "raft.yaml")
+	if err := os.WriteFile(raft, []byte("cluster: {name: c}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"migrate --from " + oldConfig:                      "--from and --to are needed",
+		"migrate --from " + raft + " --to " + file:         "tokenizer.type raft",
+		"migrate --from " + oldConfig + " --to /none.yaml": "/none.yaml",
+	} {
+		if _, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: got %d %s", line, code, stderr)
+		}
+	}
+	if _, stderr, code := x.run("migrate --from " + file + " --to " + file); code != cli.ExitFailure || !strings.Contains(stderr, "is there already") {
+		t.Errorf("onto itself: %d %s", code, stderr)
+	}
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/cmd/internal/config"
+	"github.com/hydrastore/hydrastore/cmd/internal/server"
+)
+
+// linesFile is how names of files end that hold sessions as JSON lines.
+const linesFile = ".jsonl"
+
+// progressPause is how often a move says how far it is.
+const progressPause = 2 * time.Second
+
+func (p *Program) migrateCommand() *cobra.Command {
+	var from, to string
+	c := &cobra.Command{
+		Use:   "migrate --from CONFIG|FILE.jsonl --to CONFIG|FILE.jsonl",
+		Short: "Move sessions, users and policies to another home",
+		Long: `Moves accounts, policies, sessions and the hashes of their keys from one home to another: the keys that clients have stay valid. Each side is
+a server's configuration, whose tokenizer.type is local, redis or dynamodb, or a file of JSON lines (.jsonl), which is made with mode
+0600. Stop the servers of both sides first. The target must be empty. A move that broke off is repeated: it finds what is there. In the end the
+target is read anew and compared, by count and by checksum.
+
+Settings in the environment are not read: they could not say which side they mean. What is sealed needs the same tokenizer.safe_password on the new side. Idempotency-Keys and counts of wrong passwords are not moved.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if from == "" || to == "" {
+				return usagef("migrate: --from and --to are needed")
+			}
+			return p.migrate(c.Context(), from, to)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "configuration of the present home, or a .jsonl file")
+	c.Flags().StringVar(&to, "to", "", "configuration of the new home, or a .jsonl file")
+	return c
+}
+
+func (p *Program) migrate(ctx context.Context, from, to string) (err error) {
+	source, closeSource, err := p.side(ctx, "--from", from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSource()) }()
+	target, closeTarget, err := p.side(ctx, "--to", to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeTarget()) }()
+	told := time.Now()
+	moved, err := backend.Move(ctx, source, target, func(t *backend.Tally) {
+		if time.Since(told) >= progressPause {
+			told = time.Now()
+			fmt.Fprintf(p.Stderr, "moved %d sessions, %d users\n", t.Sessions, t.Users)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
+	}
+	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d users, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
+	return nil
+}
+
+// side opens one side of a move. done gives it up.
+func (p *Program) side(ctx context.Context, flag, name string) (side backend.Target, done func() error, err error) {
+	if filepath.Ext(name) == linesFile {
+		file := backend.MoveFile(name)
+		return file, file.Close, nil
+	}
+	settings, err := config.Load(config.Input{File: name}) // the environment would speak for both sides
+	if err != nil {
+		return nil, nil, err
+	}
+	if settings.Home == config.HomeRaft {
+		return nil, nil, usagef("migrate: %s: %s keeps its sessions in a cluster (tokenizer.type raft), which this command does not move: use hydrastore cluster backup and restore between clusters", flag, name)
+	}
+	store, err := server.OpenStore(ctx, settings, server.NewLogger(p.Stderr, settings.Log))
+	if err != nil {
+		return nil, nil, err
+	}
+	return backend.MoveStore(store), store.Close, nil
+}
