@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +20,14 @@ const version = "4.0.0"
 
 const patience = 30 * time.Second // until it serves, on a machine that has much else to do
 
-// program serves on a free port and prints where. Tables are there at once.
-const program = `const s = require('dynalite')({createTableMs: 100}); s.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + s.address().port))`
+// program serves on a free port and prints where. It ends with its standard input, which is open as long as the tests run: a killed test
+// run leaves nothing behind. Tables are there soon. dynalite itself would end when a request is given up halfway, as tests do.
+const program = `
+process.stdin.on('end', () => process.exit()).resume()
+process.on('uncaughtException', e => { if (e.code !== 'ECONNRESET') { console.error(e); process.exit(1) } })
+const s = require('dynalite')({createTableMs: 100})
+s.listen(0, '127.0.0.1', () => console.log('http://127.0.0.1:' + s.address().port))
+`
 
 // Server is one dynalite.
 type Server struct {
@@ -28,6 +35,7 @@ type Server struct {
 	Endpoint string
 
 	process *exec.Cmd
+	stdin   io.Closer // kept, so that it stays open
 	output  bytes.Buffer
 	ended   chan struct{} // closed when end is set
 	end     error
@@ -63,7 +71,9 @@ func Start(ctx context.Context) (*Server, error) {
 	s := &Server{process: exec.CommandContext(context.WithoutCancel(ctx), "node", "-e", program), ended: make(chan struct{})}
 	s.process.Dir = dir
 	s.process.Stderr = &s.output
-	s.process.SysProcAttr = endWithParent()
+	if s.stdin, err = s.process.StdinPipe(); err != nil {
+		return nil, err
+	}
 	out, err := s.process.StdoutPipe()
 	if err != nil {
 		return nil, err
