@@ -27,6 +27,7 @@ func TestNoSecretsAnywhere(t *testing.T) {
 		settings["log"] = fields{"requests": true, "level": "debug"}
 		settings["gossip"].(fields)["keys"] = []string{base64.StdEncoding.EncodeToString(gossip)}
 		settings["tokenizer"] = fields{"safe_password": safePassword}
+		settings["protocols"] = fields{"faircom": true, "netx": true, "netx_path": "/x7/v1.2/json"}
 	})
 	s := &search{t: t, c: c, secrets: map[string][]byte{"gossip key": gossip, "admin's password": []byte(adminPassword), "safe password": []byte(safePassword)}}
 	s.traffic()
@@ -80,6 +81,7 @@ func (s *search) traffic() {
 	s.idempotent(service)
 	s.rotated(service)
 	s.formats(admin, service)
+	s.protocols(admin)
 	ended := s.issue("ended key", vouch(service, markedUser, nil))
 	s.ask(http.StatusNoContent, logOut(ended))
 	s.ask(http.StatusUnauthorized, check(ended))
@@ -133,6 +135,26 @@ func (s *search) formats(admin, service string) {
 		s.renew("rotated key of format "+string(format), request{method: http.MethodPost, path: "/v1/session/rotate", key: key})
 		s.wrongKey(service, key[:len(key)-1])
 		s.misplacedKeys(admin, key)
+	}
+}
+
+// protocols uses and misplaces keys and passwords as other systems' clients do. Their failures are no failures of HTTP, and their answers echo the
+// tokens that were sent: what is searched is what nodes keep and log.
+func (s *search) protocols(admin string) {
+	s.secret("protocol user's password", protocolPassword)
+	s.ask(http.StatusCreated, newProtocolUser(admin, protocolPassword))
+	made := decodeAs[fairComAnswer](s.t, s.ask(http.StatusOK, fairCom("createSession", "", fields{"username": protocolUser, "password": protocolPassword})).text)
+	token, key := made.AuthToken, decodeAs[netXAnswer](s.t, s.ask(http.StatusOK, netX("authenticate", protocolUser, protocolPassword)).text).Result.(string)
+	s.key("FairCom's token", token)
+	s.key("NetX's key", key)
+	for _, r := range []request{
+		fairCom("pingSession", token, nil), fairCom("describeSessions", token, fields{"authTokens": []string{token, key}}), fairCom("listSessions", token, nil),
+		fairCom("alterSession", token, fields{"defaultApi": "db"}), fairCom(token, token, fields{token: token}), fairCom("createSession", token, fields{"username": protocolPassword, "password": token}),
+		netX("setUserPreference", key, fields{"label": "TickleTime", "value": key}), netX("validateSession", key), netX("getSessionState", key),
+		netX(key, key), netX("validateSession", key, key), netX("authenticate", protocolPassword, key),
+		fairCom("deleteSession", token, nil), netX("closeSession", key), fairCom("pingSession", token, nil), netX("validateSession", key),
+	} {
+		s.ask(http.StatusOK, r)
 	}
 }
 
