@@ -22,7 +22,7 @@ type Authenticator interface {
 	// Authenticate judges a folded user name and a password, which is not empty. It ends soon after ctx. Errors: ErrRefused when
 	// the user is unknown or may not log in or the password is wrong; any other when that could not be found out.
 	Authenticate(ctx context.Context, user, password string) (Grant, error)
-	// Close gives up what is kept between calls. Calls under way fail.
+	// Close gives up what is kept between calls. Calls under way go on to their end.
 	Close()
 }
 
