@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"encoding/binary"
-	"fmt"
 	"testing"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -117,7 +116,7 @@ func TestEndingAllSessionsOfAUserIsLittleWork(t *testing.T) {
 				}
 			}
 			if n := m.Stats().Sessions; n != sessions-2*DefaultEndsPerEntry {
-				t.Error(fmt.Sprint(n, " are left"))
+				t.Errorf("%d are left", n)
 			}
 		})
 	}
