@@ -55,7 +55,11 @@ func (g *grove) step() {
 		slot := g.take(&g.out, &g.in)
 		g.seq++
 		g.rec(slot).seq, g.rec(slot).lastUseMS = g.seq, g.random.Int64N(20)
-		g.root = g.tree.insert(g.root, slot)
+		if g.random.IntN(2) == 0 {
+			g.root = g.tree.append(g.root, slot)
+		} else {
+			g.root = g.tree.insert(g.root, slot)
+		}
 	case n == 1 && len(g.in) > 0:
 		g.root = g.tree.remove(g.root, g.take(&g.in, &g.out))
 	case n == 2 && len(g.in) > 0:
