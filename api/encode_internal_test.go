@@ -123,7 +123,7 @@ func FuzzDecoders(f *testing.F) {
 	for _, seed := range []string{
 		`{"user":"ada","password":"p","policy":"default","permanent":true,"idle_timeout_s":2.5,"attributes":{"a":{"b":[1]}},"sealed_attributes":{"s":1},"client_ip":"::1","user_agent":"x"}`,
 		`{"user":"bob","password":"12345678","roles":["admin"],"policies":["default"],"disabled":true}`,
-		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"longer_idle_allowed":true,"rotate_grace_s":0,"key_format":"ws"}`,
+		`{"idle_timeout_s":1.5,"absolute_lifetime_s":0,"touch_window_s":-1,"attributes":"local","attributes_write":"bearer","inactivity_timeout_s":3600,"no_tickle":true,"bind_address":"strict","permanent_allowed":true,"longer_idle_allowed":true,"rotate_grace_s":0,"key_format":"ws"}`,
 		`{"peer_address":"a:1"}`, `{"id":"n1"}`, `{"a":null}`, "{\"\xff\":1}", `[]`, ``,
 	} {
 		f.Add([]byte(seed))

@@ -40,7 +40,7 @@ func policyModel(p session.Policy) rest.Policy {
 	return rest.Policy{
 		Name: p.Name, IdleTimeoutS: inSeconds(p.IdleTimeout), AbsoluteLifetimeS: inSeconds(p.AbsoluteLifetime),
 		TouchWindowS: inSeconds(window), EffectiveTouchWindowS: inSeconds(p.EffectiveTouchWindow()),
-		AttributesWrite: rest.AttributesWrite(p.AttributesWrite), InactivityTimeoutS: inSeconds(p.InactivityTimeout), NoTickle: p.NoTickle,
+		Attributes: rest.AttributesPlace(p.Attributes), AttributesWrite: rest.AttributesWrite(p.AttributesWrite), InactivityTimeoutS: inSeconds(p.InactivityTimeout), NoTickle: p.NoTickle,
 		BindAddress: rest.BindAddress(p.BindAddress), PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGraceS: inSeconds(p.RotateGrace), KeyFormat: rest.KeyFormat(p.KeyFormat), Version: p.Version,
 		MaxSessionsPerUser: p.MaxSessionsPerUser, MaxSessionsPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
 		OnLimit: rest.OnLimit(p.OnLimit), SingleSession: p.SingleSession, PermanentCounted: p.PermanentCounted,

@@ -87,11 +87,12 @@ func decodeUserChange(body []byte) (session.UserChange, error) {
 
 func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 	var ch session.PolicyChange
-	var write, bind, format, onLimit *string
+	var place, write, bind, format, onLimit *string
 	err := decodeMembers(body, "",
 		optional(seconds, "idle_timeout_s", &ch.IdleTimeout),
 		optional(seconds, "absolute_lifetime_s", &ch.AbsoluteLifetime),
 		optional(seconds, "touch_window_s", &ch.TouchWindow),
+		optional(text, "attributes", &place),
 		optional(text, "attributes_write", &write),
 		optional(seconds, "inactivity_timeout_s", &ch.InactivityTimeout),
 		optional(boolean, "no_tickle", &ch.NoTickle),
@@ -110,6 +111,7 @@ func decodePolicyChange(body []byte) (session.PolicyChange, error) {
 	if ch.TouchWindow != nil && *ch.TouchWindow == touchWindowDefault {
 		*ch.TouchWindow = session.TouchWindowAuto
 	}
+	ch.Attributes = (*session.AttributesPlace)(place)
 	ch.AttributesWrite, ch.OnLimit = (*session.AttributesWriter)(write), (*session.OnLimit)(onLimit)
 	ch.BindAddress, ch.KeyFormat = (*session.AddressBinding)(bind), (*session.KeyFormat)(format)
 	return ch, err

@@ -243,13 +243,14 @@ func TestUsersAndPolicies(t *testing.T) {
 
 	idle, zero, auto, writer, grace := 90500*time.Millisecond, time.Duration(0), session.TouchWindowAuto, session.WriteByBearer, 1500*time.Millisecond
 	inactive, yes, strict, hex32 := time.Hour, true, session.BindStrict, session.KeyHex32
+	local := session.AttributesLocal
 	policy, err := c.PutPolicy(ctx, "web", session.PolicyChange{
-		IdleTimeout: &idle, TouchWindow: &zero, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
+		IdleTimeout: &idle, TouchWindow: &zero, Attributes: &local, AttributesWrite: &writer, InactivityTimeout: &inactive, NoTickle: &yes, BindAddress: &strict,
 		PermanentAllowed: &yes, LongerIdleAllowed: &yes, RotateGrace: &grace, KeyFormat: &hex32,
 		LimitsChange: session.LimitsChange{PermanentCounted: &yes},
 	})
 	want := session.Policy{
-		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
+		Name: "web", IdleTimeout: idle, AbsoluteLifetime: 12 * time.Hour, Attributes: local, AttributesWrite: writer, InactivityTimeout: time.Hour, NoTickle: true,
 		BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: grace, KeyFormat: hex32, Version: policy.Version,
 		PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse, PermanentCounted: true},
 	}

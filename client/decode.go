@@ -76,7 +76,7 @@ func userOf(w wire.User) session.User {
 func policyOf(w wire.Policy) session.Policy {
 	p := session.Policy{
 		Name: w.Name, IdleTimeout: duration(w.IdleTimeoutS), AbsoluteLifetime: duration(w.AbsoluteLifetimeS),
-		TouchWindow: duration(w.TouchWindowS), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
+		TouchWindow: duration(w.TouchWindowS), Attributes: session.AttributesPlace(w.Attributes), AttributesWrite: session.AttributesWriter(w.AttributesWrite),
 		InactivityTimeout: duration(w.InactivityTimeoutS), NoTickle: w.NoTickle, BindAddress: session.AddressBinding(w.BindAddress),
 		PermanentAllowed: w.PermanentAllowed, LongerIdleAllowed: w.LongerIdleAllowed, RotateGrace: duration(w.RotateGraceS), KeyFormat: session.KeyFormat(w.KeyFormat), Version: w.Version,
 		PolicyLimits: session.PolicyLimits{

@@ -56,7 +56,7 @@ func (c *Client) changePolicy(ctx context.Context, r *request, ch session.Policy
 	}
 	body := wire.PolicySettings{
 		IdleTimeoutS: secondsOrNil(ch.IdleTimeout), AbsoluteLifetimeS: secondsOrNil(ch.AbsoluteLifetime),
-		TouchWindowS: secondsOrNil(ch.TouchWindow), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
+		TouchWindowS: secondsOrNil(ch.TouchWindow), Attributes: (*wire.AttributesPlace)(ch.Attributes), AttributesWrite: (*wire.AttributesWrite)(ch.AttributesWrite),
 		InactivityTimeoutS: secondsOrNil(ch.InactivityTimeout), NoTickle: ch.NoTickle, BindAddress: (*wire.BindAddress)(ch.BindAddress),
 		PermanentAllowed:   ch.PermanentAllowed,
 		LongerIdleAllowed:  ch.LongerIdleAllowed,

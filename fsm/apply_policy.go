@@ -142,6 +142,9 @@ func parseRules(c *fsmpb.PutPolicy, p *session.Policy) (field string) {
 	default:
 		return "bind_address"
 	}
+	if c.AttributesLocal != nil || p.Attributes == "" {
+		p.Attributes = attributesPlace(c.GetAttributesLocal())
+	}
 	if p.KeyFormat == "" || c.KeyFormat != fsmpb.KeyFormat_KEY_FORMAT_UNSPECIFIED {
 		p.KeyFormat = keyFormat(c.KeyFormat)
 	}

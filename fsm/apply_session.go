@@ -53,8 +53,8 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if code == fsmpb.Code_CODE_OK {
 		code, field = s.chooseTimers(c, by, &l)
 	}
-	if code == fsmpb.Code_CODE_OK && keyFormat(c.KeyFormat) != s.policies.byIndex[l.policy].KeyFormat {
-		code, field = fsmpb.Code_CODE_CONFLICT, "key_format"
+	if code == fsmpb.Code_CODE_OK {
+		code, field = s.judgeTerms(c, &l)
 	}
 	if code == fsmpb.Code_CODE_OK && (s.keyTaken(l.key) || s.findID(l.id) != 0) {
 		code, field = fsmpb.Code_CODE_CONFLICT, "key_hash"
@@ -312,6 +312,10 @@ func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte,
 	if rec.user != l.user {
 		return l.blob, fsmpb.Code_CODE_OK
 	}
+	before := s.inTheClear(s.arena.get(rec.attributes))
+	if c.AttributesLocal || s.policies.byIndex[rec.policy].Attributes == session.AttributesLocal {
+		before = onlyReserved(before)
+	}
 	// A copy: the old session ends, and its blob with it, before the new one is made.
-	return s.firstAttributes(bytes.Clone(s.inTheClear(s.arena.get(rec.attributes))), c.Attributes)
+	return s.firstAttributes(bytes.Clone(before), c.Attributes)
 }

@@ -71,6 +71,10 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
 		return
 	}
+	if s.policies.byIndex[rec.policy].Attributes == session.AttributesLocal {
+		fail(r, fsmpb.Code_CODE_CONFLICT, "attributes_local")
+		return
+	}
 	if c.IfVersion != nil && *c.IfVersion != rec.attributesVersion {
 		fail(r, fsmpb.Code_CODE_VERSION_MISMATCH, "attributes")
 		return

@@ -194,8 +194,8 @@ func (s *state) reportLogin(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		e.Method = "directory"
 	}
 	made := r.GetSession()
-	if made == nil && r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "key_format" {
-		return // nobody was refused: it comes again with another key
+	if OnOtherTerms(r) {
+		return
 	}
 	if made == nil {
 		e.Kind, e.Reason, e.Field = EventLoginFailed, string(ErrorCode(r.Code)), r.Field

@@ -76,9 +76,9 @@ func goldenSteps() []struct {
 	replacing := vouched(6, "zoë")
 	replacing.Policy, replacing.Address = "web", goldenAddress(2)
 	hex := timers("hex", 120_000, 0, 1000)
-	hex.KeyFormat = fsmpb.KeyFormat_KEY_FORMAT_HEX32
+	hex.KeyFormat, hex.AttributesLocal = fsmpb.KeyFormat_KEY_FORMAT_HEX32, ptr(true)
 	withHex := vouched(60, "zoë")
-	withHex.Policy, withHex.KeyFormat = "hex", hex.KeyFormat
+	withHex.Policy, withHex.KeyFormat, withHex.AttributesLocal = "hex", hex.KeyFormat, true
 	return []struct {
 		name    string
 		command *fsmpb.Command

@@ -267,6 +267,7 @@ func (h *history) create() *fsmpb.CreateSession {
 		c.UserAgent = fmt.Sprintf("agent/%d", h.IntN(5))
 	}
 	c.KeyFormat = h.keyFormat(c.Policy)
+	c.AttributesLocal = c.Policy == "short" != h.chance(3)
 	c.Permanent, c.BindAddress = h.chance(8), h.chance(8)
 	if h.chance(15) {
 		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
@@ -276,6 +277,11 @@ func (h *history) create() *fsmpb.CreateSession {
 	}
 	for range h.IntN(3) {
 		c.Attributes = append(c.Attributes, &fsmpb.Attribute{Name: pick(h, []string{"a", "b", "c"}), Value: h.value()})
+	}
+	if c.AttributesLocal && h.chance(95) {
+		for _, a := range c.Attributes {
+			a.Name = "hydrastore." + a.Name
+		}
 	}
 	if h.chance(40) {
 		c.Idempotency = &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(-1 - h.IntN(6))), BodyHash: bytesOf(keyOf(-100 - h.IntN(2)))}
@@ -552,6 +558,9 @@ func (h *history) rules(c *fsmpb.PutPolicy) {
 	}
 	if h.chance(70) {
 		c.KeyFormat = h.keyFormat(c.Name)
+	}
+	if h.chance(70) {
+		c.AttributesLocal = ptr(c.Name == "short" != h.chance(3))
 	}
 	if h.chance(50) {
 		c.LongerIdleAllowed = ptr(h.chance(50))

@@ -32,22 +32,3 @@ func keyFormat(f fsmpb.KeyFormat) session.KeyFormat {
 	}
 	return keyFormatFrom(uint64(f) - 1)
 }
-
-// KeyFormatFor is the format of the key with which the user logs in under the named policy; "" = its first one. A log-in with a key
-// of another format than its policy has when it is applied is refused, so an answer that is out of date does no harm.
-func (m *Machine) KeyFormatFor(user, policy string) session.KeyFormat {
-	return reading(m, func(s *state) session.KeyFormat {
-		if policy == "" {
-			if slot := s.findUser(user); slot != 0 {
-				if own := s.arena.get(s.users.recs.at(slot).policies); len(own) > 0 {
-					return s.policies.byIndex[own[0]].KeyFormat
-				}
-			}
-			policy = session.DefaultPolicyName
-		}
-		if _, p := s.policies.find(policy); p != nil {
-			return p.KeyFormat
-		}
-		return session.KeyNative
-	})
-}

@@ -1,6 +1,10 @@
 package fsm
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/hydrastore/hydrastore/session"
+)
 
 // Options of a Machine.
 type Options struct {
@@ -14,6 +18,9 @@ type Options struct {
 	// saves two nodes of three much of the work. It is called on the applying goroutine. It may differ between nodes and runs: the state
 	// does not depend on it. nil = all are awaited.
 	Awaited func(term uint64, origin string, incarnation uint64) bool
+	// Removed is told the id of every session that is taken out of the state, on the applying goroutine and with the state locked: it must not
+	// ask the machine anything. A state that is replaced by Restore is not. nil = nobody.
+	Removed func(session.ID)
 	// Events makes Apply tell what it did. It may differ between nodes and runs: the state does not depend on it.
 	Events bool
 }
@@ -51,5 +58,6 @@ func New(o Options) *Machine {
 		m.events = &recorder{}
 		m.state.events = m.events
 	}
+	m.state.removed = o.Removed
 	return m
 }

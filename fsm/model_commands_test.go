@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
@@ -232,6 +233,12 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	case max(c.KeyFormat, fsmpb.KeyFormat_KEY_FORMAT_NATIVE) != p.keys:
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_format")
 		return
+	case c.AttributesLocal != p.local:
+		set(r, fsmpb.Code_CODE_CONFLICT, "attributes_local")
+		return
+	case p.local && slices.ContainsFunc(c.Attributes, func(a *fsmpb.Attribute) bool { return !strings.HasPrefix(a.Name, "hydrastore.") }):
+		set(r, fsmpb.Code_CODE_INVALID, "attributes")
+		return
 	case m.taken(c.KeyHash) || m.byID(c.Id) != nil:
 		set(r, fsmpb.Code_CODE_CONFLICT, "key_hash")
 		return
@@ -259,6 +266,9 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if old != nil && old.user == u {
 		s.attributes = maps.Clone(old.attributes)
 		maps.DeleteFunc(s.attributes, func(_, value string) bool { return sealedBy(value) != 0 })
+		maps.DeleteFunc(s.attributes, func(name, _ string) bool {
+			return (p.local || old.policy.local) && !strings.HasPrefix(name, "hydrastore.")
+		})
 		maps.Copy(s.attributes, attributes)
 	}
 	m.giveBack(c.Attempt)
@@ -414,6 +424,9 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		return
 	case !mayActForOthers(by) && !s.policy.bearer:
 		set(r, fsmpb.Code_CODE_FORBIDDEN, "attributes")
+		return
+	case s.policy.local:
+		set(r, fsmpb.Code_CODE_CONFLICT, "attributes_local")
 		return
 	case c.IfVersion != nil && *c.IfVersion != s.version:
 		set(r, fsmpb.Code_CODE_VERSION_MISMATCH, "attributes")

@@ -25,7 +25,7 @@ func (m *model) answer(s *modelSession, r *fsmpb.Result) {
 		IdleMs: s.idle(), WindowMs: s.window(), InactivityMs: s.inactivity(), LastActivityMs: s.activity,
 		NoTickle: s.policy.noTickle, Permanent: s.permanent, BindAddress: s.binding(), User: s.user.name, Policy: s.policy.name,
 		Roles: sortedRoles(s.rolesInForce()), Rotate: s.shouldRotate(), AuthMs: s.auth, Methods: sortedMethods(s.methods), AttributesVersion: s.version, UserAgent: s.agent,
-		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
+		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE, AttributesLocal: s.policy.local,
 	}
 	if s.address != "" {
 		st.Address = []byte(s.address)
@@ -64,8 +64,8 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 		Id: bytes.Clone(r.ID[:]), Number: r.Number, Seq: r.Seq, CreatedMs: r.CreatedMS, LastUseMs: r.LastUseMS,
 		AbsoluteEndMs: r.AbsoluteEndMS, DeadlineMs: r.DeadlineMS, IdleMs: r.IdleMS, WindowMs: r.WindowMS, User: r.User,
 		Policy: r.Policy, Rotate: r.Rotate, AuthMs: r.AuthMS, AttributesVersion: r.AttributesVersion, UserAgent: r.UserAgent,
-		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE,
-		InactivityMs:    r.InactivityMS, LastActivityMs: r.LastActivityMS, NoTickle: r.NoTickle, Permanent: r.Permanent,
+		AttributesWrite: fsmpb.AttributesWriter_ATTRIBUTES_WRITER_SERVICE, AttributesLocal: r.AttributesLocal,
+		InactivityMs: r.InactivityMS, LastActivityMs: r.LastActivityMS, NoTickle: r.NoTickle, Permanent: r.Permanent,
 		BindAddress: map[session.AddressBinding]fsmpb.AddressBinding{"off": 1, "log": 2, "strict": 3}[r.BindAddress],
 	}
 	if r.AttributesWrite == session.WriteByBearer {

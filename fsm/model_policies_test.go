@@ -35,7 +35,7 @@ func (m *model) putPolicy(c *fsmpb.PutPolicy, r *fsmpb.Result) {
 		next.idle, next.absolute, next.limits = old.idle, old.absolute, old.limits
 		next.inactivity, next.noTickle, next.mayPermanent, next.bind = old.inactivity, old.noTickle, old.mayPermanent, old.bind
 		next.mayLonger = old.mayLonger
-		next.grace, next.keys = old.grace, old.keys
+		next.grace, next.keys, next.local = old.grace, old.keys, old.local
 		if c.TouchWindowMs == nil {
 			next.window = old.window
 		}
@@ -100,6 +100,9 @@ func (p *modelPolicy) takeRules(c *fsmpb.PutPolicy) {
 	if p.bind == 0 {
 		p.bind = fsmpb.AddressBinding_ADDRESS_BINDING_OFF
 	}
+	if c.AttributesLocal != nil {
+		p.local = *c.AttributesLocal
+	}
 	if c.KeyFormat != 0 {
 		p.keys = c.KeyFormat
 	}
@@ -132,7 +135,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 	p.limits = next.limits
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
 	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace, p.keys = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace, next.keys
-	p.mayLonger = next.mayLonger
+	p.mayLonger, p.local = next.mayLonger, next.local
 }
 
 // lapseQuiet keeps dead what was due through inactivity when that timeout got longer.

@@ -96,7 +96,7 @@ type modelPolicy struct {
 	idle, absolute, window int64 // window -1 = automatic
 	inactivity             int64
 	grace                  int64
-	bearer                 bool
+	bearer, local          bool
 	noTickle, mayPermanent bool
 	mayLonger              bool // idle timeouts
 	bind                   fsmpb.AddressBinding

@@ -33,6 +33,7 @@ type Record struct {
 	BindAddress    session.AddressBinding
 
 	AttributesWrite   session.AttributesWriter
+	AttributesLocal   bool        // those that are not reserved are not here but at nodes
 	Attributes        []Attribute // in the order of their names
 	AttributesVersion uint64
 	Address           netip.Addr // invalid = unknown; IPv4 is unmapped

@@ -20,7 +20,7 @@ func (m *Machine) Restore(r io.Reader) error {
 	if err := b.read(r); err != nil {
 		return fmt.Errorf("restore state: %w", err)
 	}
-	b.s.events = m.events
+	b.s.events, b.s.removed = m.events, m.state.removed
 	m.locked(func() { m.state = b.s })
 	return nil
 }
@@ -139,7 +139,7 @@ func (b *builder) policy(f *fields) bool {
 // setRules is the way back from frozenPolicy.rules.
 func setRules(p *session.Policy, rules byte) bool {
 	p.NoTickle, p.PermanentAllowed = rules&ruleNoTickle != 0, rules&rulePermanentAllowed != 0
-	p.LongerIdleAllowed = rules&ruleLongerIdleAllowed != 0
+	p.LongerIdleAllowed, p.Attributes = rules&ruleLongerIdleAllowed != 0, attributesPlace(rules&ruleAttributesLocal != 0)
 	switch rules & ruleBinding {
 	case 0:
 		p.BindAddress = session.BindOff
@@ -148,7 +148,7 @@ func setRules(p *session.Policy, rules byte) bool {
 	case ruleBindStrict:
 		p.BindAddress = session.BindStrict
 	}
-	const all = ruleBinding | ruleNoTickle | rulePermanentAllowed | ruleLongerIdleAllowed
+	const all = ruleBinding | ruleNoTickle | rulePermanentAllowed | ruleLongerIdleAllowed | ruleAttributesLocal
 	return rules <= all && rules&ruleBinding != ruleBinding
 }
 

@@ -122,6 +122,9 @@ func (s *state) removeSession(slot uint32, cause Cause) {
 	}
 	ss := &s.sessions
 	rec := *ss.recs.at(slot)
+	if s.removed != nil {
+		s.removed(rec.id)
+	}
 	s.countSession(&rec, -1)
 	s.disarm(slot)
 	s.unlinkAddress(slot, rec.address)

@@ -248,6 +248,7 @@ const (
 	ruleNoTickle          = 4
 	rulePermanentAllowed  = 8
 	ruleLongerIdleAllowed = 16
+	ruleAttributesLocal   = 32
 )
 
 func (p frozenPolicy) rules() (rules byte) {
@@ -265,6 +266,9 @@ func (p frozenPolicy) rules() (rules byte) {
 	}
 	if p.LongerIdleAllowed {
 		rules |= ruleLongerIdleAllowed
+	}
+	if p.Attributes == session.AttributesLocal {
+		rules |= ruleAttributesLocal
 	}
 	return rules
 }

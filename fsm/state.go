@@ -30,7 +30,8 @@ type state struct {
 	by      authorized
 	judged  bool      // the present command's keys were good when they were presented
 	events  *recorder // nil = nobody asks
-	awaited bool      // somebody waits for the results of the present batch
+	removed func(session.ID)
+	awaited bool // somebody waits for the results of the present batch
 
 	limits session.ClusterLimits
 	room   roomWork

@@ -45,7 +45,7 @@ func (l timeline) run(t *testing.T) {
 	m := newLog(t, fsm.Options{})
 	m.must(putPolicy(policyCommand(p)))
 	c := vouched(1, "ann")
-	c.Policy, c.Address, c.KeyFormat = p.Name, goldenAddress(loginAddress), keyFormat(p)
+	c.Policy, c.Address, c.KeyFormat, c.AttributesLocal = p.Name, goldenAddress(loginAddress), keyFormat(p), p.Attributes == session.AttributesLocal
 	if l.login != nil {
 		l.login(c)
 	}
@@ -85,7 +85,7 @@ func policyCommand(p session.Policy) *fsmpb.PutPolicy {
 	c.InactivityMs, c.NoTickle, c.PermanentAllowed = ptr(p.InactivityTimeout.Milliseconds()), &p.NoTickle, &p.PermanentAllowed
 	c.LongerIdleAllowed = &p.LongerIdleAllowed
 	c.BindAddress = map[session.AddressBinding]fsmpb.AddressBinding{session.BindOff: 1, session.BindLog: 2, session.BindStrict: 3}[p.BindAddress]
-	c.KeyFormat = keyFormat(p)
+	c.KeyFormat, c.AttributesLocal = keyFormat(p), ptr(p.Attributes == session.AttributesLocal)
 	return c
 }
 
@@ -175,7 +175,7 @@ func TestNetXsInactivityTimeoutChangesLive(t *testing.T) {
 	l := newLog(t, fsm.Options{})
 	l.must(putPolicy(policyCommand(p)))
 	c := vouched(1, "ann")
-	c.Policy, c.KeyFormat = p.Name, keyFormat(p)
+	c.Policy, c.KeyFormat, c.AttributesLocal = p.Name, keyFormat(p), p.Attributes == session.AttributesLocal
 	l.must(create(c))
 	for range 3 {
 		l.clock += (10 * minute).Milliseconds()

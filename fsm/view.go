@@ -54,7 +54,7 @@ func (s *state) record(slot uint32) Record {
 		Roles: s.roles.domain[s.rolesOf(r)], Rotate: r.roles != s.rolesDue(r), AuthMS: s.authMS(slot), Methods: s.methods.domain[r.methods],
 		Policy: p.Name, CreatedMS: r.createdMS, LastUseMS: r.lastUseMS,
 		AbsoluteEndMS: orZero(e.absolute), DeadlineMS: orZero(e.first()),
-		IdleMS: s.idleMS(r), WindowMS: s.windowMS(r), AttributesWrite: p.AttributesWrite,
+		IdleMS: s.idleMS(r), WindowMS: s.windowMS(r), AttributesWrite: p.AttributesWrite, AttributesLocal: p.Attributes == session.AttributesLocal,
 		LastActivityMS: r.lastActivity(s.extrasOf(r)), InactivityMS: s.inactivityMS(r), NoTickle: p.NoTickle, Permanent: r.permanent(),
 		BindAddress:       s.binding(r),
 		AttributesVersion: r.attributesVersion, UserAgent: string(s.arena.get(r.agent)),
@@ -102,6 +102,7 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 	st.AbsoluteEndMs, st.DeadlineMs = orZero(e.absolute), orZero(e.first())
 	st.IdleMs, st.WindowMs, st.User, st.Policy = s.idleMS(r), s.windowMS(r), user, p.Name
 	st.LastActivityMs, st.InactivityMs, st.NoTickle = r.lastActivity(s.extrasOf(r)), s.inactivityMS(r), p.NoTickle
+	st.AttributesLocal = p.Attributes == session.AttributesLocal
 	st.Permanent, st.BindAddress = r.permanent(), bindingTo(s.binding(r))
 	st.Roles, st.AttributesVersion, st.UserAgent = s.roles.proto[s.rolesOf(r)], r.attributesVersion, string(s.arena.get(r.agent))
 	st.Rotate, st.AuthMs, st.Methods = r.roles != s.rolesDue(r), s.authMS(slot), s.methods.proto[r.methods]

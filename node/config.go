@@ -74,6 +74,8 @@ type Limits struct {
 	EntriesInFlight int // log entries of the leader on their way at once; default 1: more made smaller entries and more flushes
 	InboxBatches    int // batches waiting at the leader; default 1,024
 	AsyncTouches    int // touches sent without waiting, at once; default 4,096
+
+	LocalAttributeBytes int // bytes of attributes under policies that leave them to nodes; default 64 MiB
 }
 
 // DefaultConfig returns the defaults that the fields of Config name.
@@ -88,7 +90,7 @@ func DefaultConfig() Config {
 func DefaultLimits() Limits {
 	return Limits{
 		QueueCommands: 65_536, QueueBytes: 256 << 20, WaitingReads: 65_536, BatchCommands: 1_024, BatchBytes: 256 << 10, BatchesInFlight: 1, EntriesInFlight: 1,
-		InboxBatches: 1_024, AsyncTouches: 4_096,
+		InboxBatches: 1_024, AsyncTouches: 4_096, LocalAttributeBytes: 64 << 20,
 	}
 }
 
@@ -97,7 +99,7 @@ func (l Limits) withDefaults() Limits {
 	for _, f := range []struct{ value, standard *int }{
 		{&l.QueueCommands, &d.QueueCommands}, {&l.QueueBytes, &d.QueueBytes}, {&l.WaitingReads, &d.WaitingReads}, {&l.BatchCommands, &d.BatchCommands}, {&l.BatchBytes, &d.BatchBytes},
 		{&l.BatchesInFlight, &d.BatchesInFlight}, {&l.EntriesInFlight, &d.EntriesInFlight},
-		{&l.InboxBatches, &d.InboxBatches}, {&l.AsyncTouches, &d.AsyncTouches},
+		{&l.InboxBatches, &d.InboxBatches}, {&l.AsyncTouches, &d.AsyncTouches}, {&l.LocalAttributeBytes, &d.LocalAttributeBytes},
 	} {
 		if *f.value <= 0 {
 			*f.value = *f.standard

@@ -38,14 +38,14 @@ func reserved(list []fsm.Attribute) (out session.Attributes) {
 func (n *Node) checked(r fsm.Record, m session.Meta) session.Checked {
 	now := n.nowMS()
 	return session.Checked{
-		Session: view(r, now), At: instant(now), Roles: slices.Clone(r.Roles), Rotate: r.Rotate, Attributes: attributes(r.Attributes), Meta: m,
+		Session: view(r, now), At: instant(now), Roles: slices.Clone(r.Roles), Rotate: r.Rotate, Attributes: n.attributesOf(r), Meta: m,
 	}
 }
 
 // shown is checked with the sealed attributes, which the session's own bearer and services may see.
 func (n *Node) shown(r fsm.Record, m session.Meta, openSealed bool) (session.Checked, error) {
 	c := n.checked(r, m)
-	if !openSealed || len(c.Attributes) == len(r.Attributes) {
+	if !openSealed || r.AttributesLocal || len(c.Attributes) == len(r.Attributes) {
 		return c, nil
 	}
 	var err error

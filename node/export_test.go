@@ -164,3 +164,10 @@ type Linger = linger
 func (l *linger) Done(size, queued int, took time.Duration) { l.done(size, queued, took) }
 func (l *linger) Enough() int                               { return l.enough() }
 func (l *linger) Patience() time.Duration                   { return l.patience() }
+
+// LocalAttributes tells of how many sessions the node has attributes of its own.
+func (n *Node) LocalAttributes() int {
+	n.local.mu.Lock()
+	defer n.local.mu.Unlock()
+	return len(n.local.of)
+}

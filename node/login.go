@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -18,7 +19,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	}
 	asked := l // before the connection's address fills in: a repetition may come over another one
 	create := &fsmpb.CreateSession{
-		User: l.User, Policy: l.Policy, Attributes: append(newAttributes(l.Attributes), newReserved(l.Reserved)...), UserAgent: l.UserAgent, Permanent: l.Permanent,
+		User: l.User, Policy: l.Policy, UserAgent: l.UserAgent, Permanent: l.Permanent,
 		BindAddress: l.BindAddress,
 	}
 	if l.IdleTimeout != nil {
@@ -38,7 +39,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 		n.giveBack(ctx, create.Attempt)
 		return session.Issued{}, err
 	}
-	issued, err := n.create(ctx, create, l.Sealed)
+	issued, err := n.create(ctx, create, firstAttributes{open: l.Attributes, reserved: l.Reserved, sealed: l.Sealed, sealing: len(asked.Sealed) > 0})
 	if err == nil && !l.Vouched && l.Digest == nil {
 		n.keepUp(ctx, l.Password, proof.checked)
 	}
@@ -109,51 +110,68 @@ func (n *Node) replaced(ctx context.Context, c session.Call, l session.Login) ([
 	return hash[:], nil
 }
 
-// keyDraws bounds how often a log-in draws its key while its policy's format changes.
-const keyDraws = 3
+// termDraws bounds how often a log-in is written anew while its policy's terms change.
+const termDraws = 3
+
+// firstAttributes are those of a session that is to be made.
+type firstAttributes struct {
+	open, reserved session.Attributes
+	sealed         session.Attributes // the log-in's own, and those that it carries over
+	sealing        bool               // the log-in asks for sealed ones
+}
 
 // create draws the id, seals, and writes the session.
-func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, secrets session.Attributes) (session.Issued, error) {
+func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first firstAttributes) (session.Issued, error) {
 	id, err := session.NewID(n.config.Random)
 	if err != nil {
 		return session.Issued{}, internalError("create session", err)
 	}
-	sealed, err := n.sealing.seal(id, secrets)
-	if err != nil {
-		n.giveBack(ctx, create.Attempt)
-		return session.Issued{}, err
-	}
-	create.Attributes = append(create.Attributes, sealed...)
 	create.Id = id[:]
-	key, result, index, err := n.submitWithKey(ctx, create)
+	key, result, index, err := n.createOnTerms(ctx, id, create, first)
 	if err != nil {
+		n.local.drop(id)
 		return session.Issued{}, err
 	}
 	if err := loginError(result); err != nil {
+		n.local.drop(id)
 		n.giveBack(ctx, create.Attempt)
 		return session.Issued{}, err
 	}
+	if result.Repeated {
+		n.local.drop(id) // it is not the one that was made
+	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	issued := session.Issued{Key: key.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
-	issued.Sealed, err = n.sealing.open(r.ID, r.Attributes)
+	issued := session.Issued{Key: key.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: n.attributesOf(r), Meta: n.writeMeta(index)}
+	if !r.AttributesLocal {
+		issued.Sealed, err = n.sealing.open(r.ID, r.Attributes)
+	}
 	return issued, err
 }
 
-// submitWithKey draws a key in the format of the policy as this node knows it, and writes the session. Where the log knows better, it
-// reads that and draws another.
-func (n *Node) submitWithKey(ctx context.Context, create *fsmpb.CreateSession) (key session.Key, result *fsmpb.Result, index uint64, err error) {
-	for range keyDraws {
-		format := n.fsm.KeyFormatFor(create.User, create.Policy)
-		if key, err = session.NewKeyFor(create.User, format, n.config.Random); err != nil {
+// createOnTerms writes the session on the terms of its policy as this node knows them: with a key of its format, and the attributes where it
+// has them. Where the log knows better, the node reads that and writes anew.
+func (n *Node) createOnTerms(ctx context.Context, id session.ID, create *fsmpb.CreateSession, first firstAttributes) (key session.Key, result *fsmpb.Result, index uint64, err error) {
+	sealed, err := n.sealing.seal(id, first.sealed)
+	if err != nil {
+		n.giveBack(ctx, create.Attempt)
+		return key, nil, 0, err
+	}
+	for range termDraws {
+		terms := n.fsm.LoginTerms(create.User, create.Policy)
+		if err := n.place(id, create, terms, first, sealed); err != nil {
+			n.giveBack(ctx, create.Attempt)
+			return key, nil, 0, err
+		}
+		if key, err = session.NewKeyFor(create.User, terms.KeyFormat, n.config.Random); err != nil {
 			return key, nil, 0, internalError("create session", err)
 		}
 		hash := key.Hash()
 		create.KeyHash, create.KeyFormat = hash[:], 0
-		if format != session.KeyNative {
-			create.KeyFormat = keyFormatTo(format)
+		if terms.KeyFormat != session.KeyNative {
+			create.KeyFormat = keyFormatTo(terms.KeyFormat)
 		}
 		result, index, err = n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
-		if err != nil || result.Code != fsmpb.Code_CODE_CONFLICT || result.Field != "key_format" {
+		if err != nil || !fsm.OnOtherTerms(result) {
 			break
 		}
 		if err = n.cluster.WaitApplied(ctx, index); err != nil {
@@ -161,6 +179,29 @@ func (n *Node) submitWithKey(ctx context.Context, create *fsmpb.CreateSession) (
 		}
 	}
 	return key, result, index, err
+}
+
+// place puts a session's first attributes into the command, or where its policy says so into this node's memory, where those of the session that
+// it replaces may be already.
+func (n *Node) place(id session.ID, create *fsmpb.CreateSession, terms fsm.LoginTerms, first firstAttributes, sealed []*fsmpb.Attribute) error {
+	create.AttributesLocal = terms.Attributes == session.AttributesLocal
+	create.Attributes = newReserved(first.reserved)
+	n.local.drop(id)
+	if !create.AttributesLocal {
+		create.Attributes = append(append(newAttributes(first.open), create.Attributes...), sealed...)
+		return nil
+	}
+	if first.sealing {
+		return errSealLocal()
+	}
+	all := session.Attributes{}
+	if len(create.Replaces) > 0 {
+		if old, ok := n.fsm.SessionByKey(session.KeyHash(create.Replaces)); ok && old.User == create.User && old.AttributesLocal {
+			all = n.local.get(old.ID)
+		}
+	}
+	maps.Copy(all, first.open)
+	return n.local.change(id, session.AttributePatch(all))
 }
 
 // loginError translates the refusals of a create.
@@ -187,8 +228,8 @@ func loginError(r *fsmpb.Result) error {
 	case r.Code == fsmpb.Code_CODE_BUSY:
 		return &session.Error{Code: session.CodeOverloaded, Field: r.Field, RetryAfter: removalPause,
 			Message: "sessions that have ended still count towards this limit until they are removed, which is under way; nothing was done"}
-	case r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == "key_format":
-		return &session.Error{Code: session.CodeConflict, Field: "policy", Message: "the policy's key_format was changed meanwhile; log in again"}
+	case fsm.OnOtherTerms(r):
+		return &session.Error{Code: session.CodeConflict, Field: "policy", Message: "the policy's key_format or attributes were changed meanwhile; log in again"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:
 		return session.ErrLoginUserChanged()
 	}

@@ -69,6 +69,7 @@ func (m *machine) Restore(r io.Reader, _, _ uint64) error {
 	if err := m.fsm.Restore(r); err != nil {
 		return err
 	}
+	m.node.local.keep(m.node.alive)
 	if m.node.audit != nil {
 		m.node.audit.Restored(m.fsm.Index(), m.fsm.ClockMS())
 	}

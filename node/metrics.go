@@ -95,6 +95,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	gauge("password_attempt_counters", "Counters of the login throttle; at most 100,000.", func() float64 { return float64(n.fsm.Stats().AttemptCounters) })
 	gauge("password_attempts_waiting", "Password checks that wait for their turn at this node.", func() float64 { return float64(n.turns.Waiting() + n.remote.Waiting()) })
 	gauge("attribute_bytes", "Memory of names, user agents, password hashes and attributes.", func() float64 { return float64(n.fsm.Stats().BlobBytes) })
+	gauge("local_attribute_bytes", "Memory of attributes under policies that leave them to nodes.", n.local.bytes)
 	gauge("replicated_clock_seconds", "The replicated clock, seconds since the Unix epoch.", func() float64 { return float64(n.fsm.ClockMS()) / 1000 })
 	gauge("data_age_seconds", "Greatest possible age of this node's data; -1 when unknown.", n.ageSeconds)
 	gauge("raft_term", "Raft's current term.", func() float64 { return float64(n.cluster.Term()) })

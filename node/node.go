@@ -42,6 +42,7 @@ type Node struct {
 	touches    *touches
 	reuses     *reuses
 	sealing    *sealing
+	local      *localAttributes
 	audit      *audit.Trail   // nil = none is kept
 	failures   *loginFailures // nil likewise
 	mismatches mismatches
@@ -76,7 +77,10 @@ func New(c Config) (*Node, error) {
 		time:    newTimekeeper(c.Clock),
 		tracker: newTracker(), inbox: newInbox(c.Limits), peers: newPeers(),
 	}
-	n.fsm = fsm.New(fsm.Options{HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != "", Awaited: n.awaits})
+	n.local = newLocalAttributes(c.Limits.LocalAttributeBytes)
+	n.fsm = fsm.New(fsm.Options{
+		HashSeed: binary.NativeEndian.Uint64(seed[:]), Events: c.Audit.File != "", Awaited: n.awaits, Removed: n.local.drop,
+	})
 	n.turns, n.remote = c.Throttle.NewTurns(hasher)
 	n.metrics = newMetrics()
 	n.chain = auth.NewChain(hasher, c.Authenticators, n.authenticated)

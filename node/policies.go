@@ -96,7 +96,7 @@ func (n *Node) changePolicy(ctx context.Context, c session.Call, base session.Po
 func putPolicy(p session.Policy, mode fsmpb.PutPolicy_Mode) *fsmpb.PutPolicy {
 	idle, absolute, window := p.IdleTimeout.Milliseconds(), p.AbsoluteLifetime.Milliseconds(), windowMS(p.TouchWindow.Milliseconds(), p.TouchWindow == session.TouchWindowAuto)
 	return &fsmpb.PutPolicy{
-		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite),
+		Name: p.Name, Mode: mode, IdleMs: &idle, AbsoluteMs: &absolute, TouchWindowMs: &window, AttributesWrite: writerTo(p.AttributesWrite), AttributesLocal: ptr(p.Attributes == session.AttributesLocal),
 		InactivityMs: ptr(p.InactivityTimeout.Milliseconds()), NoTickle: &p.NoTickle, BindAddress: bindingTo(p.BindAddress),
 		PermanentAllowed:   &p.PermanentAllowed,
 		LongerIdleAllowed:  &p.LongerIdleAllowed,
@@ -119,6 +119,9 @@ func mergePolicy(name string, ch session.PolicyChange) *fsmpb.PutPolicy {
 	}
 	if ch.TouchWindow != nil {
 		put.TouchWindowMs = ptr(windowMS(ch.TouchWindow.Milliseconds(), *ch.TouchWindow == session.TouchWindowAuto))
+	}
+	if ch.Attributes != nil {
+		put.AttributesLocal = ptr(*ch.Attributes == session.AttributesLocal)
 	}
 	if ch.AttributesWrite != nil {
 		put.AttributesWrite = writerTo(*ch.AttributesWrite)

@@ -79,7 +79,7 @@ func (n *Node) rotate(ctx context.Context, t *target, proof *fsmpb.Reauthenticat
 		}
 	}
 	r := recordFrom(result.GetSession(), fsm.Record{})
-	issued := session.Issued{Key: successor.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: attributes(r.Attributes), Meta: n.writeMeta(index)}
+	issued := session.Issued{Key: successor.WithNumber(r.Number), Session: view(r, n.nowMS()), Attributes: n.attributesOf(r), Meta: n.writeMeta(index)}
 	if t.maySeeSealed() {
 		if issued.Sealed, err = n.sealing.open(r.ID, r.Attributes); err != nil {
 			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.

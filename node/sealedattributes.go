@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -34,7 +35,11 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 			change.Value = sealed[i].Value
 		}
 	}
-	return n.patch(ctx, c, command)
+	checked, err := n.patch(ctx, c, command)
+	if errors.Is(err, errElsewhere) {
+		return session.Checked{}, errSealLocal()
+	}
+	return checked, err
 }
 
 // carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the

@@ -82,3 +82,22 @@ func searchFolder(t *testing.T, dir, findable string, secrets map[string][]byte)
 		t.Errorf("%s: %v; the user's name is in a snapshot: %v", dir, err, inSnapshot)
 	}
 }
+
+// findInFolder names a file below dir that holds a text, "" when none does.
+func findInFolder(t *testing.T, dir, text string) (found string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		if bytes.Contains(content, []byte(text)) {
+			found = name
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return found
+}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -61,10 +62,23 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err != nil {
 		return session.Checked{}, err
 	}
-	return n.patch(ctx, c, &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)})
+	local := n.isLocal(c)
+	for range termDraws { // what this node knows of the policy may be of a moment ago
+		var checked session.Checked
+		if local {
+			checked, err = n.patchLocal(ctx, c, patch, ifMatch)
+		} else {
+			checked, err = n.patch(ctx, c, &fsmpb.PatchAttributes{IfVersion: ifMatch, Changes: changes(patch)})
+		}
+		if !errors.Is(err, errElsewhere) {
+			return checked, err
+		}
+		local = !local
+	}
+	return session.Checked{}, errPlaceChanges()
 }
 
-// patch addresses and writes a patch of the called session.
+// patch addresses and writes a patch of the called session. errElsewhere: its attributes are not in the log.
 func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) (session.Checked, error) {
 	openSealed, err := n.addressPatch(ctx, c, command)
 	if err != nil {
@@ -74,7 +88,10 @@ func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAt
 	if err != nil {
 		return session.Checked{}, err
 	}
-	if err := resultError(result, "change the attributes of this session: its policy leaves that to services"); err != nil {
+	if knewBetter(result) {
+		return session.Checked{}, errElsewhere
+	}
+	if err := resultError(result, patching); err != nil {
 		return session.Checked{}, err
 	}
 	return n.shown(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index), openSealed)

@@ -146,6 +146,7 @@ func recordFrom(s *fsmpb.SessionState, before fsm.Record) fsm.Record {
 	r.CreatedMS, r.LastUseMS, r.AbsoluteEndMS, r.DeadlineMS = s.CreatedMs, s.LastUseMs, s.AbsoluteEndMs, s.DeadlineMs
 	r.IdleMS, r.WindowMS = s.IdleMs, s.WindowMs
 	r.InactivityMS, r.LastActivityMS, r.NoTickle = s.InactivityMs, s.LastActivityMs, s.NoTickle
+	r.AttributesLocal = s.AttributesLocal
 	r.Permanent, r.BindAddress = s.Permanent, bindingFrom(s.BindAddress)
 	r.AttributesVersion, r.Address, r.UserAgent = s.AttributesVersion, addressFrom(s.Address), s.UserAgent
 	r.Roles = make([]session.Role, len(s.Roles))

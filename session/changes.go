@@ -7,6 +7,7 @@ func (ch PolicyChange) Over(p Policy) Policy {
 	set(&p.IdleTimeout, ch.IdleTimeout)
 	set(&p.AbsoluteLifetime, ch.AbsoluteLifetime)
 	set(&p.TouchWindow, ch.TouchWindow)
+	set(&p.Attributes, ch.Attributes)
 	set(&p.AttributesWrite, ch.AttributesWrite)
 	set(&p.InactivityTimeout, ch.InactivityTimeout)
 	set(&p.NoTickle, ch.NoTickle)

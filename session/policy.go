@@ -32,6 +32,15 @@ const (
 	WriteByBearer  AttributesWriter = "bearer"  // also whoever presents the session's own key
 )
 
+// AttributesPlace says where a session's attributes are.
+type AttributesPlace string
+
+const (
+	AttributesShared AttributesPlace = "shared" // the default: in the log, and at every node
+	// AttributesLocal are in the memory of the node that wrote them, and of no other. They go with it, or with the session.
+	AttributesLocal AttributesPlace = "local"
+)
+
 // AddressBinding says what the address at log-in means for a session's later use.
 type AddressBinding string
 
@@ -47,6 +56,7 @@ type Policy struct {
 	IdleTimeout      time.Duration // 0 = none
 	AbsoluteLifetime time.Duration // since log-in; 0 = none
 	TouchWindow      time.Duration // TouchWindowAuto = idle/32, at most one minute; 0 = every use is written
+	Attributes       AttributesPlace
 	AttributesWrite  AttributesWriter
 	// InactivityTimeout ends a session that nothing but tickles has used, a PromptPeriod after it has passed; 0 = none.
 	InactivityTimeout time.Duration
@@ -64,7 +74,7 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		Name: DefaultPolicyName, IdleTimeout: DefaultIdleTimeout, AbsoluteLifetime: DefaultAbsoluteLifetime,
-		TouchWindow: TouchWindowAuto, AttributesWrite: WriteByService, BindAddress: BindOff, RotateGrace: DefaultRotateGrace,
+		TouchWindow: TouchWindowAuto, Attributes: AttributesShared, AttributesWrite: WriteByService, BindAddress: BindOff, RotateGrace: DefaultRotateGrace,
 		KeyFormat:    KeyNative,
 		PolicyLimits: PolicyLimits{OnLimit: OnLimitRefuse},
 	}
@@ -132,6 +142,8 @@ func (p Policy) Validate() error {
 		return Invalid("touch_window_s", "must be 0 (every use is written) or more")
 	case p.TouchWindow > p.shortestTimer():
 		return Invalid("touch_window_s", "must not exceed the idle timeout, nor the inactivity timeout")
+	case p.Attributes != AttributesShared && p.Attributes != AttributesLocal:
+		return Invalid("attributes", "must be %q or %q", AttributesShared, AttributesLocal)
 	case p.AttributesWrite != WriteByService && p.AttributesWrite != WriteByBearer:
 		return Invalid("attributes_write", "must be %q or %q", WriteByService, WriteByBearer)
 	case p.BindAddress != BindOff && p.BindAddress != BindLog && p.BindAddress != BindStrict:

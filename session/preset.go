@@ -20,7 +20,7 @@ const (
 // defaults; their windows are a second, or nothing, because their users count in whole seconds (docs/adr/0011).
 func Presets() []Policy {
 	presets := []Policy{
-		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second, KeyFormat: KeyAlnum25}),
+		mirror(PresetNetX, Policy{IdleTimeout: 30 * time.Minute, InactivityTimeout: time.Hour, TouchWindow: time.Second, KeyFormat: KeyAlnum25, Attributes: AttributesLocal}),
 		mirror(PresetFlowTraq, Policy{IdleTimeout: 2 * time.Minute, TouchWindow: time.Second, BindAddress: BindStrict, KeyFormat: KeyHex32}),
 		mirror(PresetFairCom, Policy{IdleTimeout: time.Hour, LongerIdleAllowed: true, KeyFormat: KeyHex64,
 			PolicyLimits: PolicyLimits{MaxSessions: 1024, MaxSessionsPerAddress: 50, MaxSessionsPerUser: 50, PermanentCounted: true}}),
@@ -44,6 +44,9 @@ func mirror(name string, p Policy) Policy {
 	whole.PolicyLimits = p.PolicyLimits
 	whole.OnLimit = OnLimitRefuse
 	whole.LongerIdleAllowed = p.LongerIdleAllowed
+	if p.Attributes != "" {
+		whole.Attributes = p.Attributes
+	}
 	if p.BindAddress != "" {
 		whole.BindAddress = p.BindAddress
 	}
@@ -78,7 +81,7 @@ func PresetNames() []string {
 // AsChange returns the change that gives any policy the rules of p.
 func (p Policy) AsChange() PolicyChange {
 	return PolicyChange{
-		IdleTimeout: &p.IdleTimeout, AbsoluteLifetime: &p.AbsoluteLifetime, TouchWindow: &p.TouchWindow, AttributesWrite: &p.AttributesWrite,
+		IdleTimeout: &p.IdleTimeout, AbsoluteLifetime: &p.AbsoluteLifetime, TouchWindow: &p.TouchWindow, Attributes: &p.Attributes, AttributesWrite: &p.AttributesWrite,
 		InactivityTimeout: &p.InactivityTimeout, NoTickle: &p.NoTickle, BindAddress: &p.BindAddress, PermanentAllowed: &p.PermanentAllowed,
 		LongerIdleAllowed: &p.LongerIdleAllowed,
 		RotateGrace:       &p.RotateGrace,

@@ -202,6 +202,7 @@ type PolicyChange struct {
 	IdleTimeout       *time.Duration
 	AbsoluteLifetime  *time.Duration
 	TouchWindow       *time.Duration // TouchWindowAuto = default
+	Attributes        *AttributesPlace
 	AttributesWrite   *AttributesWriter
 	InactivityTimeout *time.Duration
 	NoTickle          *bool

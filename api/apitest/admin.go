@@ -227,6 +227,9 @@ func (s *Service) putPolicy(p session.Policy, name string, ch session.PolicyChan
 	if ch.TouchWindow != nil {
 		p.TouchWindow = *ch.TouchWindow
 	}
+	if ch.Attributes != nil {
+		p.Attributes = *ch.Attributes
+	}
 	if ch.AttributesWrite != nil {
 		p.AttributesWrite = *ch.AttributesWrite
 	}

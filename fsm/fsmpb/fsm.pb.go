@@ -1470,13 +1470,15 @@ type CreateSession struct {
 	// policy allows it.
 	IdleMs *int64 `protobuf:"varint,21,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
 	// The format that the key was drawn in, which must be the policy's (else CODE_CONFLICT, and the key opens nothing); unspecified = native.
-	KeyFormat     KeyFormat     `protobuf:"varint,22,opt,name=key_format,json=keyFormat,proto3,enum=hydrastore.fsm.v1.KeyFormat" json:"key_format,omitempty"`
-	Outside       *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`                             // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
-	Replaces      []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"`                           // 32 bytes: the key of the session that the log-in takes the place of; empty = none
-	Attempt       *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
-	BindAddress   bool          `protobuf:"varint,90,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"` // the session is bound to its address, whatever its policy says; an address is needed
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeyFormat KeyFormat `protobuf:"varint,22,opt,name=key_format,json=keyFormat,proto3,enum=hydrastore.fsm.v1.KeyFormat" json:"key_format,omitempty"`
+	// Whether the policy keeps attributes at the nodes, as key_format; then there are only reserved ones here.
+	AttributesLocal bool          `protobuf:"varint,23,opt,name=attributes_local,json=attributesLocal,proto3" json:"attributes_local,omitempty"`
+	Outside         *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`                             // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
+	Replaces        []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"`                           // 32 bytes: the key of the session that the log-in takes the place of; empty = none
+	Attempt         *Attempt      `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
+	BindAddress     bool          `protobuf:"varint,90,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"` // the session is bound to its address, whatever its policy says; an address is needed
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateSession) Reset() {
@@ -1605,6 +1607,13 @@ func (x *CreateSession) GetKeyFormat() KeyFormat {
 		return x.KeyFormat
 	}
 	return KeyFormat_KEY_FORMAT_UNSPECIFIED
+}
+
+func (x *CreateSession) GetAttributesLocal() bool {
+	if x != nil {
+		return x.AttributesLocal
+	}
+	return false
 }
 
 func (x *CreateSession) GetOutside() *OutsideLogin {
@@ -1827,7 +1836,7 @@ func (x *AttributeChange) GetDelete() bool {
 }
 
 // PatchAttributes merges changes into a session's attributes and records a use. Without authority it comes from the
-// bearer, which the session's policy must allow (else CODE_FORBIDDEN).
+// bearer, which the session's policy must allow (else CODE_FORBIDDEN). CODE_CONFLICT with field attributes_local where attributes are the nodes'.
 type PatchAttributes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
@@ -2766,6 +2775,7 @@ type PutPolicy struct {
 	BindAddress       AddressBinding         `protobuf:"varint,22,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"` // unspecified = absent
 	PermanentAllowed  *bool                  `protobuf:"varint,23,opt,name=permanent_allowed,json=permanentAllowed,proto3,oneof" json:"permanent_allowed,omitempty"`
 	LongerIdleAllowed *bool                  `protobuf:"varint,95,opt,name=longer_idle_allowed,json=longerIdleAllowed,proto3,oneof" json:"longer_idle_allowed,omitempty"`  // users may ask for a longer idle timeout than the policy's, or none
+	AttributesLocal   *bool                  `protobuf:"varint,26,opt,name=attributes_local,json=attributesLocal,proto3,oneof" json:"attributes_local,omitempty"`          // attributes are kept at the node that writes them, and not here
 	KeyFormat         KeyFormat              `protobuf:"varint,24,opt,name=key_format,json=keyFormat,proto3,enum=hydrastore.fsm.v1.KeyFormat" json:"key_format,omitempty"` // of keys that log-ins are given from now on; unspecified = absent
 	RotateGraceMs     *int64                 `protobuf:"varint,40,opt,name=rotate_grace_ms,json=rotateGraceMs,proto3,oneof" json:"rotate_grace_ms,omitempty"`              // 0 = none
 	// How many sessions may live under the policy: of one user, from one address, in all. 0 = no such limit; absent in a new
@@ -2897,6 +2907,13 @@ func (x *PutPolicy) GetPermanentAllowed() bool {
 func (x *PutPolicy) GetLongerIdleAllowed() bool {
 	if x != nil && x.LongerIdleAllowed != nil {
 		return *x.LongerIdleAllowed
+	}
+	return false
+}
+
+func (x *PutPolicy) GetAttributesLocal() bool {
+	if x != nil && x.AttributesLocal != nil {
+		return *x.AttributesLocal
 	}
 	return false
 }
@@ -4107,10 +4124,11 @@ type SessionState struct {
 	LastActivityMs    int64                  `protobuf:"varint,21,opt,name=last_activity_ms,json=lastActivityMs,proto3" json:"last_activity_ms,omitempty"` // the last recorded use that was no tickle
 	NoTickle          bool                   `protobuf:"varint,22,opt,name=no_tickle,json=noTickle,proto3" json:"no_tickle,omitempty"`
 	BindAddress       AddressBinding         `protobuf:"varint,23,opt,name=bind_address,json=bindAddress,proto3,enum=hydrastore.fsm.v1.AddressBinding" json:"bind_address,omitempty"`
-	Permanent         bool                   `protobuf:"varint,24,opt,name=permanent,proto3" json:"permanent,omitempty"`                                  // no timer; idle_ms is 0
-	Rotate            bool                   `protobuf:"varint,40,opt,name=rotate,proto3" json:"rotate,omitempty"`                                        // the session should be rotated: it has another key, or its user other roles
-	AuthMs            int64                  `protobuf:"varint,41,opt,name=auth_ms,json=authMs,proto3" json:"auth_ms,omitempty"`                          // when the user last proved who it is
-	Methods           []Method               `protobuf:"varint,42,rep,packed,name=methods,proto3,enum=hydrastore.fsm.v1.Method" json:"methods,omitempty"` // how it has, in the order of their names
+	Permanent         bool                   `protobuf:"varint,24,opt,name=permanent,proto3" json:"permanent,omitempty"`                                    // no timer; idle_ms is 0
+	AttributesLocal   bool                   `protobuf:"varint,25,opt,name=attributes_local,json=attributesLocal,proto3" json:"attributes_local,omitempty"` // attributes that are not reserved are those of nodes
+	Rotate            bool                   `protobuf:"varint,40,opt,name=rotate,proto3" json:"rotate,omitempty"`                                          // the session should be rotated: it has another key, or its user other roles
+	AuthMs            int64                  `protobuf:"varint,41,opt,name=auth_ms,json=authMs,proto3" json:"auth_ms,omitempty"`                            // when the user last proved who it is
+	Methods           []Method               `protobuf:"varint,42,rep,packed,name=methods,proto3,enum=hydrastore.fsm.v1.Method" json:"methods,omitempty"`   // how it has, in the order of their names
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -4299,6 +4317,13 @@ func (x *SessionState) GetPermanent() bool {
 	return false
 }
 
+func (x *SessionState) GetAttributesLocal() bool {
+	if x != nil {
+		return x.AttributesLocal
+	}
+	return false
+}
+
 func (x *SessionState) GetRotate() bool {
 	if x != nil {
 		return x.Rotate
@@ -4386,7 +4411,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xcd\x05\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xf8\x05\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -4406,7 +4431,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\tpermanent\x18\x14 \x01(\bR\tpermanent\x12\x1c\n" +
 	"\aidle_ms\x18\x15 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12;\n" +
 	"\n" +
-	"key_format\x18\x16 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x129\n" +
+	"key_format\x18\x16 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x12)\n" +
+	"\x10attributes_local\x18\x17 \x01(\bR\x0fattributesLocal\x129\n" +
 	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x12\x1a\n" +
 	"\breplaces\x18( \x01(\fR\breplaces\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\x12!\n" +
@@ -4508,8 +4534,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x10expected_version\x18\x02 \x01(\x04H\x00R\x0fexpectedVersion\x88\x01\x01\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\x13\n" +
-	"\x11_expected_version\"\xfe\n" +
-	"\n" +
+	"\x11_expected_version\"\xc3\v\n" +
 	"\tPutPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x04mode\x18\x02 \x01(\x0e2!.hydrastore.fsm.v1.PutPolicy.ModeR\x04mode\x12\x1c\n" +
@@ -4524,17 +4549,18 @@ const file_fsm_proto_rawDesc = "" +
 	"\tno_tickle\x18\x15 \x01(\bH\x05R\bnoTickle\x88\x01\x01\x12D\n" +
 	"\fbind_address\x18\x16 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x120\n" +
 	"\x11permanent_allowed\x18\x17 \x01(\bH\x06R\x10permanentAllowed\x88\x01\x01\x123\n" +
-	"\x13longer_idle_allowed\x18_ \x01(\bH\aR\x11longerIdleAllowed\x88\x01\x01\x12;\n" +
+	"\x13longer_idle_allowed\x18_ \x01(\bH\aR\x11longerIdleAllowed\x88\x01\x01\x12.\n" +
+	"\x10attributes_local\x18\x1a \x01(\bH\bR\x0fattributesLocal\x88\x01\x01\x12;\n" +
 	"\n" +
 	"key_format\x18\x18 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x12+\n" +
-	"\x0frotate_grace_ms\x18( \x01(\x03H\bR\rrotateGraceMs\x88\x01\x01\x126\n" +
-	"\x15max_sessions_per_user\x18\x1e \x01(\rH\tR\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
-	"\x18max_sessions_per_address\x18\x1f \x01(\rH\n" +
-	"R\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
-	"\fmax_sessions\x18  \x01(\rH\vR\vmaxSessions\x88\x01\x01\x125\n" +
+	"\x0frotate_grace_ms\x18( \x01(\x03H\tR\rrotateGraceMs\x88\x01\x01\x126\n" +
+	"\x15max_sessions_per_user\x18\x1e \x01(\rH\n" +
+	"R\x12maxSessionsPerUser\x88\x01\x01\x12<\n" +
+	"\x18max_sessions_per_address\x18\x1f \x01(\rH\vR\x15maxSessionsPerAddress\x88\x01\x01\x12&\n" +
+	"\fmax_sessions\x18  \x01(\rH\fR\vmaxSessions\x88\x01\x01\x125\n" +
 	"\bon_limit\x18! \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12*\n" +
-	"\x0esingle_session\x18\" \x01(\bH\fR\rsingleSession\x88\x01\x01\x120\n" +
-	"\x11permanent_counted\x18# \x01(\bH\rR\x10permanentCounted\x88\x01\x01\"K\n" +
+	"\x0esingle_session\x18\" \x01(\bH\rR\rsingleSession\x88\x01\x01\x120\n" +
+	"\x11permanent_counted\x18# \x01(\bH\x0eR\x10permanentCounted\x88\x01\x01\"K\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_CREATE\x10\x01\x12\f\n" +
@@ -4550,7 +4576,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"_no_tickleB\x14\n" +
 	"\x12_permanent_allowedB\x16\n" +
-	"\x14_longer_idle_allowedB\x12\n" +
+	"\x14_longer_idle_allowedB\x13\n" +
+	"\x11_attributes_localB\x12\n" +
 	"\x10_rotate_grace_msB\x18\n" +
 	"\x16_max_sessions_per_userB\x1b\n" +
 	"\x19_max_sessions_per_addressB\x0f\n" +
@@ -4651,7 +4678,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\n" +
 	"successors\x18( \x03(\v2\x1c.hydrastore.fsm.v1.SuccessorR\n" +
 	"successorsB\t\n" +
-	"\apayload\"\x8d\a\n" +
+	"\apayload\"\xb8\a\n" +
 	"\fSessionState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x10\n" +
@@ -4680,7 +4707,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10last_activity_ms\x18\x15 \x01(\x03R\x0elastActivityMs\x12\x1b\n" +
 	"\tno_tickle\x18\x16 \x01(\bR\bnoTickle\x12D\n" +
 	"\fbind_address\x18\x17 \x01(\x0e2!.hydrastore.fsm.v1.AddressBindingR\vbindAddress\x12\x1c\n" +
-	"\tpermanent\x18\x18 \x01(\bR\tpermanent\x12\x16\n" +
+	"\tpermanent\x18\x18 \x01(\bR\tpermanent\x12)\n" +
+	"\x10attributes_local\x18\x19 \x01(\bR\x0fattributesLocal\x12\x16\n" +
 	"\x06rotate\x18( \x01(\bR\x06rotate\x12\x17\n" +
 	"\aauth_ms\x18) \x01(\x03R\x06authMs\x123\n" +
 	"\amethods\x18* \x03(\x0e2\x19.hydrastore.fsm.v1.MethodR\amethods*M\n" +

@@ -1019,6 +1019,18 @@ func (m *CreateSession) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0xc2
 	}
+	if m.AttributesLocal {
+		i--
+		if m.AttributesLocal {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb8
+	}
 	if m.KeyFormat != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.KeyFormat))
 		i--
@@ -2323,6 +2335,18 @@ func (m *PutPolicy) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0xf0
 	}
+	if m.AttributesLocal != nil {
+		i--
+		if *m.AttributesLocal {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xd0
+	}
 	if m.KeyFormat != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.KeyFormat))
 		i--
@@ -3487,6 +3511,18 @@ func (m *SessionState) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0xc0
 	}
+	if m.AttributesLocal {
+		i--
+		if m.AttributesLocal {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xc8
+	}
 	if m.Permanent {
 		i--
 		if m.Permanent {
@@ -4174,6 +4210,9 @@ func (m *CreateSession) SizeVT() (n int) {
 	if m.KeyFormat != 0 {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.KeyFormat))
 	}
+	if m.AttributesLocal {
+		n += 3
+	}
 	l = len(m.Replaces)
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
@@ -4651,6 +4690,9 @@ func (m *PutPolicy) SizeVT() (n int) {
 	}
 	if m.KeyFormat != 0 {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.KeyFormat))
+	}
+	if m.AttributesLocal != nil {
+		n += 3
 	}
 	if m.MaxSessionsPerUser != nil {
 		n += 2 + protohelpers.SizeOfVarint(uint64(*m.MaxSessionsPerUser))
@@ -5169,6 +5211,9 @@ func (m *SessionState) SizeVT() (n int) {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.BindAddress))
 	}
 	if m.Permanent {
+		n += 3
+	}
+	if m.AttributesLocal {
 		n += 3
 	}
 	if m.Rotate {
@@ -7634,6 +7679,26 @@ func (m *CreateSession) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 23:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AttributesLocal", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.AttributesLocal = bool(v != 0)
 		case 40:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Replaces", wireType)
@@ -10896,6 +10961,27 @@ func (m *PutPolicy) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 26:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AttributesLocal", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			b := bool(v != 0)
+			m.AttributesLocal = &b
 		case 30:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field MaxSessionsPerUser", wireType)
@@ -14056,6 +14142,26 @@ func (m *SessionState) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Permanent = bool(v != 0)
+		case 25:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AttributesLocal", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.AttributesLocal = bool(v != 0)
 		case 40:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Rotate", wireType)

@@ -8,6 +8,24 @@ import (
 	"time"
 )
 
+// Defines values for AttributesPlace.
+const (
+	AttributesPlaceLocal  AttributesPlace = "local"
+	AttributesPlaceShared AttributesPlace = "shared"
+)
+
+// Valid indicates whether the value is a known member of the AttributesPlace enum.
+func (e AttributesPlace) Valid() bool {
+	switch e {
+	case AttributesPlaceLocal:
+		return true
+	case AttributesPlaceShared:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AttributesWrite.
 const (
 	AttributesWriteBearer  AttributesWrite = "bearer"
@@ -263,6 +281,11 @@ type AttributePatch map[string]*json.RawMessage
 // Attributes Named values: at most 64, names of at most 128 bytes, values of at most 4 KiB of JSON, 16 KiB together. A sealed
 // value takes 33 bytes more. Names that begin with `hydrastore.` are reserved.
 type Attributes map[string]json.RawMessage
+
+// AttributesPlace Where the attributes of the policy's sessions are. `shared`, the default: at every node. `local`: in the memory of the node that wrote
+// them, and of no other; they go with it, or with the session, are outside of what is guaranteed, and have no version: `If-Match` is 400,
+// as are sealed attributes.
+type AttributesPlace string
 
 // AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 type AttributesWrite string
@@ -542,6 +565,11 @@ type OnLimit string
 type Policy struct {
 	AbsoluteLifetimeS float64 `json:"absolute_lifetime_s"`
 
+	// Attributes Where the attributes of the policy's sessions are. `shared`, the default: at every node. `local`: in the memory of the node that wrote
+	// them, and of no other; they go with it, or with the session, are outside of what is guaranteed, and have no version: `If-Match` is 400,
+	// as are sealed attributes.
+	Attributes AttributesPlace `json:"attributes"`
+
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite AttributesWrite `json:"attributes_write"`
 
@@ -590,6 +618,11 @@ type PolicyPage struct {
 type PolicySettings struct {
 	// AbsoluteLifetimeS Since log-in. 0 = none. Default 43200.
 	AbsoluteLifetimeS *float64 `json:"absolute_lifetime_s,omitempty"`
+
+	// Attributes Where the attributes of the policy's sessions are. `shared`, the default: at every node. `local`: in the memory of the node that wrote
+	// them, and of no other; they go with it, or with the session, are outside of what is guaranteed, and have no version: `If-Match` is 400,
+	// as are sealed attributes.
+	Attributes *AttributesPlace `json:"attributes,omitempty"`
 
 	// AttributesWrite `service`: only services and admins write attributes. `bearer`: also whoever presents the session's own key.
 	AttributesWrite *AttributesWrite `json:"attributes_write,omitempty"`

@@ -67,7 +67,7 @@ func TestCommands(t *testing.T) {
 		{line: "policy set default --idle-timeout 15m", out: []string{"changed"}, asked: "patch default idle=15m0s"},
 		{line: "policy presets", out: []string{"netx               30m           none               1h                  1s", "high-value"}},
 		{line: "policy presets -o json", out: []string{`"inactivity_timeout_s": 3600`}},
-		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false,longer_idle=false,keys=native," +
+		{line: "policy set default --preset high-value --idle-timeout 4m", asked: "patch default idle=4m0s,absolute=4h0m0s,window=-1ns,inactivity=0s,grace=30s,no_tickle=false,bind=log,permanent=false,longer_idle=false,attributes=shared,keys=native," +
 			"per_user=0,per_address=0,max=0,on_limit=refuse,single=false,permanent_counted=false"},
 		{line: "policy set web --touch-window auto", out: []string{"web", "made"}, asked: "put web window=-1ns"},
 		{line: "policy set default --absolute-lifetime none", asked: "patch default absolute=0s"},
@@ -78,6 +78,7 @@ func TestCommands(t *testing.T) {
 		{line: "limits set --max-sessions none -o json", out: []string{`"max_sessions": 0`, `"on_limit": "refuse"`, `"version": 9`}, asked: "limits max=0 on_limit=refuse"},
 		{line: "policy set default --rotate-grace 10s", asked: "patch default grace=10s"},
 		{line: "policy set default --rotate-grace none", asked: "patch default grace=0s"},
+		{line: "policy set default --attributes local", asked: "patch default attributes=local"},
 		{line: "policy set default --key-format hex32", asked: "patch default keys=hex32"},
 		{line: "policy get default", out: []string{"keys                   native"}},
 		{line: "policy delete web", out: []string{"policy web removed"}, asked: "delete policy web"},

@@ -339,6 +339,9 @@ func describe(ch session.PolicyChange) string {
 	if ch.LongerIdleAllowed != nil {
 		parts = append(parts, fmt.Sprintf("longer_idle=%v", *ch.LongerIdleAllowed))
 	}
+	if ch.Attributes != nil {
+		parts = append(parts, fmt.Sprintf("attributes=%v", *ch.Attributes))
+	}
 	if ch.KeyFormat != nil {
 		parts = append(parts, fmt.Sprintf("keys=%v", *ch.KeyFormat))
 	}

@@ -45,8 +45,8 @@ func (p *Program) policyGetCommand() *cobra.Command {
 
 // policyFlags are the fields of a policy; those that are not given stay.
 type policyFlags struct {
-	preset, idle, inactivity, absolute, window, bindAddress, attributesWrite, rotateGrace, keyFormat string
-	perUser, perAddress, total, onLimit                                                              string
+	preset, idle, inactivity, absolute, window, bindAddress, attributes, attributesWrite, rotateGrace, keyFormat string
+	perUser, perAddress, total, onLimit                                                                          string
 
 	noTickle, permanentAllowed, permanentCounted, longerIdleAllowed, single switchFlag
 }
@@ -63,6 +63,7 @@ func (f *policyFlags) define(c *cobra.Command) {
 	c.Flags().Var(&f.longerIdleAllowed, "longer-idle-allowed", "true: users may ask for a longer idle timeout than the policy's, or none; false: services and admins only")
 	c.Flags().StringVar(&f.rotateGrace, "rotate-grace", "", "let a key work for so long after its rotation: 30s, or none")
 	c.Flags().StringVar(&f.keyFormat, "key-format", "", "what the keys of log-ins look like from now on: "+keyFormatNames())
+	c.Flags().StringVar(&f.attributes, "attributes", "", "where attributes are: shared (at every node) or local (in the memory of the node that wrote them)")
 	c.Flags().StringVar(&f.attributesWrite, "attributes-write", "", "who changes attributes: service or bearer")
 	c.Flags().StringVar(&f.perUser, "max-sessions-per-user", "", "sessions of one user under this policy: a number, or none")
 	c.Flags().StringVar(&f.perAddress, "max-sessions-per-address", "", "sessions from one client address under this policy: a number, or none")
@@ -112,6 +113,10 @@ func (f *policyFlags) change() (session.PolicyChange, error) {
 	if f.keyFormat != "" {
 		format := session.KeyFormat(f.keyFormat)
 		change.KeyFormat = &format
+	}
+	if f.attributes != "" {
+		place := session.AttributesPlace(f.attributes)
+		change.Attributes = &place
 	}
 	if f.attributesWrite != "" {
 		writer := session.AttributesWriter(f.attributesWrite)

@@ -54,6 +54,7 @@ type policyView struct {
 	AbsoluteLifetime     float64                  `json:"absolute_lifetime_s"`
 	TouchWindow          float64                  `json:"touch_window_s"`
 	EffectiveTouchWindow float64                  `json:"effective_touch_window_s"`
+	Attributes           session.AttributesPlace  `json:"attributes"`
 	AttributesWrite      session.AttributesWriter `json:"attributes_write"`
 	InactivityTimeout    float64                  `json:"inactivity_timeout_s"`
 	NoTickle             bool                     `json:"no_tickle"`
@@ -156,7 +157,7 @@ func viewOfPolicy(p session.Policy) policyView {
 	}
 	return policyView{
 		Name: p.Name, IdleTimeout: p.IdleTimeout.Seconds(), AbsoluteLifetime: p.AbsoluteLifetime.Seconds(), TouchWindow: window,
-		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
+		EffectiveTouchWindow: p.EffectiveTouchWindow().Seconds(), Attributes: p.Attributes, AttributesWrite: p.AttributesWrite, InactivityTimeout: p.InactivityTimeout.Seconds(),
 		NoTickle: p.NoTickle, BindAddress: p.BindAddress, PermanentAllowed: p.PermanentAllowed, LongerIdleAllowed: p.LongerIdleAllowed, RotateGrace: p.RotateGrace.Seconds(), KeyFormat: p.KeyFormat, Version: p.Version,
 		MaxPerUser: p.MaxSessionsPerUser, MaxPerAddress: p.MaxSessionsPerAddress, MaxSessions: p.MaxSessions,
 		OnLimit: p.OnLimit, SingleSession: p.SingleSession, PermanentCounted: p.PermanentCounted,
@@ -295,6 +296,7 @@ func policyDetails(p session.Policy) *table {
 	t.add("bound to address", string(p.BindAddress))
 	t.add("permanent sessions", allowed(p.PermanentAllowed))
 	t.add("longer idle timeouts", allowed(p.LongerIdleAllowed))
+	t.add("attributes", string(p.Attributes))
 	t.add("attributes written by", string(p.AttributesWrite))
 	t.add("keys", string(p.KeyFormat))
 	t.add("rotated keys work", graceText(p))

@@ -98,7 +98,7 @@ log: {level: warn, format: text}
 tokenizer: {type: raft, safe_password: a good safe password, safe_password_previous: [an earlier password]}
 user: {sessionPersistence: true}
 policies:
-  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, longer_idle_allowed: true, rotate_grace_s: 2.5, key_format: hex64,
+  web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes: local, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, longer_idle_allowed: true, rotate_grace_s: 2.5, key_format: hex64,
         max_sessions_per_user: 5, max_sessions_per_address: 50, max_sessions: 1024, on_limit: evict_idle, single_session: true, permanent_counted: true}
   short: {idle_timeout_s: 1.5, touch_window_s: -1, bind_address: off}
 `, nil, nil)
@@ -124,7 +124,7 @@ policies:
 	if strings.Join(names, " ") != "default short web" {
 		t.Fatalf("policies: got %v, want default, short and web", names)
 	}
-	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, AttributesWrite: session.WriteByBearer,
+	web := session.Policy{Name: "web", IdleTimeout: 15 * time.Minute, AbsoluteLifetime: 8 * time.Hour, Attributes: session.AttributesLocal, AttributesWrite: session.WriteByBearer,
 		InactivityTimeout: 10 * time.Minute, NoTickle: true, BindAddress: session.BindStrict, PermanentAllowed: true, LongerIdleAllowed: true, RotateGrace: 2500 * time.Millisecond, KeyFormat: session.KeyHex64,
 		PolicyLimits: session.PolicyLimits{MaxSessionsPerUser: 5, MaxSessionsPerAddress: 50, MaxSessions: 1024, OnLimit: session.OnLimitIdle, SingleSession: true, PermanentCounted: true}}
 	if c.Policies[2] != web {

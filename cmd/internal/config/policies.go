@@ -18,7 +18,7 @@ import (
 // policyFields are the words of the API, so that a policy reads the same in the file and in an answer.
 func policyFields() []string {
 	return []string{
-		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes_write",
+		"idle_timeout_s", "absolute_lifetime_s", "inactivity_timeout_s", "no_tickle", "touch_window_s", "bind_address", "attributes", "attributes_write",
 		"permanent_allowed", "longer_idle_allowed", "rotate_grace_s", "key_format", "max_sessions_per_user", "max_sessions_per_address", "max_sessions", "on_limit", "single_session", "permanent_counted",
 	}
 }
@@ -150,6 +150,8 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return assignBool(&p.LongerIdleAllowed, value)
 	case "bind_address":
 		return setBinding(&p.BindAddress, value)
+	case "attributes":
+		return assignText((*string)(&p.Attributes), value, false)
 	case "attributes_write":
 		return assignText((*string)(&p.AttributesWrite), value, false)
 	case "rotate_grace_s":
@@ -168,9 +170,6 @@ func setPolicyField(p *session.Policy, field string, value any) string {
 		return assignBool(&p.PermanentCounted, value)
 	case "single_session":
 		return assignBool(&p.SingleSession, value)
-	}
-	if slices.Contains(refusedPolicyFields(), field) {
-		return "has no effect in this version and is refused rather than ignored; remove it"
 	}
 	return unknownText(field, append(policyFields(), "preset"))
 }

@@ -12,10 +12,3 @@ func refusedText(key string) string {
 	}
 	return ""
 }
-
-// refusedPolicyFields are fields of a policy that the design knows and this version does not.
-func refusedPolicyFields() []string {
-	return []string{
-		"attributes",
-	}
-}

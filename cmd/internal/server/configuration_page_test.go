@@ -100,6 +100,7 @@ func limitsTable() string {
 		{"User agent", size(session.MaxUserAgentBytes)},
 		{"Attributes of a session", fmt.Sprintf("%d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
 		{"Name, value, nesting of an attribute", fmt.Sprintf("%s, %s, %d levels", size(session.MaxAttributeNameBytes), size(session.MaxAttributeBytes), session.MaxAttributeDepth)},
+		{"Attributes under `attributes: local`, in the memory of a node", size(n.LocalAttributeBytes)},
 		{"Value of a sealed attribute", size(session.MaxSealedAttributeBytes)},
 		{"Safe password; earlier ones that are still in use", fmt.Sprintf("%s to %s; %d", size(session.MinSafePasswordBytes), size(session.MaxPasswordBytes), session.MaxSealKeys-1)},
 		{"Preferences of a user", fmt.Sprintf("as attributes of a session: %d, in all %s", session.MaxAttributes, size(session.MaxAttributesBytes))},
