@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +122,7 @@ func FuzzParseChallenge(f *testing.F) {
 		}
 		lifetime := c.ExpiresAt.Unix() - c.Hour.Unix()
 		if c.Text != text || len(text) > auth.MaxChallengeBytes || lifetime < 1 || lifetime > 7199 || c.Hour.Unix()%3600 != 0 {
-			t.Fatal(fmt.Sprintf("%q was read as %+v", text, c))
+			t.Fatalf("%q was read as %+v", text, c)
 		}
 		c.Signed([]byte(secret))
 	})

@@ -380,6 +380,15 @@ func TestVerifiersAreSealedAnew(t *testing.T) {
 	})
 	c.addMD5User("ada", oldPassword)
 	c.addMD5User("bob", oldPassword)
+	yes := true
+	if _, err := c.nodes[0].PatchPolicy(t.Context(), operator, "default", session.PolicyChange{PermanentAllowed: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	permanent := session.Login{User: "ada", Vouched: true, Permanent: true, Sealed: values("token", "7")}
+	kept, err := c.nodes[0].Login(t.Context(), operator, permanent)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.stop(0)
 	password.Store("another safe password")
 	c.start(0)
@@ -400,13 +409,16 @@ func TestVerifiersAreSealedAnew(t *testing.T) {
 			}
 		}
 	})
-	if done != 2 {
-		t.Errorf("%d were sealed anew, want 2", done)
+	if done != 3 {
+		t.Errorf("%d were sealed anew, want two users' and a permanent session's", done)
+	}
+	if got, err := c.nodes[0].Check(t.Context(), with(kept.Key), true); err != nil || string(got.Sealed["token"]) != "7" {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if err := c.byDigest(0, "ada", &session.Digest{MD5: hexMD5(oldPassword)}); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.nodes[0].Reseal(t.Context(), operator, "u***"); session.CodeOf(err) != session.CodeInvalid {
+	if _, err := c.nodes[0].Reseal(t.Context(), operator, "u.***"); session.CodeOf(err) != session.CodeInvalid {
 		t.Errorf("a cursor of nothing: %v", err)
 	}
 }

@@ -18,11 +18,7 @@ const resealsAtOnce = 64
 func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session.Resealed, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
-	users, name, err := verifierCursor(from)
-	after := uint64(0)
-	if err == nil && !users {
-		after, err = parseCursor(from)
-	}
+	at, err := parseResealCursor(from)
 	if err != nil {
 		return session.Resealed{}, err
 	}
@@ -33,29 +29,33 @@ func (n *Node) Reseal(ctx context.Context, c session.Call, from string) (session
 	if err != nil {
 		return session.Resealed{}, err
 	}
-	out := session.Resealed{}
-	if users {
-		if out.Count, out.NextCursor, err = n.resealVerifiers(ctx, id, key, name); err != nil {
-			return session.Resealed{}, err
-		}
-		return n.resealed(id, out), nil
-	}
-	records, next, done := n.scan(ctx, session.Filter{}, after, n.fsm.LastSeq(), session.MaxPageSize)
-	commands, err := n.resealCommands(id, key, records)
+	commands, next, err := n.resealPage(ctx, id, key, at)
 	if err != nil {
 		return session.Resealed{}, err
 	}
+	out := session.Resealed{}
 	if out.Count, err = n.resealAll(ctx, commands); err != nil {
 		return session.Resealed{}, err
 	}
-	out = n.resealed(id, out)
-	switch {
-	case !done:
-		out.NextCursor = cursor(next)
-	case out.Left > 0: // which may be of users
-		out.NextCursor = cursorOfVerifiers("")
+	if out = n.resealed(id, out); out.Left > 0 || next.stage == at.stage {
+		out.NextCursor = next.String()
 	}
 	return out, nil
+}
+
+// resealPage makes the commands for one page and tells where the next one begins.
+func (n *Node) resealPage(ctx context.Context, id uint32, key *auth.SealKey, at resealCursor) ([]*fsmpb.Command, resealCursor, error) {
+	if at.stage == resealUsers {
+		return n.verifierCommands(id, key, at)
+	}
+	filter := session.Filter{Permanent: at.stage == resealPermanent}
+	records, after, done := n.scan(ctx, filter, at.seq, n.fsm.LastSeq(), session.MaxPageSize)
+	next := resealCursor{stage: at.stage, seq: after}
+	if done {
+		next = resealCursor{stage: at.stage + 1}
+	}
+	commands, err := n.resealCommands(id, key, records)
+	return commands, next, err
 }
 
 // resealed completes an answer.

@@ -46,10 +46,10 @@ func (d *desk) serveFlat(ctx context.Context, in *protocol.Request) (protocol.Re
 
 // flat dispatches in the order of LiveJournal's servers.
 func (d *desk) flat(ctx context.Context, r *request) (reply, error) {
-	switch {
-	case r.mode == "":
+	switch r.mode {
+	case "":
 		return reply{}, refusedInWords("No mode specified.")
-	case r.mode == modeChallenge:
+	case modeChallenge:
 		return d.answer(ctx, r)
 	}
 	var ok bool

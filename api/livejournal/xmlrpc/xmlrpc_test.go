@@ -2,7 +2,6 @@ package xmlrpc_test
 
 import (
 	"encoding/xml"
-	"fmt"
 	"reflect"
 	"runtime"
 	"strings"
@@ -163,7 +162,7 @@ func FuzzParse(f *testing.F) {
 			n += count(p)
 		}
 		if n > limits.Values {
-			t.Fatal(fmt.Sprintf("%d values", n))
+			t.Fatalf("%d values", n)
 		}
 	})
 }

@@ -22,8 +22,8 @@ func (c *cluster) makeUsers(ctx context.Context, adminPassword string) error {
 	if err := c.ensureUser(ctx, demoUser, demoPassword, "user", c.policies); err != nil || !c.seals {
 		return err
 	}
-	// So that the old ways to log in can be tried, too.
-	_, err := c.operator(0).must(ctx, http.MethodPatch, "/v1/users/"+demoUser, "", map[string]any{"md5_login": true, "password": demoPassword}, http.StatusOK)
+	// So that the old ways to log in can be tried, too. The checks that follow log it in with its password, which they need first.
+	_, err := c.operator().must(ctx, http.MethodPatch, "/v1/users/"+demoUser, "", map[string]any{"md5_login": true}, http.StatusOK)
 	return err
 }
 
@@ -41,13 +41,13 @@ func (c *cluster) ensureUser(ctx context.Context, name, password, role string, p
 	if len(policies) > 0 {
 		user["policies"] = policies
 	}
-	a, err = c.operator(0).must(ctx, http.MethodPost, "/v1/users", "", user, http.StatusCreated, http.StatusConflict)
+	a, err = c.operator().must(ctx, http.MethodPost, "/v1/users", "", user, http.StatusCreated, http.StatusConflict)
 	if err != nil || a.status == http.StatusCreated {
 		return err
 	}
 	delete(user, "user")
 	user["disabled"] = false
-	_, err = c.operator(0).must(ctx, http.MethodPatch, "/v1/users/"+name, "", user, http.StatusOK)
+	_, err = c.operator().must(ctx, http.MethodPatch, "/v1/users/"+name, "", user, http.StatusOK)
 	return err
 }
 

@@ -145,7 +145,7 @@ func (c *cluster) notReady() error {
 
 // leader asks the first node's operator socket.
 func (c *cluster) leader(ctx context.Context) (string, error) {
-	status, err := c.operator(0).do(ctx, "GET", "/v1/cluster", "", nil)
+	status, err := c.operator().do(ctx, "GET", "/v1/cluster", "", nil)
 	if err != nil {
 		return "", err
 	}

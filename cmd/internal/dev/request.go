@@ -44,9 +44,9 @@ func (c *cluster) at(i int) caller {
 	return caller{base: c.places[i].url(), client: http.DefaultClient}
 }
 
-// operator calls node i over its own Unix socket, as an admin.
-func (c *cluster) operator(i int) caller {
-	socket := c.settingsSocket(i)
+// operator calls the first node over its own Unix socket, as an admin.
+func (c *cluster) operator() caller {
+	socket := c.settingsSocket(0)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
