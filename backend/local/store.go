@@ -209,13 +209,13 @@ func (s *Store) Put(ctx context.Context, name backend.Name, value []byte, was ba
 	if !expires.IsZero() {
 		w.expiresMS = max(1, expires.UnixMilli())
 	}
-	err := s.write(ctx, w)
-	return w.version, err
+	return s.write(ctx, w)
 }
 
 // Delete implements backend.Store.
 func (s *Store) Delete(ctx context.Context, name backend.Name, was backend.Version) error {
-	return s.write(ctx, &write{name: name, was: was, delete: true, done: make(chan struct{})})
+	_, err := s.write(ctx, &write{name: name, was: was, delete: true, done: make(chan struct{})})
+	return err
 }
 
 // Ready implements backend.Store.

@@ -24,22 +24,21 @@ type write struct {
 	err     error
 }
 
-// write hands w to the writing goroutine and waits for its outcome.
-func (s *Store) write(ctx context.Context, w *write) error {
+// write hands w to the writing goroutine, whose it is from then on, and waits for its outcome.
+func (s *Store) write(ctx context.Context, w *write) (backend.Version, error) {
 	if err := s.usable(ctx); err != nil {
-		return err
+		return "", err
 	}
 	select {
 	case s.writes <- w:
 	default:
-		return &session.Error{Code: session.CodeOverloaded, Message: "too many writes are waiting; nothing was done", RetryAfter: time.Second}
+		return "", &session.Error{Code: session.CodeOverloaded, Message: "too many writes are waiting; nothing was done", RetryAfter: time.Second}
 	}
 	select {
 	case <-w.done:
-		return w.err
+		return w.version, w.err
 	case <-ctx.Done():
-		w.version = ""
-		return &session.Error{Code: session.CodeOutcomeUnknown, Err: ctx.Err(), Message: "the change was sent, but its outcome did not become known in time: it may have been made or not"}
+		return "", &session.Error{Code: session.CodeOutcomeUnknown, Err: ctx.Err(), Message: "the change was sent, but its outcome did not become known in time: it may have been made or not"}
 	}
 }
 
