@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -317,7 +318,7 @@ func (s *Service) changeAttempts(ctx context.Context, name Name, change func(r *
 		_, err = s.put(ctx, name, r, snapshot.Records[0].Version, instant(r.DryMS).Add(expiryMargin))
 		return err
 	})
-	if err == errKeep {
+	if errors.Is(err, errKeep) {
 		return nil
 	}
 	return err

@@ -187,7 +187,7 @@ func choosingPolicies(e *env) {
 	e.code("unknown", err, session.CodeInvalid)
 	_, err = login("bob", "NOT A NAME")
 	e.code("no name", err, session.CodeInvalid)
-	i, err = login("app", "api")
+	_, err = login("app", "api")
 	e.ok("a service chooses", err)
 	_, err = e.s.CreateUser(e.Context(), e.admin, session.NewUser{Name: "carl", Policies: []string{"missing"}})
 	e.code("a user with an unknown policy", err, session.CodeNotFound)

@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -20,7 +19,7 @@ func Config(t T) backend.Config {
 	c.Sealing = auth.Sealing{Password: SafePassword, Params: cheap}
 	c.SweepInterval = 50 * time.Millisecond // often, for it must never matter
 	c.RequestTimeout = patience
-	c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	c.Logger = slog.New(slog.DiscardHandler)
 	c.Fatal = func(err error) { t.Errorf("the service cannot go on: %v", err) }
 	return c
 }

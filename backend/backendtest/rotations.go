@@ -92,7 +92,7 @@ func reauthentication(e *env) {
 	e.policy("web", session.PolicyChange{RotateGrace: ptr(time.Minute), IdleTimeout: ptr(2 * time.Hour)})
 	e.newUser(session.NewUser{Name: "ada", Password: password("ada"), Policies: []string{"web"}})
 	e.user("app", session.RoleService)
-	i, app := e.login("ada"), e.login("app")
+	i := e.login("ada")
 	recent := with(i)
 	recent.MaxAuthAge = 10 * time.Minute
 	_, err := e.s.Check(e.Context(), recent, false)
@@ -103,7 +103,7 @@ func reauthentication(e *env) {
 	e.code("the bearer vouches", err, session.CodeInvalid)
 	e.alive("after that", i)
 	e.pass(20 * time.Minute)
-	app = e.login("app")
+	app := e.login("app")
 	_, err = e.s.Check(e.Context(), recent, false)
 	e.code("proved long ago", err, session.CodeReauthenticate)
 	next, err := e.s.Reauthenticate(e.Context(), with(i), session.Proof{Password: password("ada")})

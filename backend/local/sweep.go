@@ -32,7 +32,7 @@ func (s *Store) sweepOnAndOn() {
 // Sweep drops all records that have expired.
 func (s *Store) Sweep() error {
 	for {
-		if s.Ready() != nil || !s.anyExpired() { // a transaction that changes nothing flushes too
+		if !s.anyExpired() { // a transaction that changes nothing flushes too
 			return nil
 		}
 		dropped := 0
@@ -47,6 +47,9 @@ func (s *Store) Sweep() error {
 }
 
 func (s *Store) anyExpired() (any bool) {
+	if s.Ready() != nil {
+		return false
+	}
 	_ = s.db.View(func(tx *bolt.Tx) error {
 		key, _ := tx.Bucket(expiresBucket).Cursor().First()
 		any = key != nil && int64(binary.BigEndian.Uint64(key)) <= s.clock.now().UnixMilli()

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -104,10 +105,8 @@ func (s *Store) commit(batch []*write) {
 
 // refusal gives the errors that end a whole transaction; nil for those that refuse one write of it.
 func refusal(err error) error {
-	if err == backend.ErrChanged {
-		return nil
-	}
-	if _, damaged := err.(*damage); damaged {
+	var damaged *damage
+	if errors.Is(err, backend.ErrChanged) || errors.As(err, &damaged) {
 		return nil
 	}
 	return err
