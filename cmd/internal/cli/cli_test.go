@@ -346,10 +346,10 @@ func TestLogoutForgetsTheSavedKeyOnlyWhenItIsTheOne(t *testing.T) {
 func issuedKey(t *testing.T, x *terminal, line string) string {
 	t.Helper()
 	stdout, stderr, code := x.run(line)
-	if code != cli.ExitOK || !regexp.MustCompile(`^hs_\S+\n$`).MatchString(stderr) {
+	if code != cli.ExitOK || !regexp.MustCompile(`^[0-9a-f]{32}\n$`).MatchString(stderr) {
 		t.Fatalf("%s: got exit code %d and %q on standard error, want a key alone", line, code, stderr)
 	}
-	if strings.Contains(stdout, session.KeyPrefix) {
+	if strings.Contains(stdout, strings.TrimSpace(stderr)) {
 		t.Errorf("%s: the key is on standard output", line)
 	}
 	return strings.TrimSpace(stderr)

@@ -28,7 +28,7 @@ type connection struct {
 	password     string
 	passwordFile string
 	key          string
-	issueKey     bool
+	issueKey     issueKeyFlag
 	rounds       int // how often each node is asked; 0 = the client's default
 	timeout      time.Duration
 	output       outputFlag
@@ -81,7 +81,8 @@ func (f *connection) define(c *cobra.Command) {
 	flags.StringVar(&f.password, "password", "", "its password, seen by all who list processes; also -up; better: --password-file, HYDRASTORE_PASSWORD, or wait to be asked")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the password in its first line, - for standard input")
 	flags.StringVar(&f.key, "session-key", "", "use this key; also -us KEY (HYDRASTORE_SESSION_KEY; default: what login has saved)")
-	flags.BoolVar(&f.issueKey, "issue-key", false, "with --user: keep the session and print its key alone on standard error; also -us beside -un or -up")
+	flags.Var(&f.issueKey, "issue-key", "with --user: keep the session and print its key alone on standard error; with =POLICY of that policy. -us beside -un or -up is --issue-key=flowtraq")
+	flags.Lookup("issue-key").NoOptDefVal = "true"
 	flags.DurationVar(&f.timeout, "timeout", client.DefaultTimeout, "give up after this time")
 	f.output.define(c)
 }
@@ -201,7 +202,7 @@ func (f *connection) authenticate(ctx context.Context, r *remote) (temporary boo
 		return false, r.use(f.key)
 	case user != "":
 		return f.logInForCommand(ctx, r, user)
-	case f.issueKey:
+	case f.issueKey.asked:
 		return false, usagef("--issue-key needs --user")
 	case envKey != "":
 		return false, r.use(envKey)
@@ -210,15 +211,15 @@ func (f *connection) authenticate(ctx context.Context, r *remote) (temporary boo
 }
 
 func (f *connection) logInForCommand(ctx context.Context, r *remote, user string) (temporary bool, err error) {
-	issued, err := f.logIn(ctx, r, session.Login{User: user})
+	issued, err := f.logIn(ctx, r, session.Login{User: user, Policy: f.issueKey.policy})
 	if err != nil {
 		return false, err
 	}
 	r.become(issued.Key)
-	if f.issueKey {
+	if f.issueKey.asked {
 		fmt.Fprintln(f.program.Stderr, issued.Key.Reveal())
 	}
-	return !f.issueKey, nil
+	return !f.issueKey.asked, nil
 }
 
 // logIn asks for the password where it is not given, and for a session.
@@ -234,7 +235,7 @@ func (f *connection) logIn(ctx context.Context, r *remote, asked session.Login) 
 	if session.CodeOf(err) == session.CodeUnauthenticated {
 		err = &unhinted{err}
 	}
-	return issued, err
+	return issued, f.issueKey.notIssued(asked.User, err)
 }
 
 func (r *remote) become(key session.Key) {

@@ -31,6 +31,7 @@ type fake struct {
 	failure error    // of every call, when set
 
 	refuseLocal bool // local checks are too stale
+	noKeys      bool // there is no policy flowtraq
 }
 
 func newFake() *fake { return &fake{alive: map[session.KeyHash]session.Session{}} }
@@ -91,7 +92,17 @@ func (f *fake) Login(_ context.Context, _ session.Call, l session.Login) (sessio
 	if l.Password != password && !l.Vouched {
 		return session.Issued{}, session.ErrWrongCredentials()
 	}
-	key, err := session.NewKey(rand.Reader)
+	format := session.KeyNative
+	if l.Policy == session.PresetFlowTraq {
+		format = session.KeyHex32
+		if f.noKeys {
+			return session.Issued{}, session.ErrLoginPolicyUnknown()
+		}
+		if l.User == "eve" {
+			return session.Issued{}, session.ErrLoginPolicyForbidden()
+		}
+	}
+	key, err := session.NewKeyFor(l.User, format, rand.Reader)
 	s := someSession(uint64(len(f.alive)+1), l.User)
 	f.alive[key.Hash()] = s
 	return session.Issued{Key: key, Session: s, Meta: f.changed("login %s %s", l.User, l.Policy+timersText(l))}, err

@@ -56,12 +56,15 @@ func (f *connection) keepLogin(ctx context.Context, asked session.Login) error {
 		return usagef("nobody logs in over a socket: unset HYDRASTORE_SOCKET or give --address")
 	}
 	defer r.Close()
+	if asked.Policy == "" {
+		asked.Policy = f.issueKey.policy
+	}
 	issued, err := f.logIn(ctx, r, asked)
 	if err != nil {
 		return err
 	}
 	kept := "its key is on standard error"
-	if f.issueKey {
+	if f.issueKey.asked {
 		fmt.Fprintln(f.program.Stderr, issued.Key.Reveal())
 	} else {
 		path, err := f.program.saveLogin(savedLogin{User: issued.User, Addresses: r.addresses, Key: issued.Key.Reveal()})
