@@ -21,7 +21,7 @@ import (
 // TestTLSAndUser: certificates are verified, a user with the documented permissions can do everything, and no other can.
 func TestTLSAndUser(t *testing.T) {
 	t.Parallel()
-	server := startServer(t, redistest.Options{TLS: true, WithUser: true})
+	server := startServer(t, redistest.Options{TLS: true, WithUser: true, AppendOnly: true})
 	pem, err := os.ReadFile(server.CAFile())
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,14 @@ func TestTLSAndUser(t *testing.T) {
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Errorf("sweep: %v", err)
 	}
+	server.Stop()
+	if err := server.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the record is there after a restart", func() bool {
+		got, err := s.Get(t.Context(), user("ada"))
+		return err == nil && got.Records[0].Version == version
+	})
 
 	for what, spoil := range map[string]func(*redis.Config){
 		"an unknown authority": func(c *redis.Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} },

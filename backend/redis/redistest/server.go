@@ -63,7 +63,8 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	if o.WithUser {
 		// What the documentation asks for, so that the tests know that it is enough.
-		lines = append(lines, "user default off", userLine(redis.Permissions))
+		// The default user keeps its permissions: in its name Redis runs the transactions of its append-only file when it starts.
+		lines = append(lines, "user default off ~* &* +@all", userLine(redis.Permissions))
 	}
 	if o.TLS {
 		if err := writeCertificates(dir); err != nil {

@@ -78,6 +78,7 @@ func OpenStore(ctx context.Context, c config.Config, log *slog.Logger) (backend.
 		}
 	case config.HomeRedis:
 		c.Redis.Logger = log
+		redis.LogTo(log)
 		store, err = redis.Open(context.WithoutCancel(ctx), c.Redis)
 	case config.HomeDynamoDB:
 		c.DynamoDB.Logger = log
