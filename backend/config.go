@@ -20,8 +20,8 @@ type Config struct {
 	NodeName string
 	// RequestTimeout bounds every request. Default 5 s.
 	RequestTimeout time.Duration
-	// SweepInterval is how often this process looks for what ended by time and was not taken away. Several processes share the work without
-	// knowing of each other. Shorter: less is left over; longer: less is read. Default 1 min.
+	// SweepInterval is how often one of all processes looks through all users and sessions for what ended by time and was not taken away. Nothing
+	// depends on it but space. Shorter: less is left over; longer: less is read. Default 10 min.
 	SweepInterval time.Duration
 
 	// Policies are the first values of policies that the store does not have yet. "default" is always among them.
@@ -51,7 +51,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults that the fields of Config name.
 func DefaultConfig() Config {
-	return Config{RequestTimeout: 5 * time.Second, SweepInterval: time.Minute, Throttle: auth.DefaultThrottle(), Policies: []session.Policy{session.DefaultPolicy()}}
+	return Config{RequestTimeout: 5 * time.Second, SweepInterval: 10 * time.Minute, Throttle: auth.DefaultThrottle(), Policies: []session.Policy{session.DefaultPolicy()}}
 }
 
 // Validate tells the first setting that cannot work with a store of these features.

@@ -138,7 +138,7 @@ func (s *Service) sweepOnAndOn(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := s.sweepInTurn(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("what ended by time was not all taken away; the next sweep goes on", slog.Any("error", err))
 			}
 		case <-ctx.Done():
@@ -146,6 +146,30 @@ func (s *Service) sweepOnAndOn(ctx context.Context) {
 		}
 	}
 }
+
+// sweepTurn names the record that says until when somebody has swept. It is one of the throttle's: those are not moved to other homes.
+const sweepTurn = "sweep"
+
+// sweepInTurn sweeps if no other process has within the interval.
+func (s *Service) sweepInTurn(ctx context.Context) error {
+	mine := false
+	bounded, cancel := s.limit(ctx)
+	err := s.changeAttempts(bounded, Name{KindAttempt, sweepTurn}, func(r *attemptRecord, nowMS int64) error {
+		if mine = nowMS >= r.DryMS; !mine {
+			return errKeep
+		}
+		r.DryMS = nowMS + s.config.SweepInterval.Milliseconds() - sweepSlack.Milliseconds()
+		return nil
+	})
+	cancel()
+	if err != nil || !mine {
+		return err
+	}
+	return s.Sweep(ctx)
+}
+
+// sweepSlack lets the process that has swept last find its turn over when its own timer says so.
+const sweepSlack = 10 * time.Millisecond
 
 // sweepPage is how many records a sweep reads at once.
 const sweepPage = 200

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -105,6 +106,9 @@ func backendConfig(o Options, registry *prometheus.Registry, f backend.Features)
 	c.Hashing.Params = o.Config.Authenticator.Hashing
 	c.Logger = o.Logger
 	c.Figures = figures(registry)
+	if o.Config.Home == config.HomeDynamoDB {
+		c.SweepInterval = dynamodbSweep
+	}
 	var err error
 	c.Authenticators, err = directories(o.Config.Authenticator)
 	if !f.Clock {
@@ -112,6 +116,9 @@ func backendConfig(o Options, registry *prometheus.Registry, f backend.Features)
 	}
 	return c, err
 }
+
+// dynamodbSweep is how often a table is read from its beginning to its end, which is paid for.
+const dynamodbSweep = 24 * time.Hour
 
 // keeper is a server before a store, as what a node is in a cluster.
 type keeper struct {
