@@ -48,9 +48,8 @@ type Limits struct {
 
 // Parse reads a call. Its errors are for the client, and quote nothing of the body.
 func Parse(body []byte, l Limits) (Call, error) {
-	d := xml.NewDecoder(bytes.NewReader(body))
-	d.CharsetReader = charset
-	p := &parser{d: d, left: l.Values}
+	p := &parser{d: xml.NewDecoder(bytes.NewReader(body)), left: l.Values}
+	p.d.CharsetReader = p.charset
 	c, err := p.call()
 	if err != nil {
 		return Call{}, p.explain(err)
@@ -58,8 +57,13 @@ func Parse(body []byte, l Limits) (Call, error) {
 	return c, nil
 }
 
-// charset reads what old clients declare. UTF-8 is read by the decoder itself.
-func charset(label string, in io.Reader) (io.Reader, error) {
+// charset reads what old clients declare. UTF-8 is read by the decoder itself, which asks here for every declaration, wherever it stands: one
+// behind another would make two bytes of each that the other has made.
+func (p *parser) charset(label string, in io.Reader) (io.Reader, error) {
+	if p.declared || p.depth > 0 {
+		return nil, errCharset
+	}
+	p.declared = true
 	data, err := io.ReadAll(in) // of a body that is in memory already
 	if err != nil {
 		return nil, err
@@ -88,9 +92,10 @@ var (
 
 // parser reads one call.
 type parser struct {
-	d     *xml.Decoder
-	depth int
-	left  int // values that may still come
+	d        *xml.Decoder
+	depth    int
+	left     int  // values that may still come
+	declared bool // an encoding that is not the decoder's own
 }
 
 // explain tells what is wrong, and where, without quoting what was sent: it may be a password.

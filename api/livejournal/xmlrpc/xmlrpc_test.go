@@ -111,6 +111,8 @@ func TestMemoryIsBoundedByTheBody(t *testing.T) {
 		"members":    wrap("<struct>" + strings.Repeat("<member><name>a</name><value/></member>", size/39) + "</struct>"),
 		"attributes": "<methodCall " + strings.Repeat("a='b' ", size/6) + "/>",
 		"comments":   "<!--" + strings.Repeat("x", size) + "-->" + wrap("x"),
+		// Each declaration would read the one before it as text of another encoding, and make two bytes of one.
+		"encodings": strings.Repeat(`<?xml version="1.0" encoding="latin1"?>`, 10) + wrap(strings.Repeat("\xe4", size)),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
