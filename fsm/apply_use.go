@@ -80,7 +80,7 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		return
 	}
 	old := s.arena.get(rec.attributes)
-	blob, code := mergeAttributes(nil, old, changes)
+	blob, code := mergeAttributes(old, changes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "attributes")
 		return

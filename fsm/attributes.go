@@ -75,8 +75,8 @@ func (s *state) checkChanges(changes []*fsmpb.AttributeChange) ([]*fsmpb.Attribu
 	return changes, fsmpb.Code_CODE_OK
 }
 
-// mergeAttributes appends to out the blob that changes, in the order of names, make of another one.
-func mergeAttributes(out, blob []byte, changes []*fsmpb.AttributeChange) ([]byte, fsmpb.Code) {
+// mergeAttributes returns the blob that changes, in the order of names, make of another one.
+func mergeAttributes(blob []byte, changes []*fsmpb.AttributeChange) (out []byte, code fsmpb.Code) {
 	count, total := 0, 0
 	add := func(name string, value []byte) {
 		if count, total = count+1, total+len(name)+len(value); count <= session.MaxAttributes && total <= session.MaxAttributesBytes {
@@ -119,7 +119,7 @@ func (s *state) firstAttributes(before []byte, attributes []*fsmpb.Attribute) ([
 	if code != fsmpb.Code_CODE_OK {
 		return nil, code
 	}
-	return mergeAttributes(nil, before, changes)
+	return mergeAttributes(before, changes)
 }
 
 // attributesOf copies a blob out.

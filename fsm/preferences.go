@@ -22,7 +22,7 @@ func (s *state) patchPreferences(c *fsmpb.PatchPreferences, r *fsmpb.Result) {
 	}
 	user := s.sessions.recs.at(shown.slot).user
 	old := s.arena.get(s.users.recs.at(user).preferences)
-	blob, code := mergeAttributes(nil, old, changes)
+	blob, code := mergeAttributes(old, changes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "preferences")
 		return

@@ -170,7 +170,7 @@ func (s *state) replaceSealed(c *fsmpb.ReplaceSealed, r *fsmpb.Result) {
 		fail(r, code, "attributes")
 		return
 	}
-	blob, code := mergeAttributes(nil, s.arena.get(s.sessions.recs.at(slot).attributes), changes)
+	blob, code := mergeAttributes(s.arena.get(s.sessions.recs.at(slot).attributes), changes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "attributes")
 		return

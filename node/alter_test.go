@@ -30,12 +30,12 @@ func TestAlter(t *testing.T) {
 		t.Errorf("longer than the policy's: %v, want forbidden", err)
 	}
 	c.policy(2, session.DefaultPolicyName, session.PolicyChange{LongerIdleAllowed: ptr(true)})
-	got, err := c.nodes[1].Alter(ctx, key, session.Alteration{IdleTimeout: &hour, Reserved: session.AttributePatch{"x.b": json.RawMessage(`"2"`), "x.a": json.RawMessage(`null`)}})
+	_, err = c.nodes[1].Alter(ctx, key, session.Alteration{IdleTimeout: &hour, Reserved: session.AttributePatch{"x.b": json.RawMessage(`"2"`), "x.a": json.RawMessage(`null`)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, n := range c.nodes {
-		got, err = n.Check(ctx, key, true)
+		got, err := n.Check(ctx, key, true)
 		if err != nil || got.IdleTimeout != hour || string(got.Reserved["x.b"]) != `"2"` || len(got.Reserved) != 1 || len(got.Attributes) != 0 || got.AttributesVersion != issued.AttributesVersion {
 			t.Errorf("node %d: got %+v, %v", i+1, got, err)
 		}
