@@ -111,9 +111,9 @@ func (b *bean) take(v strictjson.Value) error {
 
 // authenticate answers every failure alike, as NetX does; the log has the reason.
 func authenticate(c *call) (any, error) {
-	issued, err := c.service.Login(c.ctx, c.Call, session.Login{User: c.texts[0], Password: c.texts[1], Policy: session.PresetNetX})
-	if err != nil {
-		c.told = err
+	var issued session.Issued
+	issued, c.told = c.service.Login(c.ctx, c.Call, session.Login{User: c.texts[0], Password: c.texts[1], Policy: session.PresetNetX})
+	if c.told != nil {
 		return notAuthenticated, nil
 	}
 	return issued.Key.Reveal(), nil
