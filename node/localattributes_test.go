@@ -3,6 +3,7 @@ package node_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,32 @@ func TestLocalAttributesStayAtTheirNode(t *testing.T) {
 		c.stop(i)
 		if where := findInFolder(t, c.dirs[i], secret); where != "" {
 			t.Errorf("%s holds a local attribute", where)
+		}
+	}
+}
+
+// TestLocalAttributesStayWhereTheirSessionIsBound: a log-in over a session that is bound to another address carries nothing of it over, and leaves
+// it alone.
+func TestLocalAttributesStayWhereTheirSessionIsBound(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, nil)
+	app := c.service(0)
+	c.policy(0, "desk", session.PolicyChange{Attributes: ptr(session.AttributesLocal), BindAddress: ptr(session.BindStrict)})
+	login := func(call session.Call, address string, first session.Attributes) session.Issued {
+		t.Helper()
+		issued, err := c.nodes[0].Login(t.Context(), call, session.Login{
+			User: "bob", Vouched: true, Policy: "desk", ClientAddress: netip.MustParseAddr(address), Attributes: first})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return issued
+	}
+	first := login(app, "192.0.2.7", values("cart", "1"))
+	over := app
+	over.Subject = &session.Presented{Key: first.Key, Address: netip.MustParseAddr("192.0.2.8")}
+	for want, address := range []string{"192.0.2.8", "192.0.2.7"} {
+		if issued := login(over, address, nil); len(issued.Attributes) != want {
+			t.Errorf("at %s: %s, want %d of them", address, issued.Attributes, want)
 		}
 	}
 }

@@ -196,7 +196,7 @@ func (n *Node) place(id session.ID, create *fsmpb.CreateSession, terms fsm.Login
 	}
 	all := session.Attributes{}
 	if len(create.Replaces) > 0 {
-		if old, ok := n.fsm.SessionByKey(session.KeyHash(create.Replaces)); ok && old.User == create.User && old.AttributesLocal {
+		if old, ok := n.fsm.SessionByKey(session.KeyHash(create.Replaces)); ok && old.AttributesLocal && carriesOver(old, create.User, addressFrom(create.Address)) {
 			all = n.local.get(old.ID)
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -56,7 +58,7 @@ func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byt
 		}
 		old, ok = n.fsm.SessionByKey(hash)
 	}
-	if !ok || old.User != l.User || old.BindAddress == session.BindStrict && elsewhere(old, l.ClientAddress) {
+	if !ok || !carriesOver(old, l.User, l.ClientAddress) {
 		return nil
 	}
 	before, err := n.sealing.open(old.ID, old.Attributes)
@@ -67,6 +69,11 @@ func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byt
 	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := l.Attributes[name]; return inTheClear })
 	l.Sealed = before
 	return nil
+}
+
+// carriesOver tells, as apply does, whether a user's log-in at an address gets the attributes of the session in whose place it comes.
+func carriesOver(old fsm.Record, user string, address netip.Addr) bool {
+	return old.User == user && (old.BindAddress != session.BindStrict || !elsewhere(old, address))
 }
 
 // calledID finds the id of the called session, by which its values are sealed. A key that this node does not know may have been issued
