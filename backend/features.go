@@ -12,6 +12,8 @@ func (f Features) supports(p session.Policy) error {
 		return f.refusal("max_sessions_per_address", p.Name, "a limit on the sessions of one address")
 	case p.MaxSessions > 0:
 		return f.refusal("max_sessions", p.Name, "a limit on all sessions of a policy")
+	case p.Attributes == session.AttributesLocal:
+		return session.Invalid("attributes", "policy %q asks for attributes in one node's memory, and there is none where sessions are kept in %s: write shared, or use tokenizer.type raft", p.Name, f.Name)
 	case p.MaxSessionsPerUser > MaxSessionsOfUser:
 		return session.Invalid("max_sessions_per_user", "policy %q: at most %d where sessions are kept in %s", p.Name, MaxSessionsOfUser, f.Name)
 	}

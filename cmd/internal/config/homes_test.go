@@ -18,6 +18,7 @@ func TestSeedsOfTokenizers(t *testing.T) {
 		"dynamodb, keys":  {head + "  type: dynamodb\n  table: session_tokens\n  aws_access_key: your_aws_access_key_here\n  aws_secret_key: your_aws_secret_key_here\n  aws_region_name: us-east-1\n", config.HomeDynamoDB},
 		"redis":           {head + "  type: redis\n  host: localhost\n  port: 6379\n  options:\n    ssl: true\n", config.HomeRedis},
 		"faircom without what only a cluster counts": {head + "  type: local\njsonActionApiDefaults: {maxJsonApiSessions: 0, maxJsonApiSessionsPerIpAddress: 0}\n", config.HomeLocal},
+		"netx with attributes for all":               {head + "  type: local\nprotocols: {netx: true}\npolicies: {netx: {attributes: shared}}\n", config.HomeLocal},
 	} {
 		got, err := load(t, c.yaml, nil, nil)
 		if err != nil {
