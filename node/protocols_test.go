@@ -449,3 +449,27 @@ func TestSessionsOfAllProtocolsAreOneKind(t *testing.T) {
 		t.Error("the right password after wrong ones: -1")
 	}
 }
+
+// TestALogOutFromElsewhereEndsTheSession: a key opens nothing at another address than the one that its session is bound to, and that the session is
+// over is true all the same when it has been said there.
+func TestALogOutFromElsewhereEndsTheSession(t *testing.T) {
+	t.Parallel()
+	c := speak(t, 1, func(p *session.Policy) { p.BindAddress = session.BindStrict })
+	const elsewhere = "192.0.2.9"
+	token, _ := c.create(0, "ann", nil)
+	if code, answer := c.faircomFrom(elsewhere, 0, "pingSession", token, nil); code != 12031 {
+		t.Fatalf("a ping from elsewhere: got %v", answer)
+	}
+	c.wantPing("after that", token, 0)
+	if code, answer := c.faircomFrom(elsewhere, 0, "deleteSession", token, nil); code != 0 {
+		t.Errorf("deleteSession from elsewhere: got %v", answer)
+	}
+	c.wantPing("deleted from elsewhere", token, 12031)
+
+	key := c.authenticate(0)
+	request := object{"jsonrpc": "2.0", "id": "1", "method": "closeSession", "params": []any{key}}
+	if _, answer := c.send(0, "POST", netx.DefaultPath, session.Key{}, elsewhere, request); answer["result"] != true {
+		t.Errorf("closeSession from elsewhere: got %v", answer)
+	}
+	c.wantRPC("closed from elsewhere", false, "validateSession", key)
+}

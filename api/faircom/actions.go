@@ -110,14 +110,19 @@ func deleteSession(c *call) (any, error) {
 	if c.envelope.authToken == nil {
 		return nil, errTokenNeeded()
 	}
-	_, err := c.look()
-	if err == nil {
-		_, err = c.service.Logout(c.ctx, c.Call)
-	}
-	if session.CodeOf(err) == session.CodeUnauthenticated {
+	checked, err := c.look()
+	opens := err == nil
+	switch {
+	case !opens && session.CodeOf(err) != session.CodeUnauthenticated:
+		return nil, err
+	case !opens:
 		c.warnings = append(c.warnings, warning{codeNoSession, textNoSessionShort})
-		return nothing{}, nil
+		if c.Key.IsZero() || checked.Policy != "" { // no token, or another protocol's
+			return nothing{}, nil
+		}
+		// It may have opened nothing because it came from a wrong address: what has been said to be over is over everywhere.
 	}
+	_, err = c.service.Logout(c.ctx, c.Call)
 	return nothing{}, err
 }
 
@@ -154,7 +159,7 @@ func (c *call) check(look bool) (session.Checked, error) {
 	return ofThisRoom(c.service.Check(c.ctx, c.Call, look))
 }
 
-// ofThisRoom takes other protocols' sessions for none.
+// ofThisRoom takes other protocols' sessions for none; they come with the error.
 func ofThisRoom(checked session.Checked, err error) (session.Checked, error) {
 	if err == nil && checked.Policy != session.PresetFairCom {
 		err = session.ErrUnauthenticated()

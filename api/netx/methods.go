@@ -182,18 +182,21 @@ func getSessionState(c *call) (any, error) {
 	return state{User: checked.User, Prompt: checked.Prompt, ExpiresAt: checked.ExpiresAt.UTC().Format(time.RFC3339)}, nil
 }
 
+// closeSession ends the session even where its key opens nothing because it came from a wrong address: what has been said to be over is over everywhere.
 func closeSession(c *call) (any, error) {
-	_, err := c.open()
-	if err == nil {
-		_, err = c.service.Logout(c.ctx, c.Call)
+	checked, err := c.open()
+	opens := err == nil
+	switch {
+	case !opens && session.CodeOf(err) != session.CodeUnauthenticated:
+		return nil, err
+	case !opens && (c.Key.IsZero() || checked.Policy != ""): // no key, or another protocol's
+		return true, nil
 	}
-	if session.CodeOf(err) == session.CodeUnauthenticated {
-		err = nil // what was asked for is true
-	}
+	_, err = c.service.Logout(c.ctx, c.Call)
 	return true, err
 }
 
-// open finds the session of the first parameter without using it; what follows does. Other protocols' sessions are none here.
+// open finds the session of the first parameter without using it; what follows does. Other protocols' sessions are none here; they come with the error.
 func (c *call) open() (session.Checked, error) {
 	key, err := session.ParseKey(c.texts[0])
 	if err != nil {
