@@ -203,13 +203,21 @@ func (s *Service) target(ctx context.Context, c session.Call) (*target, error) {
 // maySeeSealed tells whether the caller may see sealed attributes: the session's own bearer, or a service.
 func (t *target) maySeeSealed() bool { return !t.byService || t.principal.serves() }
 
-// lookAgain finds a session anew, if its key still opens it at its address.
+// lookAgain finds a session anew, if its key still opens it at its address. A key that was rotated since it was presented ends nothing: it was good then.
 func (s *Service) lookAgain(ctx context.Context, p session.Presented) (*found, error) {
 	f, err := s.lookOne(ctx, p.Key)
+	if err == nil && f.state == keySpent {
+		err = session.ErrUnauthenticated()
+	}
 	if err != nil {
 		return nil, err
 	}
-	if ok, err := s.open(ctx, f, p.Address); err != nil || !ok {
+	return s.mustOpen(ctx, f, p.Address)
+}
+
+// mustOpen is open with an error for what does not.
+func (s *Service) mustOpen(ctx context.Context, f *found, address netip.Addr) (*found, error) {
+	if ok, err := s.open(ctx, f, address); err != nil || !ok {
 		return nil, orUnauthenticated(err)
 	}
 	return f, nil

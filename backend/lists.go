@@ -361,7 +361,10 @@ func (s *Service) currentID(ctx context.Context, p *principal, user string) (ses
 		if !p.has(session.RoleService, session.RoleAdmin) {
 			return session.ID{}, session.ErrMayNotPresent()
 		}
-		f, err := s.lookAgain(ctx, *subject)
+		f, err := s.lookOne(ctx, subject.Key)
+		if err == nil {
+			f, err = s.mustOpen(ctx, f, subject.Address)
+		}
 		if session.CodeOf(err) == session.CodeUnauthenticated {
 			return session.ID{}, session.ErrSubject()
 		}

@@ -80,10 +80,34 @@ func (s *Service) read(ctx context.Context, names ...Name) (Snapshot, error) {
 }
 
 // look finds what keys open, all at one time.
-func (s *Service) look(ctx context.Context, keys ...session.Key) ([]*found, error) {
+func (s *Service) look(ctx context.Context, keys ...session.Key) (all []*found, err error) {
 	if !s.settled.Load() {
 		return nil, errStarting()
 	}
+	err = s.again(ctx, func() error {
+		if all, err = s.lookOnce(ctx, keys); err != nil {
+			return err
+		}
+		return s.buryOverdue(ctx, all...)
+	})
+	return all, err
+}
+
+// buryOverdue deletes the records of sessions whose time is over, before anybody is told: so a use that is under way, and was in time, cannot
+// bring back what was seen dead. ErrChanged: one came before. Without a clock that all share, they do not agree on who is dead, and none is deleted for the others.
+func (s *Service) buryOverdue(ctx context.Context, all ...*found) error {
+	for _, f := range all {
+		if f.session == nil || f.number == 0 || f.lives() || !s.features.Clock {
+			continue
+		}
+		if err := s.bury(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) lookOnce(ctx context.Context, keys []session.Key) ([]*found, error) {
 	names := make([]Name, len(keys)+1)
 	for i, k := range keys {
 		names[i] = keyName(k.Hash())
@@ -127,7 +151,17 @@ func (s *Service) lookOne(ctx context.Context, k session.Key) (*found, error) {
 }
 
 // lookID finds a session by its id. Its state is keyCurrent when it lives.
-func (s *Service) lookID(ctx context.Context, id session.ID) (*found, error) {
+func (s *Service) lookID(ctx context.Context, id session.ID) (f *found, err error) {
+	err = s.again(ctx, func() error {
+		if f, err = s.lookIDOnce(ctx, id); err != nil {
+			return err
+		}
+		return s.buryOverdue(ctx, f)
+	})
+	return f, err
+}
+
+func (s *Service) lookIDOnce(ctx context.Context, id session.ID) (*found, error) {
 	snapshot, err := s.read(ctx, sessionName(id), clusterName())
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 	if f.state == keySpent {
 		return s.meta(), s.endReused(ctx, f, address)
 	}
-	ended, err := s.endSession(ctx, f, find, (*found).opens)
+	ended, err := s.endSession(ctx, f, find, func(f *found) bool { return f.opens() || f.state == keySpent }) // spent, if it was rotated in this moment
 	if ended {
 		s.figures.ended("logout", 1)
 	}
