@@ -84,8 +84,6 @@ type pair struct {
 	a, b   *backend.Service // a's store is meddled with
 }
 
-var operator = session.Call{Operator: true}
-
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{T: t, clock: newTurned()}

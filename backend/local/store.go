@@ -63,8 +63,10 @@ type Store struct {
 	clock  *clock
 	writes chan *write
 	closed chan struct{}
-	once   sync.Once
-	work   sync.WaitGroup
+	// written is closed after the last transaction.
+	written chan struct{}
+	once    sync.Once
+	work    sync.WaitGroup
 
 	mu     sync.Mutex
 	broken error // why nothing can be written any more
@@ -91,7 +93,7 @@ func Open(c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, db: db, writes: make(chan *write, writesWaiting), closed: make(chan struct{})}
+	s := &Store{config: c, db: db, writes: make(chan *write, writesWaiting), closed: make(chan struct{}), written: make(chan struct{})}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -233,13 +235,17 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
+func errStopping() error {
+	return &session.Error{Code: session.CodeUnavailable, Message: "this server is stopping; nothing was done"}
+}
+
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	select {
 	case <-s.closed:
-		return &session.Error{Code: session.CodeUnavailable, Message: "this server is stopping; nothing was done"}
+		return errStopping()
 	default:
 	}
 	s.mu.Lock()

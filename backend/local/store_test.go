@@ -189,6 +189,62 @@ func TestAClosedStoreAnswersNothing(t *testing.T) {
 	}
 }
 
+// TestWritesThatAreGivenUp give up at any moment of their transaction. For the race detector.
+func TestWritesThatAreGivenUp(t *testing.T) {
+	t.Parallel()
+	s := open(t, local.Config{Path: t.TempDir()})
+	given := 0
+	for i := range 500 {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.AfterFunc(time.Duration(i%100)*20*time.Microsecond, cancel)
+		}()
+		version, err := s.Put(ctx, name(fmt.Sprint(i)), []byte("v"), "", time.Time{})
+		if err != nil {
+			given++
+		}
+		if (version == "") != (err != nil) {
+			t.Errorf("write %d: version %q with %v", i, version, err)
+		}
+		<-done
+		cancel()
+	}
+	if given == 0 {
+		t.Error("no write was given up")
+	}
+}
+
+// TestAWriteDuringCloseIsAnswered: whoever comes when the last transaction is over waits for none.
+func TestAWriteDuringCloseIsAnswered(t *testing.T) {
+	t.Parallel()
+	for round := range 30 {
+		s := open(t, local.Config{Path: t.TempDir()})
+		var work sync.WaitGroup
+		for i := range 8 {
+			work.Go(func() {
+				for n := 0; ; n++ {
+					if _, err := s.Put(context.Background(), name(fmt.Sprint(i, " ", n)), []byte("v"), "", time.Time{}); err != nil {
+						return
+					}
+				}
+			})
+		}
+		<-time.After(time.Duration(round) * 200 * time.Microsecond)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan struct{})
+		go func() { work.Wait(); close(answered) }()
+		select {
+		case <-answered:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a write waits for ever")
+		}
+	}
+}
+
 func TestAFileThatIsNoDatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -40,8 +40,11 @@ func (s *Store) Sweep() error {
 			dropped, err = dropExpired(tx, s.clock.now().UnixMilli())
 			return err
 		})
-		if err != nil || dropped < sweepBatch {
-			return err
+		if err != nil {
+			return s.commitError(err)
+		}
+		if dropped < sweepBatch {
+			return nil
 		}
 	}
 }

@@ -45,6 +45,7 @@ func (s *Store) write(ctx context.Context, w *write) (backend.Version, error) {
 
 // writeOnAndOn writes what is waiting, one transaction after the other, until the store is closed and nothing waits.
 func (s *Store) writeOnAndOn() {
+	defer close(s.written)
 	for {
 		select {
 		case w := <-s.writes:
