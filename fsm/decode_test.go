@@ -70,6 +70,65 @@ func TestUnknownFieldAnywhereStopsTheNode(t *testing.T) {
 	}
 }
 
+// Every text of every command is looked at: one that is not UTF-8 stops the node, as it would with any other decoder of protobuf.
+func TestBrokenTextAnywhereStopsTheNode(t *testing.T) {
+	t.Parallel()
+	l := goldenLog(t, func(string, []byte, *fsmpb.Result) {})
+	broken := map[protoreflect.FullName]bool{}
+	for _, data := range l.entries {
+		count := 0
+		walkTexts(decode(t, data).ProtoReflect(), func(protoreflect.FullName, func(string)) { count++ })
+		for target := range count {
+			entry, at := decode(t, data), 0
+			walkTexts(entry.ProtoReflect(), func(name protoreflect.FullName, set func(string)) {
+				if at == target {
+					set("a\xffn")
+					broken[name] = true
+				}
+				at++
+			})
+			if entry.Batches[0].Commands[0].Kind == nil {
+				continue // whatever else it holds
+			}
+			bytes, err := entry.MarshalVT() // the other one refuses to
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantStop(t, l.m, bytes, "not UTF-8")
+		}
+	}
+	messages := fsmpb.File_fsm_proto.Messages()
+	for i := range messages.Len() {
+		m := messages.Get(i)
+		for j := range m.Fields().Len() {
+			f := m.Fields().Get(j)
+			if f.Kind() == protoreflect.StringKind && !broken[f.FullName()] && m.Name() != "Result" && m.Name() != "SessionState" {
+				t.Errorf("no golden step has a %s", f.FullName())
+			}
+		}
+	}
+}
+
+// walkTexts visits every text within m that is not empty.
+func walkTexts(m protoreflect.Message, visit func(name protoreflect.FullName, set func(string))) {
+	walk(m, func(m protoreflect.Message) {
+		for i := range m.Descriptor().Fields().Len() {
+			f := m.Descriptor().Fields().Get(i)
+			if f.Kind() != protoreflect.StringKind || !m.Has(f) {
+				continue
+			}
+			if !f.IsList() {
+				visit(f.FullName(), func(text string) { m.Set(f, protoreflect.ValueOfString(text)) })
+				continue
+			}
+			list := m.Get(f).List()
+			for j := range list.Len() {
+				visit(f.FullName(), func(text string) { list.Set(j, protoreflect.ValueOfString(text)) })
+			}
+		}
+	})
+}
+
 func decode(t *testing.T, data []byte) *fsmpb.Entry {
 	t.Helper()
 	var entry fsmpb.Entry

@@ -19,11 +19,19 @@ func textIsValid(c *fsmpb.Command) bool {
 				return false
 			}
 		}
-		return valid(s.User, s.Policy, s.UserAgent)
+		return valid(s.User, s.Policy, s.UserAgent, verifiedUser(s.Authority))
+	case *fsmpb.Command_TouchSession:
+		return valid(verifiedUser(k.TouchSession.GetAuthority()))
 	case *fsmpb.Command_PatchAttributes:
-		return changesAreValid(k.PatchAttributes.GetChanges())
+		return valid(verifiedUser(k.PatchAttributes.GetAuthority())) && changesAreValid(k.PatchAttributes.GetChanges())
 	case *fsmpb.Command_AlterSession:
-		return changesAreValid(k.AlterSession.GetChanges())
+		return valid(verifiedUser(k.AlterSession.GetAuthority())) && changesAreValid(k.AlterSession.GetChanges())
+	case *fsmpb.Command_RotateSession:
+		return valid(verifiedUser(k.RotateSession.GetAuthority()))
+	case *fsmpb.Command_RevokeSession:
+		return valid(verifiedUser(k.RevokeSession.GetAuthority()))
+	case *fsmpb.Command_RevokeSessions:
+		return valid(verifiedUser(k.RevokeSessions.GetAuthority()))
 	case *fsmpb.Command_PatchPreferences:
 		return changesAreValid(k.PatchPreferences.GetChanges())
 	case *fsmpb.Command_HoldSealKeys:
@@ -34,18 +42,21 @@ func textIsValid(c *fsmpb.Command) bool {
 				return false
 			}
 		}
+		return valid(k.ReplaceSealed.GetUser())
 	case *fsmpb.Command_RevokeUserSessions:
-		return valid(k.RevokeUserSessions.GetUser())
+		return valid(k.RevokeUserSessions.GetUser(), verifiedUser(k.RevokeUserSessions.GetAuthority()))
 	case *fsmpb.Command_PutUser:
-		return valid(k.PutUser.GetName(), k.PutUser.GetPasswordHash()) && valid(k.PutUser.GetPolicies().GetNames()...)
+		return valid(k.PutUser.GetName(), k.PutUser.GetPasswordHash(), verifiedUser(k.PutUser.GetAuthority())) && valid(k.PutUser.GetPolicies().GetNames()...)
 	case *fsmpb.Command_UpgradePassword:
 		return valid(k.UpgradePassword.GetUser(), k.UpgradePassword.GetPasswordHash())
 	case *fsmpb.Command_DeleteUser:
-		return valid(k.DeleteUser.GetName())
+		return valid(k.DeleteUser.GetName(), verifiedUser(k.DeleteUser.GetAuthority()))
 	case *fsmpb.Command_PutPolicy:
-		return valid(k.PutPolicy.GetName())
+		return valid(k.PutPolicy.GetName(), verifiedUser(k.PutPolicy.GetAuthority()))
 	case *fsmpb.Command_DeletePolicy:
-		return valid(k.DeletePolicy.GetName())
+		return valid(k.DeletePolicy.GetName(), verifiedUser(k.DeletePolicy.GetAuthority()))
+	case *fsmpb.Command_PutLimits:
+		return valid(verifiedUser(k.PutLimits.GetAuthority()))
 	case *fsmpb.Command_LoginFailed:
 		return valid(k.LoginFailed.GetUser())
 	}
@@ -60,6 +71,8 @@ func changesAreValid(changes []*fsmpb.AttributeChange) bool {
 	}
 	return true
 }
+
+func verifiedUser(a *fsmpb.Authority) string { return a.GetVerified().GetUser() }
 
 func valid(texts ...string) bool {
 	for _, t := range texts {
