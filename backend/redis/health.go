@@ -64,7 +64,11 @@ func (s *Store) checkHealth(ctx context.Context) {
 	h := &s.health
 	err := s.ping(ctx)
 	if err == nil && time.Since(h.looked) > lookAgain {
-		if err = s.look(ctx); err == nil {
+		if err = s.look(ctx); err != nil && judge(err).code == session.CodeOverloaded {
+			s.config.Logger.Warn("Redis takes no new records at the moment", "err", err)
+			err = nil // it goes on knowing those that it has
+		}
+		if err == nil {
 			h.looked = time.Now()
 		}
 	}
@@ -108,12 +112,18 @@ func (s *Store) eachMaster(ctx context.Context, ask func(ctx context.Context, c 
 // look finds out whether a server that has just come does what the store needs: scripts, writes, permissions; and whether it would
 // throw records away.
 func (s *Store) look(ctx context.Context) error {
-	if err := s.tryOut(ctx); err != nil {
+	reason, err := s.compareMarks(ctx)
+	if err != nil {
+		return err
+	}
+	if reason == nil {
+		err = s.tryOut(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	var mu sync.Mutex // members of a cluster are asked at once
-	var reason *session.Error
-	err := s.eachMaster(ctx, func(ctx context.Context, c goredis.Cmdable) error {
+	err = s.eachMaster(ctx, func(ctx context.Context, c goredis.Cmdable) error {
 		text, err := c.Info(ctx).Result()
 		mu.Lock()
 		defer mu.Unlock()
@@ -138,6 +148,30 @@ func (s *Store) look(ctx context.Context) error {
 		s.config.Logger.Error("Redis must not be used", "reason", reason.Message)
 	}
 	return nil
+}
+
+// compareMarks finds out that Redis has left out transactions when it read its append-only file: it runs them in the name of its default
+// user, and if that one lacks permissions it goes on without them and says nothing. One mark is written in a transaction, and then the
+// other one alone: it is never ahead, unless that has happened. Records were lost with it, but the file still has them.
+func (s *Store) compareMarks(ctx context.Context) (reason *session.Error, err error) {
+	at := s.config.Prefix + ":{try}"
+	together, witness, alone := at+"together", at+"witness", at+"alone"
+	pipe := s.client.Pipeline()
+	one, both := pipe.Get(ctx, alone), pipe.Get(ctx, together)
+	if err := exec(ctx, pipe); err != nil {
+		return nil, err
+	}
+	last, _ := one.Int64() // 0 when there is none
+	if seen, _ := both.Int64(); last > seen {
+		return &session.Error{Code: session.CodeUnavailable, RetryAfter: retryAfter, Message: "Redis has left records out when it was started, because its default user lacks permissions: " +
+			"set 'user default off ~* &* +@all' and restart Redis, before it rewrites its append-only file"}, nil
+	}
+	mark, err := s.run(ctx, newScript(markScript), []string{together, witness}, last)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.run(ctx, newScript(markAloneScript), []string{alone}, mark)
+	return nil, err
 }
 
 // tryOut writes and deletes a record that no scan shows.

@@ -60,6 +60,18 @@ for i, id in ipairs(ARGV) do
 end
 return gone`
 
+// markScript: KEYS two marks of one transaction, alone; ARGV the least that they become. The two are written in one transaction.
+const markScript = `
+local n = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, tonumber(ARGV[1]))
+redis.call('SET', KEYS[1], n)
+redis.call('SET', KEYS[2], n)
+return n`
+
+// markAloneScript: KEYS the mark that is written alone; ARGV its new value. One write is no transaction.
+const markAloneScript = `
+if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+return 1`
+
 // clockScript: KEYS the clock's key. A script because TIME alone has no key that would lead it to the same member always.
 const clockScript = `redis.call('EXISTS', KEYS[1]) return redis.call('TIME')`
 

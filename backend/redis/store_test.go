@@ -213,7 +213,7 @@ func TestNothingGrows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(keys) == 2 // the steady record and its index
+		return len(keys) == 2+3 // the steady record and its index, and the marks of health
 	})
 	if get(t, s, "steady").Version != steady {
 		t.Error("the sweep has taken away what does not expire")
@@ -278,8 +278,40 @@ func TestEvictionIsRefused(t *testing.T) {
 	if !strings.Contains(err.Error(), "noeviction") {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
-	if n, err := raw(t, &goredis.Options{Addr: server.Address()}).DBSize(t.Context()).Result(); err != nil || n != 0 {
+	if n, err := raw(t, &goredis.Options{Addr: server.Address()}).DBSize(t.Context()).Result(); err != nil || n != 3 { // the marks of health
 		t.Errorf("%d keys were written, %v", n, err)
+	}
+}
+
+// TestTransactionsLeftOut: a Redis whose default user lacks permissions leaves out most records when it is started. It is not used then; and when
+// it was mended, all is there.
+func TestTransactionsLeftOut(t *testing.T) {
+	t.Parallel()
+	server := startServer(t, redistest.Options{AppendOnly: true, WithUser: true, Lines: []string{"user default off"}})
+	s := open(t, quick(redis.Config{Address: server.Address(), User: redistest.User, Password: redistest.Password}))
+	awaitReady(t, s)
+	version := put(t, s, "ada", "one", "")
+	server.Stop()
+	eventually(t, "not ready", func() bool { return s.Ready() != nil })
+	if err := server.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the loss is noticed", func() bool { err := s.Ready(); return err != nil && strings.Contains(err.Error(), "left records out") })
+	_, err := s.Put(t.Context(), user("ada"), []byte("two"), "", time.Time{})
+	wantCode(t, "put", err, session.CodeUnavailable)
+	_, err = s.Get(t.Context(), user("ada"))
+	wantCode(t, "get", err, session.CodeUnavailable)
+
+	server.Stop()
+	if err := server.Rewrite("user default off", "user default off ~* &* +@all"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, s)
+	if r := get(t, s, "ada"); r.Version != version {
+		t.Errorf("after mending: %+v", r)
 	}
 }
 
@@ -302,6 +334,13 @@ func TestFullRedis(t *testing.T) {
 	}
 	if page, err := s.Scan(t.Context(), backend.KindUser, "", 10); err != nil || len(page.Records) != 1 {
 		t.Errorf("scan: %+v, %v", page, err)
+	}
+	late := open(t, redis.Config{Address: server.Address()})
+	if err := late.Ready(); err != nil {
+		t.Errorf("a full server knows the sessions that it has: %v", err)
+	}
+	if r := get(t, late, "ada"); r.Version != version {
+		t.Errorf("at another node: %+v", r)
 	}
 	if err := s.Delete(t.Context(), user("ada"), version); err != nil {
 		t.Errorf("a full server must let records go: %v", err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,7 +65,10 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	if o.WithUser {
 		// What the documentation asks for, so that the tests know that it is enough.
 		// The default user keeps its permissions: in its name Redis runs the transactions of its append-only file when it starts.
-		lines = append(lines, "user default off ~* &* +@all", userLine(redis.Permissions))
+		if !slices.Contains(o.Lines, "user default off") {
+			lines = append(lines, "user default off ~* &* +@all")
+		}
+		lines = append(lines, userLine(redis.Permissions))
 	}
 	if o.TLS {
 		if err := writeCertificates(dir); err != nil {
@@ -106,6 +110,15 @@ func start(ctx context.Context, dir, mode string, lines func(port string) []stri
 		s.Stop()
 	}
 	return nil, err
+}
+
+// Rewrite replaces a line of the configuration, for the next Resume.
+func (s *Server) Rewrite(line, by string) error {
+	text, err := os.ReadFile(s.config())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.config(), []byte(strings.Replace(string(text), line+"\n", by+"\n", 1)), 0o600)
 }
 
 // Address is its host:port.
