@@ -33,13 +33,10 @@ func (s *Store) Scan(ctx context.Context, kind backend.Kind, after string, limit
 	}
 	page := backend.Page{Next: after}
 	size := 0
-	for round := range scanRounds {
+	for range scanRounds {
 		items, next, err := s.scanRound(ctx, kind, page.Next, min(max(limit*looksPerRecord, leastLooks), mostLooks))
-		if err != nil && round == 0 {
-			return backend.Page{}, err
-		}
 		if err != nil {
-			break // what was read is good, and the next page meets the error
+			return backend.Page{}, err
 		}
 		for i, it := range items {
 			r, key, err := scanned(kind, it)
