@@ -57,7 +57,7 @@ type body struct {
 	Permanent  bool
 	Prompt     bool
 	Version    uint64 `json:"attributes_version"`
-	Attributes map[string]any
+	Attributes attributes
 	Items      []body
 	NextCursor string `json:"next_cursor"`
 	Code       string
@@ -172,4 +172,14 @@ func (l *line) expect(want int, r request) (answer, error) {
 		err = fmt.Errorf("%s %s at %s: status %d, want %d: %s", r.method, r.path, l.address, a.status, want, a.text)
 	}
 	return a, err
+}
+
+// attributes are a session's. A policy has a word under the same name, which is left.
+type attributes map[string]any
+
+func (a *attributes) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		return nil
+	}
+	return json.Unmarshal(text, (*map[string]any)(a))
 }

@@ -211,6 +211,7 @@ func (s *search) misplacedKeys(admin, key string) {
 	s.ask(http.StatusOK, get("/v1/users/"+key+"/sessions")) // a user that nobody knows has none
 	s.ask(0, get("/v1/policies/"+key))
 	s.ask(http.StatusNotFound, get("/v1/"+key))
+	s.ask(http.StatusBadRequest, vouch(admin, markedUser, fields{"policy": key}))
 	r := patch(admin, key, `"`+key+`"`, fields{"a": 2})
 	s.ask(0, r)
 	s.ask(http.StatusBadRequest, request{method: http.MethodPost, path: "/v1/sessions", body: fields{"user": "x", "key": key}})

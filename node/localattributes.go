@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -17,6 +18,7 @@ import (
 type localAttributes struct {
 	most int // bytes
 
+	held atomic.Int64 // sessions: where there are none, nothing is locked for all that end
 	mu   sync.Mutex
 	used int
 	of   map[session.ID]session.Attributes // maps that are never changed
@@ -64,6 +66,7 @@ func (l *localAttributes) change(id session.ID, patch session.AttributePatch) er
 	} else {
 		l.of[id] = after
 	}
+	l.held.Store(int64(len(l.of)))
 	return nil
 }
 
@@ -92,10 +95,14 @@ func localBytes(a session.Attributes) (n int) {
 
 // drop forgets a session's attributes.
 func (l *localAttributes) drop(id session.ID) {
+	if l.held.Load() == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.used -= localBytes(l.of[id])
 	delete(l.of, id)
+	l.held.Store(int64(len(l.of)))
 }
 
 // keep forgets those of all sessions that are not alive.

@@ -255,3 +255,46 @@ func TestLocalAttributesAreBoundedAndNeverSealed(t *testing.T) {
 		t.Errorf("sealed by a patch: %v", err)
 	}
 }
+
+// TestLocalAttributesGoWithSessionsThatASnapshotHasNotAnyMore: a node that was away hears of no end, only of what is left.
+func TestLocalAttributesGoWithSessionsThatASnapshotHasNotAnyMore(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, func(_ int, config *node.Config) {
+		config.Cluster.SnapshotCommands, config.Cluster.TrailingBytes = 20, 1
+	})
+	ctx, app := t.Context(), c.service(0)
+	c.policy(0, "desk", session.PolicyChange{Attributes: ptr(session.AttributesLocal)})
+	c.moveLeader(0)
+	made, err := c.nodes[2].Login(ctx, app, session.Login{User: "ada", Vouched: true, Policy: "desk", Attributes: session.Attributes{"a": []byte("1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays, err := c.nodes[2].Login(ctx, app, session.Login{User: "bob", Vouched: true, Policy: "desk", Attributes: session.Attributes{"b": []byte("1")}})
+	if err != nil || c.nodes[2].LocalAttributes() != 2 {
+		t.Fatalf("attributes of %d sessions, %v", c.nodes[2].LocalAttributes(), err)
+	}
+	c.isolate(2)
+	if _, err := c.nodes[0].Logout(ctx, with(made.Key)); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := c.nodes[0].Login(ctx, app, session.Login{User: "ada", Vouched: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, err := c.nodes[0].ClusterStatus(ctx, operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitSnapshot(t, c.dirs[0], status.Applied-50)
+	c.heal()
+	eventually(t, "node 3 to forget the session that has ended", func() error {
+		if got := c.nodes[2].LocalAttributes(); got != 1 {
+			return fmt.Errorf("it has attributes of %d", got)
+		}
+		return nil
+	})
+	if got := c.attributesAt(2, stays.Key); got != "map[b:1]" {
+		t.Errorf("the session that lives has %s", got)
+	}
+}

@@ -76,8 +76,8 @@ func TestPolicyRules(t *testing.T) {
 		"no name":                   {change(func(p *session.Policy) { p.Name = "" }), "policy"},
 		"upper case":                {change(func(p *session.Policy) { p.Name = "Default" }), "policy"},
 		"a path":                    {change(func(p *session.Policy) { p.Name = "../x" }), "policy"},
-		"the longest name":          {change(func(p *session.Policy) { p.Name = strings.Repeat("a", 64) }), ""},
-		"a name too long":           {change(func(p *session.Policy) { p.Name = strings.Repeat("a", 65) }), "policy"},
+		"the longest name":          {change(func(p *session.Policy) { p.Name = strings.Repeat("x", 64) }), ""},
+		"a name too long":           {change(func(p *session.Policy) { p.Name = strings.Repeat("x", 65) }), "policy"},
 	} {
 		err := c.policy.Validate()
 		switch e, ok := err.(*session.Error); {

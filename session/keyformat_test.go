@@ -245,6 +245,11 @@ func TestKeyFormatRules(t *testing.T) {
 			t.Errorf("%s: %q, want %q", preset.Name, preset.KeyFormat, want)
 		}
 	}
+	for _, format := range session.KeyFormats() {
+		if err := session.ValidatePolicyName(keyIn(t, format).Reveal()); session.CodeOf(err) != session.CodeInvalid {
+			t.Errorf("a policy with a key of format %s for its name: %v", format, err)
+		}
+	}
 	for format, want := range map[session.KeyFormat]bool{"native": true, "ws": true, "": false, "NATIVE": false, "hex": false} {
 		p := session.DefaultPolicy()
 		p.KeyFormat = format

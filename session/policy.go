@@ -168,5 +168,8 @@ func ValidatePolicyName(name string) error {
 	if !policyName.MatchString(name) {
 		return Invalid("policy", "a policy's name has lower-case letters, digits, '.', '_' and '-', and begins and ends with a letter or digit")
 	}
+	if formatOf(name) != "" { // names go to logs, and a key may stand where one belongs
+		return Invalid("policy", "a policy's name must not have the form of a session key")
+	}
 	return nil
 }
