@@ -2,6 +2,7 @@ package backend
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,6 +18,7 @@ import (
 type Tally struct {
 	Users    int // with or without an account
 	Sessions int
+	Ended    int // sessions that stayed behind, because their time was over
 	sum      big.Int
 }
 
@@ -50,9 +52,12 @@ type Source interface {
 // Target is what sessions are moved to. Nobody else may use it meanwhile.
 type Target interface {
 	Source
-	// Take takes a page of records of one kind, which it may have already. Done is called after the last one.
-	Take(ctx context.Context, records []Record) error
+	// Take takes a page of records of one kind, which it may have already, and tells which: it leaves sessions behind that have ended, for a
+	// store may drop them at any time. Each does not show those either from then on. Done is called after the last page.
+	Take(ctx context.Context, records []Record) (taken []Record, err error)
 	Done(ctx context.Context, t *Tally) error
+	// Verified is called last, when what is there is what was moved.
+	Verified(ctx context.Context) error
 }
 
 // movedKinds are the kinds in the order in which they are moved: a user's list comes after the sessions that it names. The records of keys are
@@ -72,12 +77,14 @@ func Move(ctx context.Context, from Source, to Target, progress func(t *Tally)) 
 			if len(page) == 0 {
 				return nil
 			}
-			if err := to.Take(ctx, page); err != nil {
+			taken, err := to.Take(ctx, page)
+			if err != nil {
 				return err
 			}
-			for _, r := range page {
+			for _, r := range taken {
 				moved.add(r)
 			}
+			moved.Ended += len(page) - len(taken)
 			page = page[:0]
 			progress(moved)
 			return ctx.Err()
@@ -105,22 +112,54 @@ func Move(ctx context.Context, from Source, to Target, progress func(t *Tally)) 
 		return moved, fmt.Errorf("verify: %d users and %d sessions were moved with the sum %s, and %d and %d are there with %s: was one of the two in use meanwhile? Stop its servers and move again",
 			moved.Users, moved.Sessions, moved.Sum(), arrived.Users, arrived.Sessions, arrived.Sum())
 	}
-	return moved, nil
+	return moved, to.Verified(ctx)
 }
 
-// MoveStore lets a store be moved from and to.
-func MoveStore(s Store) Target { return storeMove{s} }
+// MoveStore lets a store be moved from and to. A store into which a move is not complete serves nobody, and nothing is moved from it.
+func MoveStore(s Store) Target { return &storeMove{store: s} }
 
-type storeMove struct{ store Store }
+type storeMove struct {
+	store    Store
+	at       time.Time // by the store's clock, when the first record came
+	complete bool      // an earlier move is: what is there may have been changed since, and is compared only
+}
+
+// movingName is there while a move into the store is not complete.
+func movingName() Name { return Name{KindCluster, "moving"} }
+
+type movingRecord struct{ header }
+
+// isMoving tells whether a move into the store is not complete, and the time.
+func isMoving(ctx context.Context, s Store) (moving Version, now time.Time, err error) {
+	got, err := s.Get(ctx, movingName())
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return got.Records[0].Version, got.Now, nil
+}
 
 // Each implements Source.
-func (m storeMove) Each(ctx context.Context, kind Kind, f func(Record) error) error {
+func (m *storeMove) Each(ctx context.Context, kind Kind, f func(Record) error) error {
+	if m.at.IsZero() { // it is the source
+		if moving, _, err := isMoving(ctx, m.store); err != nil || moving != "" {
+			return cmp.Or(err, errHalfMoved)
+		}
+	}
 	for next, more := "", true; more; more = next != "" {
 		page, err := m.store.Scan(ctx, kind, next, MaxScan)
 		if err != nil {
 			return err
 		}
 		for _, r := range page.Records {
+			if r.Name == movingName() {
+				continue
+			}
+			if ended, err := m.endedBefore(r); err != nil || ended {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			if err := f(r); err != nil {
 				return err
 			}
@@ -130,32 +169,94 @@ func (m storeMove) Each(ctx context.Context, kind Kind, f func(Record) error) er
 	return nil
 }
 
+var errHalfMoved = errors.New("a move into this home is not complete: repeat hydrastore migrate until it says that it is verified")
+
+// endedBefore tells whether r is a session whose time was over when the move into this store began. All others are kept for an hour more.
+func (m *storeMove) endedBefore(r Record) (bool, error) {
+	if r.Kind != KindSession || m.at.IsZero() {
+		return false, nil
+	}
+	var s sessionRecord
+	if err := decode(r.Value, &s); err != nil {
+		return false, err
+	}
+	end := s.expires()
+	return !end.IsZero() && !end.Add(-expiryMargin).After(m.at), nil
+}
+
 // Take implements Target.
-func (m storeMove) Take(ctx context.Context, records []Record) error {
+func (m *storeMove) Take(ctx context.Context, records []Record) ([]Record, error) {
 	if records[0].Kind == KindCluster {
-		if err := m.mayTake(ctx, records[0]); err != nil {
-			return err
+		if err := m.begin(ctx, records[0]); err != nil {
+			return nil, err
 		}
 	}
-	names := make([]Name, len(records))
-	for i, r := range records {
-		names[i] = r.Name
+	var taken []Record
+	var names []Name
+	for _, r := range records {
+		ended, err := m.endedBefore(r)
+		if err != nil {
+			return nil, err
+		}
+		if !ended {
+			taken, names = append(taken, r), append(names, r.Name)
+		}
+	}
+	if len(taken) == 0 {
+		return nil, nil
 	}
 	there, err := m.store.Get(ctx, names...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	errs := make([]error, len(records))
+	errs := make([]error, len(taken))
 	var work sync.WaitGroup
-	for i, r := range records {
+	for i, r := range taken {
 		work.Go(func() { errs[i] = m.takeOne(ctx, r, there.Records[i]) })
 	}
 	work.Wait()
-	return errors.Join(errs...)
+	return taken, errors.Join(errs...)
+}
+
+// begin looks whether the store may be moved into, and notes that it is.
+func (m *storeMove) begin(ctx context.Context, cluster Record) error {
+	moving, now, err := isMoving(ctx, m.store)
+	if err != nil {
+		return err
+	}
+	m.at = now
+	there, err := m.mayTake(ctx, cluster)
+	if err != nil || moving != "" {
+		return err
+	}
+	if there {
+		m.complete = true
+		return nil
+	}
+	value, err := encode(&movingRecord{})
+	if err == nil {
+		_, err = m.store.Put(ctx, movingName(), value, "", time.Time{})
+	}
+	return err
+}
+
+// Verified implements Target: servers may use the store now.
+func (m *storeMove) Verified(ctx context.Context) error {
+	moving, _, err := isMoving(ctx, m.store)
+	if err != nil || moving == "" {
+		return err
+	}
+	return m.store.Delete(ctx, movingName(), moving)
 }
 
 // takeOne writes a record, unless an earlier move has brought it.
-func (m storeMove) takeOne(ctx context.Context, r, there Record) error {
+func (m *storeMove) takeOne(ctx context.Context, r, there Record) error {
+	if m.complete {
+		if !bytes.Equal(there.Value, r.Value) {
+			return errors.New("the target was moved into before, and one of the two has changed since: nothing was overwritten; move into an empty one")
+		}
+		return nil
+	}
 	expires, err := m.takeKeys(ctx, r)
 	if err != nil || bytes.Equal(there.Value, r.Value) {
 		return err
@@ -164,27 +265,27 @@ func (m storeMove) takeOne(ctx context.Context, r, there Record) error {
 	return err
 }
 
-// mayTake refuses to lay one home over another.
-func (m storeMove) mayTake(ctx context.Context, r Record) error {
+// mayTake refuses to lay one home over another, and tells whether this one is there.
+func (m *storeMove) mayTake(ctx context.Context, r Record) (bool, error) {
 	var from, to clusterRecord
 	if err := decode(r.Value, &from); err != nil {
-		return err
+		return false, err
 	}
 	there, err := m.store.Get(ctx, clusterName())
 	if err != nil || there.Records[0].Version == "" {
-		return err
+		return false, err
 	}
 	if err := decode(there.Records[0].Value, &to); err != nil {
-		return err
+		return false, err
 	}
 	if to.ID != from.ID {
-		return errors.New("the target holds other sessions, users or policies already: move into an empty one")
+		return false, errors.New("the target holds other sessions, users or policies already: move into an empty one")
 	}
-	return nil
+	return true, nil
 }
 
 // takeKeys writes the records of a session's keys, before the session's own, and tells when that expires.
-func (m storeMove) takeKeys(ctx context.Context, r Record) (expires time.Time, err error) {
+func (m *storeMove) takeKeys(ctx context.Context, r Record) (expires time.Time, err error) {
 	if r.Kind != KindSession {
 		return time.Time{}, nil
 	}
@@ -222,7 +323,7 @@ func (m storeMove) takeKeys(ctx context.Context, r Record) (expires time.Time, e
 
 // Done implements Target: it makes sure that every session can be found by its keys. What an earlier, longer move has brought and the source has no more
 // is for the verification to tell.
-func (m storeMove) Done(ctx context.Context, _ *Tally) error {
+func (m *storeMove) Done(ctx context.Context, _ *Tally) error {
 	return m.Each(ctx, KindSession, func(r Record) error {
 		var s sessionRecord
 		if err := decode(r.Value, &s); err != nil {

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -202,6 +204,113 @@ func TestMoveOfWhatChanges(t *testing.T) {
 	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(to), silent); err == nil || !strings.Contains(err.Error(), "in use meanwhile") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestMoveOverWhatIsInUse: a move that is repeated by mistake, after servers have used what it brought, brings nothing back.
+func TestMoveOverWhatIsInUse(t *testing.T) {
+	t.Parallel()
+	from, to := memory.New(nil), memory.New(nil)
+	living := fill(t, from, 20)
+	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(to), silent); err != nil {
+		t.Fatal(err)
+	}
+	s := backendtest.Start(t, backendtest.Config(t), to)
+	ended := session.Key{}
+	for ended = range living {
+		break
+	}
+	if _, err := s.RevokeUserSessions(t.Context(), session.Call{Operator: true}, living[ended].User, session.UserSessions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(to), silent); err == nil || !strings.Contains(err.Error(), "moved into before") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Check(t.Context(), session.Call{Key: ended}, true); session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("the ended session: %v", err)
+	}
+}
+
+// TestAHalfMovedHomeServesNobody: its users' lists are not there yet, and servers would take its sessions for what log-ins have left.
+func TestAHalfMovedHomeServesNobody(t *testing.T) {
+	t.Parallel()
+	from, to := memory.New(nil), memory.New(nil)
+	living := fill(t, from, 20)
+	target := &breaking{Store: to}
+	target.left.Store(15)
+	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(target), silent); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	var said lines
+	c := backendtest.Config(t)
+	c.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	s, err := backend.New(c, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	for end := time.Now().Add(20 * time.Second); !said.contain("a move into this home is not complete"); <-time.After(time.Millisecond) {
+		if s.Ready(false) == nil || time.Now().After(end) {
+			t.Fatal("it serves what is half moved, or does not say why not")
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := backend.Move(t.Context(), backend.MoveStore(to), backend.MoveStore(memory.New(nil)), silent); err == nil || !strings.Contains(err.Error(), "not complete") {
+		t.Errorf("from what is half moved: %v", err)
+	}
+	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(to), silent); err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, to, living)
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) contain(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+// dropping is a store that drops at once what may be dropped, as Redis does.
+type dropping struct{ *memory.Store }
+
+func (d dropping) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
+	version, err := d.Store.Put(ctx, name, value, was, expires)
+	d.DropExpired()
+	return version, err
+}
+
+// TestMoveOfWhatHasEnded: servers were down for a day, or the file is old.
+func TestMoveOfWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	clock := newTurned()
+	from, to := memory.New(clock.time), memory.New(clock.time)
+	fill(t, from, 20)
+	clock.pass(48 * time.Hour)
+	living := fill(t, from, 10)
+	moved, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(dropping{to}), silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved.Sessions != len(living) || moved.Ended != 16 {
+		t.Errorf("moved %d sessions, and %d had ended; want %d and 16", moved.Sessions, moved.Ended, len(living))
+	}
+	if _, err := backend.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(dropping{to}), silent); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	wantAll(t, to, living)
 }
 
 func TestDamagedFiles(t *testing.T) {

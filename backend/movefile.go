@@ -47,19 +47,22 @@ type FileMove struct {
 }
 
 // Take implements Target.
-func (m *FileMove) Take(_ context.Context, records []Record) error {
+func (m *FileMove) Take(_ context.Context, records []Record) ([]Record, error) {
 	if m.out == nil {
 		if err := m.begin(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, r := range records {
 		if err := m.write(moveLine{Kind: kindNames()[r.Kind], ID: r.ID, Value: r.Value}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return records, nil
 }
+
+// Verified implements Target.
+func (m *FileMove) Verified(context.Context) error { return nil }
 
 func (m *FileMove) begin() (err error) {
 	if _, err := os.Lstat(m.path); err == nil {

@@ -66,6 +66,12 @@ func (s *Service) settleOnce(ctx context.Context) error {
 
 // found writes the cluster's record, if there is none.
 func (s *Service) found(ctx context.Context) error {
+	if moving, _, err := isMoving(ctx, s.store); err != nil || moving != "" {
+		if err != nil {
+			return asError("read the store", err)
+		}
+		return &session.Error{Code: session.CodeUnavailable, Message: errHalfMoved.Error()}
+	}
 	snapshot, err := s.read(ctx, clusterName())
 	if err != nil || snapshot.Records[0].Version != "" {
 		return err

@@ -66,6 +66,9 @@ func (p *Program) migrate(ctx context.Context, from, to string) (err error) {
 		return fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d users, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
+	if moved.Ended > 0 {
+		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
+	}
 	return nil
 }
 
