@@ -58,7 +58,7 @@ func (s *state) putChallengeSecret(c *fsmpb.PutChallengeSecret, r *fsmpb.Result)
 		fail(r, fsmpb.Code_CODE_CONFLICT, "hour")
 		return
 	}
-	if _, known := s.challengeSecret(c.HourMs); known {
+	if before, known := s.challengeSecret(c.HourMs); known && !underAnotherKey(before, secret.sealed) {
 		setCount(r, 0)
 		return
 	}
@@ -66,9 +66,18 @@ func (s *state) putChallengeSecret(c *fsmpb.PutChallengeSecret, r *fsmpb.Result)
 	setCount(r, 1)
 }
 
-// addChallengeSecret keeps the order of hours. Those of the past have been forgotten: there are at most two.
+// underAnotherKey tells whether two sealed secrets have different seal keys. A node draws another secret only when it has not the key of the
+// first: after the safe password was changed nobody may have it any more, and there would be no challenges for the rest of the hour.
+func underAnotherKey(before, after []byte) bool {
+	was, _, sealed := CutSealed(before)
+	is, _, sealedAnew := CutSealed(after)
+	return sealed && sealedAnew && was != is
+}
+
+// addChallengeSecret puts a secret in its hour's place, in the order of hours. Those of the past have been forgotten: there are at most two.
 func (s *state) addChallengeSecret(secret challengeSecret) {
-	secrets := append(slices.Clone(s.challenges.secrets), secret)
+	others := slices.DeleteFunc(slices.Clone(s.challenges.secrets), func(c challengeSecret) bool { return c.hourMS == secret.hourMS })
+	secrets := append(others, secret)
 	slices.SortFunc(secrets, func(a, b challengeSecret) int { return int(a.hourMS/challengeHourMS - b.hourMS/challengeHourMS) })
 	s.challenges.secrets = secrets
 }

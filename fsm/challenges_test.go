@@ -1,7 +1,9 @@
 package fsm_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -67,6 +69,33 @@ func TestTheExamplesTimeLine(t *testing.T) {
 	}
 	l.clock = 1073116091 * 1000
 	l.wantField(use(3), codeUnauthenticated, fsm.ChallengeExpired)
+}
+
+// A secret stays, unless one comes that is sealed with another key: then nobody may be left who can open the first.
+func TestASecretUnderAnotherSealKeyTakesThePlace(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	sealedWith := func(id uint32, text string) []byte {
+		return append(fsm.SealHeader(id), text+strings.Repeat(".", 40)...)
+	}
+	for i, step := range []struct {
+		secret []byte
+		stays  []byte
+	}{
+		{sealedWith(1, "a"), sealedWith(1, "a")}, {sealedWith(1, "b"), sealedWith(1, "a")}, {[]byte("not sealed"), sealedWith(1, "a")},
+		{sealedWith(2, "c"), sealedWith(2, "c")}, {sealedWith(2, "d"), sealedWith(2, "c")},
+	} {
+		taken := bytes.Equal(step.secret, step.stays)
+		if r := l.must(putSecret(&fsmpb.PutChallengeSecret{HourMs: hourStart, Secret: step.secret})); (r.GetCount() == 1) != taken {
+			t.Errorf("step %d: got %v, want it taken: %v", i, r, taken)
+		}
+		if i == 3 {
+			l.m = restored(t, snapshotOf(t, l.m), fsm.Options{})
+		}
+		if got, _ := l.m.ChallengeSecret(hourStart); !bytes.Equal(got, step.stays) {
+			t.Errorf("step %d: the secret is %q, want %q", i, got, step.stays)
+		}
+	}
 }
 
 // Two uses in one entry, as from two nodes at the same moment.

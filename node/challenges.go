@@ -33,12 +33,14 @@ func (n *Node) IssueChallenge(ctx context.Context, _ session.Call) (session.Chal
 	return session.Challenge{Text: c.Text, IssuedAt: now.Truncate(time.Second), ExpiresAt: c.ExpiresAt, Meta: n.readMeta(session.Call{}, point)}, nil
 }
 
-// secretToSign returns the secret of the present hour, and draws it if the cluster has none.
+// secretToSign returns the secret of the present hour, and draws it if the cluster has none, or one that this node cannot open: its safe password was
+// changed, and then perhaps nobody can.
 func (n *Node) secretToSign(ctx context.Context, hour time.Time) ([]byte, error) {
-	if secret, err := n.hourSecret(hour); secret != nil || err != nil {
+	secret, err := n.hourSecret(hour)
+	if lost := session.CodeOf(err) == session.CodeUnavailable; secret != nil || err != nil && !lost {
 		return secret, err
 	}
-	secret := make([]byte, auth.ChallengeSecretBytes)
+	secret = make([]byte, auth.ChallengeSecretBytes)
 	if _, err := io.ReadFull(n.config.Random, secret); err != nil {
 		return nil, internalError("draw the secret of challenges", err)
 	}

@@ -422,3 +422,44 @@ func TestVerifiersAreSealedAnew(t *testing.T) {
 		t.Errorf("a cursor of nothing: %v", err)
 	}
 }
+
+// TestChallengesOutliveASafePassword: the hour's secret is sealed with a safe password that no node has any more. There are challenges all the same.
+func TestChallengesOutliveASafePassword(t *testing.T) {
+	t.Parallel()
+	var safe atomic.Pointer[auth.Sealing]
+	cheap := auth.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
+	safe.Store(&auth.Sealing{Password: "a safe password", Params: cheap})
+	c := startTrio(t, 1, func(i int, conf *node.Config) {
+		withProofs(i, conf)
+		conf.Sealing = *safe.Load()
+	})
+	c.addMD5User("ada", oldPassword)
+	before := c.challenge(0)
+	for _, next := range []auth.Sealing{
+		{Password: "another safe password", Previous: []string{"a safe password"}, Params: cheap}, {Password: "another safe password", Params: cheap},
+	} {
+		c.stop(0)
+		safe.Store(&next)
+		c.start(0)
+		c.awaitReady(0)
+		if len(next.Previous) > 0 {
+			eventually(t, "the verifier to be sealed anew", func() error {
+				for cursor := ""; ; {
+					r, err := c.nodes[0].Reseal(t.Context(), operator, cursor)
+					if err != nil {
+						return err
+					}
+					if cursor = r.NextCursor; cursor == "" {
+						return nil
+					}
+				}
+			})
+		}
+	}
+	text := c.challenge(0)
+	if err := c.byDigest(0, "ada", answer(text, oldPassword)); err != nil {
+		t.Errorf("a challenge after that: %v", err)
+	}
+	wantWrong(t, "a used challenge", c.byDigest(0, "ada", answer(text, oldPassword)))
+	wantWrong(t, "a challenge of before", c.byDigest(0, "ada", answer(before, oldPassword)))
+}

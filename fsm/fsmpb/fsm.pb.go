@@ -3618,7 +3618,8 @@ func (x *ReplaceSealed) GetUser() string {
 }
 
 // PutChallengeSecret gives the challenges of an hour their secret, which nodes draw when the first of them is asked for. The one that
-// came first stays; the count says whether it is this one. It goes when none of its challenges can be valid any more.
+// came first stays, unless this one is sealed with another key; the count says whether it is this one that stands now. It goes when none of its
+// challenges can be valid any more.
 type PutChallengeSecret struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	HourMs        int64                  `protobuf:"varint,1,opt,name=hour_ms,json=hourMs,proto3" json:"hour_ms,omitempty"` // begins the hour; not after the clock
