@@ -99,10 +99,13 @@ func (s *Service) IssueChallenge(ctx context.Context, _ session.Call) (session.C
 	return session.Challenge{Text: c.Text, IssuedAt: now.Truncate(time.Second), ExpiresAt: c.ExpiresAt, Meta: s.meta()}, nil
 }
 
-// secretToSign returns the secret of an hour, and draws it if there is none.
+// secretToSign returns the secret of an hour, and draws it if there is none, or one that this server cannot open: the safe password was changed, and
+// then perhaps nobody can.
 func (s *Service) secretToSign(ctx context.Context, hour time.Time) (secret []byte, err error) {
 	err = s.again(ctx, func() error {
-		if secret, err = s.hourSecret(ctx, hour); secret != nil || err != nil {
+		var was Version
+		secret, was, err = s.hourSecret(ctx, hour)
+		if lost := was != "" && session.CodeOf(err) == session.CodeUnavailable; secret != nil || err != nil && !lost {
 			return err
 		}
 		secret = make([]byte, auth.ChallengeSecretBytes)
@@ -114,23 +117,24 @@ func (s *Service) secretToSign(ctx context.Context, hour time.Time) (secret []by
 			return err
 		}
 		end := hour.Add(time.Hour + session.ChallengeLifetime + expiryMargin)
-		_, err = s.put(ctx, hourName(hour), &hourRecord{Secret: *sealed}, "", end)
+		_, err = s.put(ctx, hourName(hour), &hourRecord{Secret: *sealed}, was, end)
 		return err
 	})
 	return secret, err
 }
 
-// hourSecret opens the secret of an hour; nil when there is none.
-func (s *Service) hourSecret(ctx context.Context, hour time.Time) ([]byte, error) {
+// hourSecret opens the secret of an hour; nil when there is none. With the version of its record it has been read, whether it opens or not.
+func (s *Service) hourSecret(ctx context.Context, hour time.Time) ([]byte, Version, error) {
 	snapshot, err := s.read(ctx, hourName(hour))
 	if err != nil || snapshot.Records[0].Version == "" {
-		return nil, err
+		return nil, "", err
 	}
 	r := &hourRecord{}
 	if err := decode(snapshot.Records[0].Value, r); err != nil {
-		return nil, internalError("read the secret of challenges", err)
+		return nil, "", internalError("read the secret of challenges", err)
 	}
-	return s.seals.openFor(auth.SecretOwner(hour), auth.SealedSecret, r.Secret)
+	secret, err := s.seals.openFor(auth.SecretOwner(hour), auth.SealedSecret, r.Secret)
+	return secret, snapshot.Records[0].Version, err
 }
 
 // checkDigest is haveTurn for somebody who knows the password and does not send it. A challenge is judged before anything is written for it,
@@ -184,7 +188,7 @@ func (s *Service) judgeChallenge(ctx context.Context, text string) (auth.Challen
 	if err != nil {
 		return c, err
 	}
-	secret, err := s.hourSecret(ctx, c.Hour)
+	secret, _, err := s.hourSecret(ctx, c.Hour)
 	switch {
 	case err != nil:
 		return c, err
