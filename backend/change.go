@@ -113,7 +113,18 @@ func (s *Service) keepKeys(ctx context.Context, f *found, expires time.Time) err
 		if r.Version == "" {
 			continue
 		}
-		if err := s.putKey(ctx, r.Name, f.session.User, f.id, expires, r.Version); err != nil && !errors.Is(err, ErrChanged) {
+		var k keyRecord
+		if err := decode(r.Value, &k); err != nil {
+			return internalError("read a key", err)
+		}
+		if until := keysUntil(expires); k.UntilMS == 0 || until != 0 && k.UntilMS >= until {
+			continue // another change, which may come first, needs it as long
+		}
+		err := s.putKey(ctx, r.Name, f.session.User, f.id, expires, r.Version)
+		if errors.Is(err, ErrChanged) {
+			return err
+		}
+		if err != nil {
 			return asError("keep a key", err) // what decides is not written yet
 		}
 	}
@@ -139,11 +150,12 @@ func keysUntil(expires time.Time) int64 {
 
 // putKey writes where a key leads.
 func (s *Service) putKey(ctx context.Context, name Name, user string, id session.ID, expires time.Time, was Version) error {
-	value, err := encode(&keyRecord{User: user, Session: id})
+	until := keysUntil(expires)
+	value, err := encode(&keyRecord{User: user, Session: id, UntilMS: until})
 	if err != nil {
 		return internalError("write a key", err)
 	}
-	if until := keysUntil(expires); until != 0 {
+	if until != 0 {
 		expires = instant(until)
 	}
 	_, err = s.store.Put(ctx, name, value, was, expires)

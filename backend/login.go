@@ -209,8 +209,8 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 		if err := l.admit(u); err != nil {
 			return err
 		}
-		if before = l.repeated(u); before != nil {
-			return errKeep
+		if before, err = l.repeated(u); before != nil || err != nil {
+			return orKeep(err)
 		}
 		rec, err := l.compose(ctx, u)
 		if err != nil {
@@ -392,17 +392,21 @@ func (l *login) fillAttributes(ctx context.Context, rec *sessionRecord) error {
 	return rec.withinLimits()
 }
 
-// repeated finds the session that this request has made before, if it lives.
-func (l *login) repeated(u *userChange) *requested {
+// repeated finds the session that this request has made before, if it lives. The claim of the Idempotency-Key may be over a moment sooner.
+func (l *login) repeated(u *userChange) (*requested, error) {
 	if !l.repeats {
-		return nil
+		return nil, nil
 	}
 	for i, r := range u.user.Requests {
-		if u.nowMS < r.UntilMS && bytes.Equal(r.Scope, l.request.Scope[:]) && u.user.find(r.ID) != nil {
-			return &u.user.Requests[i]
+		if u.nowMS >= r.UntilMS || !bytes.Equal(r.Scope, l.request.Scope[:]) || u.user.find(r.ID) == nil {
+			continue
 		}
+		if !bytes.Equal(r.Body, l.request.Body[:]) {
+			return nil, session.ErrRequestMismatch()
+		}
+		return &u.user.Requests[i], nil
 	}
-	return nil
+	return nil, nil
 }
 
 // write writes the records of session and key that the user's list will lead to.

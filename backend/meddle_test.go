@@ -196,3 +196,46 @@ func TestATouchDoesNotBringBackWhatWasSeenDead(t *testing.T) {
 	_, err = p.b.Check(p.Context(), with(i), true)
 	p.wantCode("after the touch", err, session.CodeUnauthenticated)
 }
+
+// TestAKeyLivesAsLongAsTheLongestOfTwoChangesNeeds: one change lets the session live for a month, and another one, which had read it before, for an hour.
+func TestAKeyLivesAsLongAsTheLongestOfTwoChangesNeeds(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	idle, month, longer := time.Hour, 30*24*time.Hour, true
+	i := p.login(session.PolicyChange{IdleTimeout: &idle, TouchWindow: new(time.Duration), AbsoluteLifetime: new(time.Duration), LongerIdleAllowed: &longer}, session.Login{})
+	for range 28 { // until the key's record is due to be kept longer
+		p.clock.pass(50 * time.Minute)
+		_, err := p.b.Touch(p.Context(), with(i))
+		p.ok("touch", err)
+	}
+	p.clock.pass(50 * time.Minute)
+	altered := false
+	p.store.onNext("get", backend.KindSession, func() {
+		p.store.onNext("get", backend.KindKey, func() {
+			_, err := p.b.Alter(p.Context(), with(i), session.Alteration{IdleTimeout: &month})
+			p.ok("alter", err)
+			altered = true
+		})
+	})
+	_, err := p.a.Touch(p.Context(), with(i))
+	p.ok("touch meanwhile", err)
+	p.clock.pass(20 * 24 * time.Hour)
+	p.memory.DropExpired()
+	if _, err = p.b.Check(p.Context(), with(i), true); err != nil || !altered {
+		p.Errorf("after 20 of 30 days: %v; altered %v", err, altered)
+	}
+}
+
+// TestARepetitionWithAnotherBodyIsRefusedToTheEnd: what is known of the request in two places may be forgotten in one of them first.
+func TestARepetitionWithAnotherBodyIsRefusedToTheEnd(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.store.onNext("put", backend.KindRequest, func() { p.clock.pass(2 * time.Second) })
+	l := session.Login{User: "ada", Vouched: true, IdempotencyKey: "one request"}
+	_, err := p.a.Login(p.Context(), operator, l)
+	p.ok("log in", err)
+	p.clock.pass(session.IdempotencyLifetime - time.Second)
+	l.Attributes = session.Attributes{"other": []byte("1")}
+	_, err = p.b.Login(p.Context(), operator, l)
+	p.wantCode("another body", err, session.CodeOf(session.ErrRequestMismatch()))
+}

@@ -297,7 +297,7 @@ func (m *storeMove) takeKeys(ctx context.Context, r Record) (expires time.Time, 
 	if err != nil {
 		return expires, err
 	}
-	value, err := encode(&keyRecord{User: s.User, Session: id})
+	value, err := encode(&keyRecord{User: s.User, Session: id, UntilMS: s.KeysUntilMS})
 	if err != nil {
 		return expires, err
 	}

@@ -205,6 +205,7 @@ type keyRecord struct {
 	header
 	User    string     `json:"user"`
 	Session session.ID `json:"session"`
+	UntilMS int64      `json:"until_ms,omitempty"` // when the record expires, 0 = never; it never comes nearer
 }
 
 // requestRecord says what an Idempotency-Key was used for.
