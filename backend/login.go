@@ -569,3 +569,10 @@ func newID(random interface{ Read([]byte) (int, error) }, nowMS int64) (session.
 	copy(id[:6], ms[2:])
 	return id, nil
 }
+
+// drawnMS is when an id was drawn.
+func drawnMS(id session.ID) int64 {
+	var ms [8]byte
+	copy(ms[2:], id[:6])
+	return int64(binary.BigEndian.Uint64(ms[:])) //nolint:gosec // of six bytes
+}

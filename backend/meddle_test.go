@@ -239,3 +239,35 @@ func TestARepetitionWithAnotherBodyIsRefusedToTheEnd(t *testing.T) {
 	_, err = p.b.Login(p.Context(), operator, l)
 	p.wantCode("another body", err, session.CodeOf(session.ErrRequestMismatch()))
 }
+
+// TestKeysOfEndedPermanentSessionsAreSweptAway: their records never expire, and a server may end before it has taken them away.
+func TestKeysOfEndedPermanentSessionsAreSweptAway(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	allowed := true
+	stays := p.login(session.PolicyChange{PermanentAllowed: &allowed}, session.Login{Permanent: true})
+	keys := func() []backend.Record {
+		page, err := p.memory.Scan(p.Context(), backend.KindKey, "", backend.MaxScan)
+		p.ok("scan", err)
+		return page.Records
+	}
+	one := keys()[0]
+	goes, err := p.a.Login(p.Context(), operator, session.Login{User: "bob", Vouched: true, Policy: "web", Permanent: true})
+	p.ok("log in", err)
+	p.store.onNext("delete", backend.KindSession, func() { // and then it ends
+		p.store.onNext("delete", backend.KindKey, func() { <-p.Context().Done() })
+	})
+	_, err = p.a.Logout(p.Context(), with(goes))
+	p.ok("log out", err)
+	p.ok("sweep", p.b.Sweep(p.Context()))
+	if n := len(keys()); n != 2 {
+		p.Fatalf("%d keys are there; the young one should be left", n)
+	}
+	p.clock.pass(time.Hour)
+	p.ok("sweep", p.b.Sweep(p.Context()))
+	if left := keys(); len(left) != 1 || left[0].ID != one.ID {
+		p.Errorf("%d keys are left", len(left))
+	}
+	_, err = p.b.Check(p.Context(), with(stays), true)
+	p.ok("the other permanent session", err)
+}

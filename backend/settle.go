@@ -185,7 +185,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err := s.sweepKind(ctx, KindUser, s.sweepUser); err != nil {
 		return err
 	}
-	return s.sweepKind(ctx, KindSession, s.sweepSession)
+	if err := s.sweepKind(ctx, KindSession, s.sweepSession); err != nil {
+		return err
+	}
+	return s.sweepKind(ctx, KindKey, s.sweepKey)
 }
 
 func (s *Service) sweepKind(ctx context.Context, kind Kind, sweep func(ctx context.Context, r Record, nowMS int64) error) error {
@@ -283,4 +286,21 @@ func (s *Service) sweepSession(ctx context.Context, r Record, nowMS int64) error
 	}
 	s.dropUnlisted(ctx, id)
 	return nil
+}
+
+// sweepKey deletes the record of a key that never expires, for its session was permanent, and whose session has ended; a log-in may still be about to write
+// a young one. Other keys' records the store drops.
+func (s *Service) sweepKey(ctx context.Context, r Record, nowMS int64) error {
+	var k keyRecord
+	if err := decode(r.Value, &k); err != nil {
+		return internalError("read a key", err)
+	}
+	if k.UntilMS != 0 || nowMS-drawnMS(k.Session) < orphanAge.Milliseconds() {
+		return nil
+	}
+	snapshot, err := s.read(ctx, sessionName(k.Session))
+	if err != nil || snapshot.Records[0].Version != "" {
+		return err
+	}
+	return s.store.Delete(ctx, r.Name, r.Version)
 }
