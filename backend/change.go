@@ -125,7 +125,7 @@ func (s *Service) keepKeys(ctx context.Context, f *found, expires time.Time) err
 			return err
 		}
 		if err != nil {
-			return asError("keep a key", err) // what decides is not written yet
+			return undecided("keep a key", err)
 		}
 	}
 	f.session.KeysUntilMS = keysUntil(expires)

@@ -43,6 +43,15 @@ func asError(what string, err error) error {
 	}
 }
 
+// undecided makes an error of a write that decides nothing fit to leave the Service: whatever became of it, nothing was done.
+func undecided(what string, err error) error {
+	err = asError(what, err)
+	if session.CodeOf(err) == session.CodeOutcomeUnknown {
+		return &session.Error{Code: session.CodeUnavailable, Message: "the store did not answer in time; nothing was done", RetryAfter: retryPause, Err: wrapped{what, err}}
+	}
+	return err
+}
+
 // writeError makes an error of the write that decides fit to leave the Service. ErrChanged passes.
 func writeError(what string, err error) error {
 	var e *session.Error

@@ -143,7 +143,10 @@ func (l *login) claim(ctx context.Context) error {
 		until := snapshot.Now.Add(session.IdempotencyLifetime)
 		r = &requestRecord{Body: l.request.Body[:], UntilMS: until.UnixMilli()}
 		l.claimed, err = s.put(ctx, requestName(l.request.Scope), r, was.Version, until.Add(expiryMargin))
-		return err
+		if errors.Is(err, ErrChanged) {
+			return err
+		}
+		return undecided("claim a request", err)
 	})
 }
 
@@ -414,7 +417,7 @@ func (l *login) write(ctx context.Context, u *userChange, rec *sessionRecord) er
 	s, expires := l.service, rec.expires()
 	if l.written == nil || l.written.Key != rec.Key {
 		if err := s.putKey(ctx, keyName(rec.Key), l.User, l.id, expires, ""); err != nil {
-			return asError("write a key", err) // what decides is not written yet
+			return undecided("write a key", err)
 		}
 	}
 	rec.KeysUntilMS = keysUntil(expires)
@@ -430,7 +433,7 @@ func (l *login) write(ctx context.Context, u *userChange, rec *sessionRecord) er
 	}
 	at, err := s.store.Put(ctx, sessionName(l.id), value, l.writtenAt, expires)
 	if err != nil {
-		return asError("write a session", notChanged(err))
+		return undecided("write a session", notChanged(err))
 	}
 	l.written, l.writtenAt = rec, at
 	return nil
@@ -525,7 +528,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		return session.Issued{}, internalError("create session", err)
 	}
 	if err := s.putKey(ctx, keyName(l.key.Hash()), f.session.User, id, f.session.expires(), ""); err != nil {
-		return session.Issued{}, asError("write a key", err)
+		return session.Issued{}, undecided("write a key", err)
 	}
 	until := keysUntil(f.session.expires())
 	find := func() (*found, error) { return s.lookID(ctx, id) }

@@ -82,7 +82,7 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 		if reserved < 0 {
 			expires := f.session.expires()
 			if err := s.putKey(ctx, keyName(r.successor.Hash()), f.session.User, f.id, expires, ""); err != nil {
-				return asError("reserve the successor", err)
+				return undecided("reserve the successor", err)
 			}
 			reserved = keysUntil(expires)
 		}
