@@ -178,14 +178,14 @@ func TestFairComTimeLines(t *testing.T) {
 	if after := c.described(2, asking, ordinary)["sessionLastAccessedTimestamp"].(string); after <= before {
 		t.Errorf("last accessed %s, then %s: altering is a use", before, after)
 	}
-	c.advance(3601 * time.Second)
-	c.wantPing("an hour and a second unused", ordinary, 12031)
+	c.advance(time.Hour + 5*time.Second)
+	c.wantPing("an hour and some seconds unused", ordinary, 12031)
 	c.advance(365 * 24 * time.Hour)
 	c.wantPing("a year unused, of one that does not expire", never, 0)
 	if code, answer := c.faircom(1, "alterSession", never, object{"idleConnectionTimeoutSeconds": 60}); code != 0 || answer["result"].(object)["idleConnectionTimeoutSeconds"] != 60.0 {
 		t.Errorf("altered: %v", answer)
 	}
-	c.advance(61 * time.Second)
+	c.advance(65 * time.Second)
 	c.wantPing("altered to a minute", never, 12031)
 	for i := range c.nodes {
 		if code, answer := c.faircom(i, "deleteSession", never, nil); code != 0 {
@@ -343,21 +343,21 @@ func TestNetXTimeLines(t *testing.T) {
 				t.Error("without calls: dead at 29 minutes, want it alive")
 			}
 		case 30:
-			c.advance(2 * time.Second) // the touch window and a little
+			c.advance(5 * time.Second) // the touch window, the second of guarantee G4, and a little
 			c.wantRPC("without calls, after 30 minutes", false, "validateSession", unused)
 		case 59:
 			if got := c.prompts(0, tickled); got != false {
 				t.Errorf("tickled for 59 minutes: prompt %v, want false", got)
 			}
 		case 60:
-			c.advance(2 * time.Second)
+			c.advance(5 * time.Second)
 			for i := range c.nodes {
 				if got := c.prompts(i, tickled); got != true {
 					t.Errorf("tickled for an hour: node %d prompts %v, want true", i+1, got)
 				}
 			}
 		case 61:
-			c.advance(2 * time.Second)
+			c.advance(5 * time.Second)
 			c.wantRPC("nobody answered", false, "setUserPreference", tickled, tickle("later"))
 			c.wantRPC("nobody answered", false, "validateSession", tickled)
 		}
@@ -384,7 +384,7 @@ func TestNetXAnswerToThePrompt(t *testing.T) {
 	if got, _ := c.rpc(0, "getUserPreference", answered, "colour").(object); got["value"] != "green" {
 		t.Errorf("a call in the grace: got %v, want the user's preference", got)
 	}
-	c.advance(32 * time.Second)
+	c.advance(36 * time.Second)
 	c.wantRPC("a preference is no answer", false, "validateSession", preferring)
 	c.wantRPC("the answer", true, "validateSession", answered)
 }
