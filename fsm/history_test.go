@@ -409,7 +409,11 @@ func (h *history) challenge() *fsmpb.Command {
 		hour = historyHour(int64(h.IntN(historyHours)))
 	}
 	if h.chance(40) {
-		return putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: make([]byte, h.IntN(3))})
+		secret := make([]byte, h.IntN(3))
+		if h.chance(50) {
+			secret = sealedValue(uint32(h.IntN(3)), byte(h.IntN(3)))
+		}
+		return putSecret(&fsmpb.PutChallengeSecret{HourMs: hour, Secret: secret})
 	}
 	c := &fsmpb.UseChallenge{Hash: bytesOf(idOf(h.IntN(20))), HourMs: hour, EndMs: start + int64(h.IntN(100))*60_000}
 	if h.chance(5) {
