@@ -76,8 +76,8 @@ func underAnotherKey(before, after []byte) bool {
 
 // addChallengeSecret puts a secret in its hour's place, in the order of hours. Those of the past have been forgotten: there are at most two.
 func (s *state) addChallengeSecret(secret challengeSecret) {
-	others := slices.DeleteFunc(slices.Clone(s.challenges.secrets), func(c challengeSecret) bool { return c.hourMS == secret.hourMS })
-	secrets := append(others, secret)
+	secrets := slices.DeleteFunc(slices.Clone(s.challenges.secrets), func(c challengeSecret) bool { return c.hourMS == secret.hourMS })
+	secrets = append(secrets, secret)
 	slices.SortFunc(secrets, func(a, b challengeSecret) int { return int(a.hourMS/challengeHourMS - b.hourMS/challengeHourMS) })
 	s.challenges.secrets = secrets
 }

@@ -111,11 +111,11 @@ func deleteSession(c *call) (any, error) {
 		return nil, errTokenNeeded()
 	}
 	checked, err := c.look()
-	opens := err == nil
-	switch {
-	case !opens && session.CodeOf(err) != session.CodeUnauthenticated:
+	unknown := session.CodeOf(err) == session.CodeUnauthenticated
+	if err != nil && !unknown {
 		return nil, err
-	case !opens:
+	}
+	if unknown {
 		c.warnings = append(c.warnings, warning{codeNoSession, textNoSessionShort})
 		if c.Key.IsZero() || checked.Policy != "" { // no token, or another protocol's
 			return nothing{}, nil

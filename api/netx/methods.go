@@ -185,11 +185,11 @@ func getSessionState(c *call) (any, error) {
 // closeSession ends the session even where its key opens nothing because it came from a wrong address: what has been said to be over is over everywhere.
 func closeSession(c *call) (any, error) {
 	checked, err := c.open()
-	opens := err == nil
-	switch {
-	case !opens && session.CodeOf(err) != session.CodeUnauthenticated:
+	unknown := session.CodeOf(err) == session.CodeUnauthenticated
+	if err != nil && !unknown {
 		return nil, err
-	case !opens && (c.Key.IsZero() || checked.Policy != ""): // no key, or another protocol's
+	}
+	if unknown && (c.Key.IsZero() || checked.Policy != "") { // no key, or another protocol's
 		return true, nil
 	}
 	_, err = c.service.Logout(c.ctx, c.Call)
