@@ -147,9 +147,9 @@ func badSettings() []badInput {
 		{name: "half a certificate", config: "api: {tls: {cert_file: cert.pem}}", says: "key_file"},
 		{name: "missing certificate", config: "api: {tls: {cert_file: no.pem, key_file: no.key}}", says: "no.pem"},
 		{name: "cookie name", config: "api: {cookie: {name: 'a;b'}}", says: "api.cookie.name"},
-		{name: "a home that is not there", config: "tokenizer: {type: redis}", says: "tokenizer.type"},
+		{name: "a home that is not there", config: "tokenizer: {type: mongodb}", says: "tokenizer.type"},
 		{name: "no persistence", config: "user: {sessionPersistence: false}", says: "user.sessionPersistence"},
-		{name: "a setting without effect", config: "jsonActionApiDefaults: {idleCursorTimeoutSeconds: 5}", says: "no effect"},
+		{name: "a setting without effect", config: "tokenizer: {path: tokens}", says: "no effect"},
 		{name: "data folder is a file", config: "node: {data_dir: taken}", files: map[string]string{"taken": "x"}, says: "taken"},
 		{name: "several at once", config: "api: {lisen: a}\nlogs: {level: info}", says: "logs"},
 	}

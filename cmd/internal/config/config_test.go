@@ -312,7 +312,7 @@ func TestRefusals(t *testing.T) {
 		{name: "seed timers", yaml: "user: {sessionDuration: 99999999999}\nuserdata: {maxsessionkeyage: -1}", want: []string{
 			":1: user.sessionDuration: gives the policy netx a value that cannot be: must be between", ":2: userdata.maxsessionkeyage: gives the policy flowtraq"}},
 		{name: "seed word misspelt", yaml: "user: {sesionDuration: 30}", want: []string{"did you mean user.sessionDuration?"}},
-		{name: "seed word unknown", yaml: "jsonActionApiDefaults: {defaultCommit: x}", want: []string{"jsonActionApiDefaults.defaultCommit: has no effect"}},
+		{name: "seed word unknown", yaml: "jsonActionApiDefaults: {defaultCommit: x}", want: []string{"jsonActionApiDefaults.defaultCommit: there is no such setting"}},
 		{name: "path of the server", yaml: "protocols: {netx: true, netx_path: /v1/json}", want: []string{":1: protocols.netx_path: the path \"/v1/json\" belongs to the server"}},
 		{name: "path of another protocol", yaml: "protocols: {faircom: true, netx: true, netx_path: /api}", want: []string{"/api is the path of protocols.faircom"}},
 		{name: "path without slash", yaml: "protocols: {netx_path: json}", want: []string{"must begin with a slash"}},

@@ -129,8 +129,6 @@ func (w *fileWalk) pair(path string, name, value *yaml.Node) {
 		}
 	case w.isSection(key):
 		w.mapping(key, value)
-	case refusedText(key) != "":
-		w.add(key, name, refusedText(key))
 	default:
 		w.add(key, name, unknownText(key, w.candidates(path)))
 	}
