@@ -113,10 +113,11 @@ func (b *bean) take(v strictjson.Value) error {
 func authenticate(c *call) (any, error) {
 	var issued session.Issued
 	issued, c.told = c.service.Login(c.ctx, c.Call, session.Login{User: c.texts[0], Password: c.texts[1], Policy: session.PresetNetX})
-	if c.told != nil {
-		return notAuthenticated, nil
+	key := notAuthenticated
+	if c.told == nil {
+		key = issued.Key.Reveal()
 	}
-	return issued.Key.Reveal(), nil
+	return key, nil
 }
 
 // setUserPreference is a tickle, whichever the preference: it moves the timer of use and never the one of inactivity.
