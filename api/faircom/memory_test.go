@@ -12,7 +12,7 @@ import (
 
 // TestMemoryOfLargeBodies: whatever fills a body, reading it takes a small multiple of its size. Not parallel: it counts what the process allocates.
 func TestMemoryOfLargeBodies(t *testing.T) {
-	const size, most = 1 << 20, 24
+	const size, most = 1 << 20, 32 // the worst takes 23, and 25 under the race detector
 	fill := func(begin, end string, part func(n int) string) string {
 		var b strings.Builder
 		b.WriteString(begin)
