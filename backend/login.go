@@ -395,23 +395,6 @@ func (l *login) fillAttributes(ctx context.Context, rec *sessionRecord) error {
 	return rec.withinLimits()
 }
 
-// repeated finds the session that this request has made before, if it lives. The claim of the Idempotency-Key may be over a moment sooner.
-func (l *login) repeated(u *userChange) (*requested, error) {
-	if !l.repeats {
-		return nil, nil
-	}
-	for i, r := range u.user.Requests {
-		if u.nowMS >= r.UntilMS || !bytes.Equal(r.Scope, l.request.Scope[:]) || u.user.find(r.ID) == nil {
-			continue
-		}
-		if !bytes.Equal(r.Body, l.request.Body[:]) {
-			return nil, session.ErrRequestMismatch()
-		}
-		return &u.user.Requests[i], nil
-	}
-	return nil, nil
-}
-
 // write writes the records of session and key that the user's list will lead to.
 func (l *login) write(ctx context.Context, u *userChange, rec *sessionRecord) error {
 	s, expires := l.service, rec.expires()
@@ -469,23 +452,6 @@ func (l *login) enlist(u *userChange, rec *sessionRecord, gone []session.ID) *fo
 	return &found{nowMS: u.nowMS, cluster: u.cluster, id: l.id, session: rec, user: u.user, number: entry.Number, state: keyCurrent}
 }
 
-// maxRequests is how many idempotent log-ins of one user are remembered at once, the oldest forgotten first.
-const maxRequests = 256
-
-func (l *login) rememberIn(u *userChange) {
-	u.user.Requests = slices.DeleteFunc(u.user.Requests, func(r requested) bool {
-		return u.nowMS >= r.UntilMS || bytes.Equal(r.Scope, l.request.Scope[:])
-	})
-	if !l.repeats {
-		return
-	}
-	until := u.nowMS + session.IdempotencyLifetime.Milliseconds()
-	u.user.Requests = append(u.user.Requests, requested{Scope: l.request.Scope[:], Body: l.request.Body[:], ID: l.id, UntilMS: until})
-	if n := len(u.user.Requests); n > maxRequests {
-		u.user.Requests = slices.Clone(u.user.Requests[n-maxRequests:])
-	}
-}
-
 // confirm looks, if much time has passed, whether the session's record was taken for an orphan meanwhile.
 func (l *login) confirm(ctx context.Context) error {
 	if time.Since(instant(l.begunMS)) < orphanAge/2 {
@@ -514,51 +480,6 @@ func (l *login) endReplaced(ctx context.Context) {
 	if err != nil {
 		l.service.log.Error("the session in whose place a log-in came was not ended", slog.String("session", f.id.String()), slog.Any("error", err))
 	}
-}
-
-// rekey answers a repeated request with the session made first, under a new key: the first one ends.
-func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
-	s, id := l.service, f.id
-	format := session.KeyNative
-	if p := f.policy(); p != nil {
-		format = p.KeyFormat
-	}
-	var err error
-	if l.key, err = session.NewKeyFor(l.User, format, s.config.Random); err != nil {
-		return session.Issued{}, internalError("create session", err)
-	}
-	if err := s.putKey(ctx, keyName(l.key.Hash()), f.session.User, id, f.session.expires(), ""); err != nil {
-		return session.Issued{}, undecided("write a key", err)
-	}
-	until := keysUntil(f.session.expires())
-	find := func() (*found, error) { return s.lookID(ctx, id) }
-	err = s.changeSession(ctx, f, find, func(f *found) error {
-		if !f.lives() {
-			return errEnded()
-		}
-		if binding, wrong := f.elsewhere(l.address); wrong && binding == session.BindStrict {
-			return session.ErrRequestElsewhere()
-		}
-		f.session.Key = l.key.Hash()
-		f.session.KeysUntilMS = sooner(f.session.KeysUntilMS, until)
-		f.session.capGraces(f.nowMS, f.nowMS) // they led to the key that has just ended
-		if l.proof.method == session.MethodDirectory && f.user.Account == nil {
-			f.session.Roles = l.proof.roles() // its groups may have changed since
-		}
-		f.session.use(f.rules(), f.nowMS, false)
-		return nil
-	})
-	if err != nil {
-		return session.Issued{}, err
-	}
-	f.state = keyCurrent
-	issued := session.Issued{Key: l.key.WithNumber(f.number), Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}
-	issued.Sealed, err = s.seals.open(id, f.session.Sealed)
-	return issued, err
-}
-
-func errEnded() *session.Error {
-	return session.Errorf(session.CodeConflict, "the session that this request has made ended in this moment; ask again")
 }
 
 // newID draws an id whose order is that of creation: six bytes of milliseconds, ten random ones.
