@@ -1,0 +1,77 @@
+package portable
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// Tally is what a move has seen: how much, and a sum over it in which the order does not matter. The sum is the same in all homes: it leaves out what
+// each keeps in its own way, which is timers, the grace of rotated keys, and what is known of users without account.
+type Tally struct {
+	Users    int // with an account
+	Sessions int
+	Ended    int // sessions that stay behind, because their time is over
+	sum      big.Int
+}
+
+// Add counts a record.
+func (t *Tally) Add(r Record) error {
+	switch {
+	case r.User != nil && r.User.Account == nil:
+		return nil
+	case r.User != nil:
+		t.Users++
+	case r.Session != nil:
+		t.Sessions++
+	}
+	text, err := encode(r.normal())
+	if err != nil {
+		return err
+	}
+	h := sha256.Sum256(text)
+	t.sum.Add(&t.sum, new(big.Int).SetBytes(h[:]))
+	t.sum.Mod(&t.sum, new(big.Int).Lsh(big.NewInt(1), 8*sha256.Size))
+	return nil
+}
+
+// Sum is the sum modulo 2^256 of the SHA-256 of each record's normal form, in 64 hexadecimal digits.
+func (t *Tally) Sum() string { return fmt.Sprintf("%0*x", 2*sha256.Size, &t.sum) }
+
+// Equal tells whether two have seen the same.
+func (t *Tally) Equal(o *Tally) bool {
+	return t.Users == o.Users && t.Sessions == o.Sessions && t.sum.Cmp(&o.sum) == 0
+}
+
+// normal is a record as every home keeps it.
+func (r Record) normal() Record {
+	switch {
+	case r.Cluster != nil:
+		c := Cluster{Policies: slices.Clone(r.Cluster.Policies), Seals: r.Cluster.Seals, Limits: r.Cluster.Limits}
+		slices.SortFunc(c.Policies, func(a, b Policy) int { return strings.Compare(a.Name, b.Name) })
+		if c.Limits.MaxSessions == 0 {
+			c.Limits = Limits{}
+		}
+		return Record{Cluster: &c}
+	case r.User != nil:
+		u := *r.User
+		u.Version = 0
+		return Record{User: &u}
+	}
+	s := *r.Session
+	s.Timers, s.PolicyVersion, s.EndsMS = Timers{}, 0, 0
+	s.Retired = slices.Clone(s.Retired)
+	for i := range s.Retired {
+		s.Retired[i] = RetiredKey{Hash: s.Retired[i].Hash}
+	}
+	s.Roles, s.Methods = slices.Sorted(slices.Values(s.Roles)), slices.Sorted(slices.Values(s.Methods))
+	if s.Permanent {
+		s.LastActivityMS = s.LastUseMS
+	}
+	return Record{Session: &s}
+}
+
+// ended tells whether a session's time is over at an instant.
+func (s *Session) ended(atMS int64) bool { return s.EndsMS != 0 && s.EndsMS <= atMS }
