@@ -14,6 +14,8 @@ type Sealing struct {
 	Password string
 	// Previous are earlier passwords, whose values can still be opened.
 	Previous []string
+	// PlainCredentials: session.CredentialsAttribute is an attribute like any other. Default: it is sealed where session.SealsCredentials says so.
+	PlainCredentials bool
 	// Params are the costs of deriving a key that is not known yet. Default DefaultSealParams.
 	Params Params
 }

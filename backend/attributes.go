@@ -17,7 +17,18 @@ func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session
 	if err != nil {
 		return session.Checked{}, err
 	}
-	return s.patch(ctx, c, ifMatch, func(r *sessionRecord, _ session.ID) (bool, error) { return r.patch(patch), nil })
+	return s.patch(ctx, c, ifMatch, func(r *sessionRecord, id session.ID) (bool, error) {
+		open, secret, err := s.splitCredentials(r, patch)
+		if err != nil {
+			return false, err
+		}
+		sealed, err := s.seals.seal(s.config.Random, id, session.Attributes(secret))
+		if err != nil {
+			return false, err
+		}
+		changed := r.patch(open)
+		return r.seal(secret, sealed) || changed, nil
+	})
 }
 
 // SealAttributes implements session.Sessions.

@@ -384,6 +384,13 @@ func (l *login) fillAttributes(ctx context.Context, rec *sessionRecord) error {
 		delete(plain, name)
 		secret[name] = value
 	}
+	if value, some := plain[session.CredentialsAttribute]; some && s.sealsCredentials(rec) {
+		if err := s.seals.takesCredentials(value); err != nil {
+			return err
+		}
+		delete(plain, session.CredentialsAttribute)
+		secret[session.CredentialsAttribute] = value
+	}
 	sealed, err := s.seals.seal(s.config.Random, l.id, secret)
 	if err != nil {
 		return err

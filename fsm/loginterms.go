@@ -11,6 +11,7 @@ import (
 // LoginTerms are what a node needs to know of a policy before it writes a log-in. The command says what the node knew, and apply refuses it where
 // the policy says something else by then, so an answer that is out of date does no harm.
 type LoginTerms struct {
+	Policy     string // its name
 	KeyFormat  session.KeyFormat
 	Attributes session.AttributesPlace
 }
@@ -34,7 +35,7 @@ func (m *Machine) LoginTerms(user, policy string) LoginTerms {
 }
 
 func termsOf(p session.Policy) LoginTerms {
-	return LoginTerms{KeyFormat: p.KeyFormat, Attributes: p.Attributes}
+	return LoginTerms{Policy: p.Name, KeyFormat: p.KeyFormat, Attributes: p.Attributes}
 }
 
 // judgeTerms refuses a log-in whose node knew other terms than the policy's. Nobody is turned away by that: it comes again.

@@ -157,6 +157,9 @@ func (n *Node) patchLocal(ctx context.Context, c session.Call, p session.Attribu
 	if !mayWrite {
 		return session.Checked{}, resultError(&fsmpb.Result{Code: fsmpb.Code_CODE_FORBIDDEN, Field: "attributes"}, patching)
 	}
+	if value, some := p[session.CredentialsAttribute]; some && !session.IsDeletion(value) && n.keepsCredentialsSealed(t.record) {
+		return session.Checked{}, session.ErrCredentialsLocal()
+	}
 	r, index, err := n.useTarget(ctx, t, false)
 	if err != nil {
 		return session.Checked{}, err

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"maps"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -35,11 +34,12 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	}
 	create.Address = addressBytes(l.ClientAddress)
 	create.Idempotency = idempotency(proof.subject, asked)
-	if err := n.carrySealed(ctx, &l, create.Replaces); err != nil {
+	carried, err := n.carrySealed(ctx, &l, create.Replaces)
+	if err != nil {
 		n.giveBack(ctx, create.Attempt)
 		return session.Issued{}, err
 	}
-	issued, err := n.create(ctx, create, firstAttributes{open: l.Attributes, reserved: l.Reserved, sealed: l.Sealed, sealing: len(asked.Sealed) > 0})
+	issued, err := n.create(ctx, create, firstAttributes{open: l.Attributes, reserved: l.Reserved, sealed: l.Sealed, sealing: len(asked.Sealed) > 0, carried: carried})
 	if err == nil && !l.Vouched && l.Digest == nil {
 		n.keepUp(ctx, l.Password, proof.checked)
 	}
@@ -113,13 +113,6 @@ func (n *Node) replaced(ctx context.Context, c session.Call, l session.Login) ([
 // termDraws bounds how often a log-in is written anew while its policy's terms change.
 const termDraws = 3
 
-// firstAttributes are those of a session that is to be made.
-type firstAttributes struct {
-	open, reserved session.Attributes
-	sealed         session.Attributes // the log-in's own, and those that it carries over
-	sealing        bool               // the log-in asks for sealed ones
-}
-
 // create draws the id, seals, and writes the session.
 func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first firstAttributes) (session.Issued, error) {
 	id, err := session.NewID(n.config.Random)
@@ -151,14 +144,9 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first fi
 // createOnTerms writes the session on the terms of its policy as this node knows them: with a key of its format, and the attributes where it
 // has them. Where the log knows better, the node reads that and writes anew.
 func (n *Node) createOnTerms(ctx context.Context, id session.ID, create *fsmpb.CreateSession, first firstAttributes) (key session.Key, result *fsmpb.Result, index uint64, err error) {
-	sealed, err := n.sealing.seal(id, first.sealed)
-	if err != nil {
-		n.giveBack(ctx, create.Attempt)
-		return key, nil, 0, err
-	}
 	for range termDraws {
 		terms := n.fsm.LoginTerms(create.User, create.Policy)
-		if err := n.place(id, create, terms, first, sealed); err != nil {
+		if err := n.place(id, create, terms, first); err != nil {
 			n.giveBack(ctx, create.Attempt)
 			return key, nil, 0, err
 		}
@@ -179,29 +167,6 @@ func (n *Node) createOnTerms(ctx context.Context, id session.ID, create *fsmpb.C
 		}
 	}
 	return key, result, index, err
-}
-
-// place puts a session's first attributes into the command, or where its policy says so into this node's memory, where those of the session that
-// it replaces may be already.
-func (n *Node) place(id session.ID, create *fsmpb.CreateSession, terms fsm.LoginTerms, first firstAttributes, sealed []*fsmpb.Attribute) error {
-	create.AttributesLocal = terms.Attributes == session.AttributesLocal
-	create.Attributes = newReserved(first.reserved)
-	n.local.drop(id)
-	if !create.AttributesLocal {
-		create.Attributes = append(append(newAttributes(first.open), create.Attributes...), sealed...)
-		return nil
-	}
-	if first.sealing {
-		return errSealLocal()
-	}
-	all := session.Attributes{}
-	if len(create.Replaces) > 0 {
-		if old, ok := n.fsm.SessionByKey(session.KeyHash(create.Replaces)); ok && old.AttributesLocal && carriesOver(old, create.User, addressFrom(create.Address)) {
-			all = n.local.get(old.ID)
-		}
-	}
-	maps.Copy(all, first.open)
-	return n.local.change(id, session.AttributePatch(all))
 }
 
 // loginError translates the refusals of a create.

@@ -45,30 +45,34 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 }
 
 // carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
-// clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried.
-func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) error {
-	if replaces == nil || n.sealing.held() == 0 {
-		return nil
+// clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried. It returns
+// the credentials that session has in the clear, and the log-in does not bring, nil when there are none: the new one may keep them sealed.
+func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) (credentials json.RawMessage, err error) {
+	if replaces == nil || n.sealing.held() == 0 && n.config.Sealing.PlainCredentials {
+		return nil, nil
 	}
 	hash := session.KeyHash(replaces)
 	old, ok := n.fsm.SessionByKey(hash)
 	if !ok { // perhaps made a moment ago at another node
 		if _, err := n.read(ctx, session.Call{}); err != nil {
-			return asError("read", err)
+			return nil, asError("read", err)
 		}
 		old, ok = n.fsm.SessionByKey(hash)
 	}
 	if !ok || !carriesOver(old, l.User, l.ClientAddress) {
-		return nil
+		return nil, nil
+	}
+	if _, own := l.Sealed[session.CredentialsAttribute]; !own && !old.AttributesLocal {
+		credentials = attributes(old.Attributes)[session.CredentialsAttribute]
 	}
 	before, err := n.sealing.open(old.ID, old.Attributes)
 	if err != nil || before == nil {
-		return err
+		return credentials, err
 	}
 	maps.Copy(before, l.Sealed)
 	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := l.Attributes[name]; return inTheClear })
 	l.Sealed = before
-	return nil
+	return credentials, nil
 }
 
 // carriesOver tells, as apply does, whether a user's log-in at an address gets the attributes of the session in whose place it comes.

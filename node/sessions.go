@@ -84,6 +84,9 @@ func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAt
 	if err != nil {
 		return session.Checked{}, err
 	}
+	if err := n.sealCredentials(ctx, c, command); err != nil {
+		return session.Checked{}, err
+	}
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PatchAttributes{PatchAttributes: command}})
 	if err != nil {
 		return session.Checked{}, err

@@ -97,9 +97,9 @@ type RequestHash struct {
 	Body  [sha256.Size]byte // for what
 }
 
-// RequestHash hashes what makes two creates the same; false without an IdempotencyKey. subject is who asks. Sealed values are left out: a hash would
-// tell who guesses them. So is the password: it is verified each time, and a hash of it beside known text would be a gift to whoever
-// steals a disk.
+// RequestHash hashes what makes two creates the same; false without an IdempotencyKey. subject is who asks. Sealed values are left out, and credentials
+// that may come to be sealed: a hash would tell who guesses them. So is the password: it is verified each time, and a hash of it beside known text would
+// be a gift to whoever steals a disk.
 func (l Login) RequestHash(subject string) (h RequestHash, ok bool) {
 	if l.IdempotencyKey == "" {
 		return h, false
@@ -117,6 +117,10 @@ func (l Login) RequestHash(subject string) (h RequestHash, ok bool) {
 		WriteParts(body, "idle", l.IdleTimeout.String())
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Attributes)) {
+		if name == CredentialsAttribute && !l.Vouched {
+			WriteParts(body, "credentials", name)
+			continue
+		}
 		WriteParts(body, name, string(l.Attributes[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Reserved)) {

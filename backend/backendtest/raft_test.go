@@ -51,7 +51,7 @@ func (c *clock) Monotonic() time.Duration {
 	return time.Since(c.begun) + time.Duration(c.passed.Load())
 }
 
-func startCluster(t *testing.T, n int) backendtest.ServiceHarness {
+func startCluster(t *testing.T, n int, changes ...func(*node.Config)) backendtest.ServiceHarness {
 	t.Helper()
 	shared := &clock{begun: time.Now()}
 	var addresses []string
@@ -65,7 +65,7 @@ func startCluster(t *testing.T, n int) backendtest.ServiceHarness {
 	h := backendtest.ServiceHarness{Cluster: true, Advance: func(d time.Duration) { shared.passed.Add(int64(d)) }}
 	var nodes []*node.Node
 	for _, address := range addresses {
-		nodes = append(nodes, startNode(t, address, addresses, shared))
+		nodes = append(nodes, startNode(t, address, addresses, shared, changes))
 	}
 	for _, n := range nodes {
 		awaitReady(t, n)
@@ -74,7 +74,7 @@ func startCluster(t *testing.T, n int) backendtest.ServiceHarness {
 	return h
 }
 
-func startNode(t *testing.T, address string, all []string, clock node.Clock) *node.Node {
+func startNode(t *testing.T, address string, all []string, clock node.Clock, changes []func(*node.Config)) *node.Node {
 	t.Helper()
 	cheap := auth.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
 	c := node.DefaultConfig()
@@ -87,6 +87,9 @@ func startNode(t *testing.T, address string, all []string, clock node.Clock) *no
 	c.RequestTimeout = 20 * time.Second
 	c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	c.Fatal = func(err error) { t.Errorf("the node cannot go on: %v", err) }
+	for _, change := range changes {
+		change(&c)
+	}
 	n, err := node.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -184,6 +184,7 @@ func (a Audit) ToFile() bool { return a.File != "" && a.File != "-" }
 type Sealing struct {
 	SafePassword string   // "" = this node seals nothing
 	Previous     []string // whose values can still be opened
+	Credentials  bool     // seal the attribute "credentials" of sessions under the policy tokenizer
 	// Params are the costs of deriving a key; zero = the default. No setting: for passwords that are drawn, which no cost makes better.
 	Params auth.Params
 }

@@ -95,7 +95,7 @@ gossip:
   keys: [`+key+`]
 cluster: {name: prod, join: [n2.example:8701, n3.example:8701], bootstrap_expect: 3}
 log: {level: warn, format: text}
-tokenizer: {type: raft, safe_password: a good safe password, safe_password_previous: [an earlier password]}
+tokenizer: {type: raft, safe_password: a good safe password, safe_password_previous: [an earlier password], seal_credentials: false}
 user: {sessionPersistence: true}
 policies:
   web: {idle_timeout_s: 900, absolute_lifetime_s: 28800, touch_window_s: 0, attributes: local, attributes_write: bearer, inactivity_timeout_s: 600, no_tickle: true, bind_address: strict, permanent_allowed: true, longer_idle_allowed: true, rotate_grace_s: 2.5, key_format: hex64,
@@ -114,7 +114,7 @@ policies:
 	if len(c.Gossip.Keys) != 1 || len(c.Gossip.Keys[0]) != 32 {
 		t.Errorf("gossip keys: got %d, want one of 32 bytes", len(c.Gossip.Keys))
 	}
-	if s := c.Sealing; s.SafePassword != "a good safe password" || len(s.Previous) != 1 || s.Previous[0] != "an earlier password" {
+	if s := c.Sealing; s.SafePassword != "a good safe password" || len(s.Previous) != 1 || s.Previous[0] != "an earlier password" || s.Credentials {
 		t.Errorf("sealing: got %+v", s)
 	}
 	if c.Log.Level != slog.LevelWarn || c.Cluster.BootstrapExpect != 3 || c.API.CookieName != "__Host-session" {

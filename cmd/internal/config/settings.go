@@ -200,6 +200,8 @@ func seedSettings() []Setting {
 			field: func(c *Config) any { return &c.Sealing.SafePassword }},
 		{Key: "tokenizer.safe_password_previous", Secret: true, Help: "Earlier ones, with which values can still be read until `hydrastore cluster reseal` has sealed them anew.",
 			field: func(c *Config) any { return &c.Sealing.Previous }},
+		{Key: "tokenizer.seal_credentials", Default: "true", Help: "`true`: the attribute `credentials` of a session under the policy `tokenizer`, of a user with a password here, is kept sealed whoever writes it, and refused while there is no `tokenizer.safe_password`. `false`: it is an attribute like any other. The same on all nodes. See [QueryCommander](protocols/querycommander.md).",
+			field: func(c *Config) any { return &c.Sealing.Credentials }},
 		{Key: "user.sessionPersistence", Default: "true", Help: "`true`: every node knows every key. Only `true`.",
 			field: func(c *Config) any { return &c.sessionPersistence }},
 		{Key: "user.sessionDuration", Help: "First idle timeout of the policy `netx`, in minutes. Its preset has 30.",

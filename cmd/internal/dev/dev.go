@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.AdminPassword = strings.ToLower(rand.Text())
 	}
 	if o.Base.Protocols.LiveJournal && o.Data == "" && o.Base.Sealing.SafePassword == "" && len(o.Base.Sealing.Previous) == 0 {
-		o.Base.Sealing = config.Sealing{SafePassword: rand.Text(), Params: auth.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}} // for challenges; nothing that it seals is kept
+		o.Base.Sealing = config.Sealing{Credentials: o.Base.Sealing.Credentials, SafePassword: rand.Text(), Params: auth.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}} // for challenges; nothing that it seals is kept
 	}
 	out := &screen{w: o.Out}
 	begin := time.Now()

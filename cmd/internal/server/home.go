@@ -103,6 +103,7 @@ func backendConfig(o Options, registry *prometheus.Registry, f backend.Features)
 	t := o.Config.Throttle
 	c.Throttle = auth.Throttle{Window: t.Window, PerUser: t.PerUser, PerAddress: t.PerAddress, PerNode: t.PerNode}
 	c.Sealing.Password, c.Sealing.Previous = o.Config.Sealing.SafePassword, o.Config.Sealing.Previous
+	c.Sealing.PlainCredentials = !o.Config.Sealing.Credentials
 	c.Hashing.Params = o.Config.Authenticator.Hashing
 	c.Logger = o.Logger
 	c.Figures = figures(registry)

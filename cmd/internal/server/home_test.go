@@ -84,7 +84,7 @@ func TestSessionsInAFolder(t *testing.T) {
 	}
 	s := startLocal(t, c)
 	base := "http://" + s.Address()
-	status, issued := do(t, "POST", base+"/v1/sessions", `{"user":"admin","password":"`+adminPassword+`","policy":"tokenizer"}`)
+	status, issued := do(t, "POST", base+"/v1/sessions", `{"user":"admin","password":"`+adminPassword+`","policy":"tokenizer","attributes":{"credentials":"scott/tiger"}}`)
 	if status != http.StatusCreated {
 		t.Fatalf("log in: %d %v", status, issued)
 	}
@@ -105,7 +105,7 @@ func TestSessionsInAFolder(t *testing.T) {
 	stop(t, s)
 	s = startLocal(t, c)
 	base = "http://" + s.Address()
-	if status, answer := bearer(t, "GET", base+"/v1/session", key); status != http.StatusOK {
+	if status, answer := bearer(t, "GET", base+"/v1/session", key); status != http.StatusOK || !strings.Contains(answer, `"attributes":{},"sealed_attributes":{"credentials":"scott/tiger"}`) {
 		t.Errorf("after a restart: %d %s", status, answer)
 	}
 	if status, answer := bearer(t, "DELETE", base+"/v1/session", key); status != http.StatusNoContent {
@@ -117,6 +117,27 @@ func TestSessionsInAFolder(t *testing.T) {
 		t.Errorf("after log-out and a restart: %d %s", status, answer)
 	}
 	stop(t, s)
+}
+
+// TestSealCredentials: the setting reaches a node and a server before a store.
+func TestSealCredentials(t *testing.T) {
+	t.Parallel()
+	inCluster := settingsIn(t, folder(t), map[string]string{"tokenizer.timeout": "20"})
+	for name, c := range map[string]config.Config{"raft": inCluster, "local": localSettings(t, folder(t))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.Sealing.SafePassword = ""
+			for _, seal := range []bool{true, false} {
+				c.Sealing.Credentials = seal
+				s := startLocal(t, c)
+				status, answer := do(t, "POST", "http://"+s.Address()+"/v1/sessions", `{"user":"admin","password":"`+adminPassword+`","policy":"tokenizer","attributes":{"credentials":"scott/tiger"}}`)
+				if refused := status == http.StatusConflict && answer["field"] == "attributes"; refused != seal || !refused && status != http.StatusCreated {
+					t.Errorf("seal %v: %d %v", seal, status, answer)
+				}
+				stop(t, s)
+			}
+		})
+	}
 }
 
 // TestAnotherSafePassword: a server whose safe password does not fit what is sealed there does not serve.

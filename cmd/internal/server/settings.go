@@ -33,6 +33,7 @@ func nodeConfig(c config.Config) (node.Config, error) {
 	n.RequestTimeout = c.Limits.RequestTimeout
 	n.MaxStale = c.Limits.MaxStale
 	n.Sealing.Password, n.Sealing.Previous, n.Sealing.Params = c.Sealing.SafePassword, c.Sealing.Previous, c.Sealing.Params
+	n.Sealing.PlainCredentials = !c.Sealing.Credentials
 	n.Throttle = node.Throttle{Window: c.Throttle.Window, PerUser: c.Throttle.PerUser, PerAddress: c.Throttle.PerAddress, PerNode: c.Throttle.PerNode}
 	n.Policies = c.Policies
 	n.Audit.File, n.Audit.Nodes = c.Audit.File, c.Audit.Nodes
