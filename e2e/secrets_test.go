@@ -26,7 +26,7 @@ func TestNoSecretsAnywhere(t *testing.T) {
 		withAudit(i, settings)
 		settings["log"] = fields{"requests": true, "level": "debug"}
 		settings["gossip"].(fields)["keys"] = []string{base64.StdEncoding.EncodeToString(gossip)}
-		settings["tokenizer"] = fields{"safe_password": safePassword}
+		settings["tokenizer"] = fields{"safe_password": safePassword, "timeout": 20}
 		settings["protocols"] = fields{"faircom": true, "netx": true, "netx_path": "/x7/v1.2/json"}
 	})
 	s := &search{t: t, c: c, secrets: map[string][]byte{"gossip key": gossip, "admin's password": []byte(adminPassword), "safe password": []byte(safePassword)}}
@@ -78,6 +78,7 @@ func (s *search) traffic() {
 	s.ask(http.StatusOK, patch(service, vouched, "", fields{"b": []int{2}}))
 	s.ask(http.StatusOK, touch(vouched))
 	s.sealed(service, vouched)
+	s.credentials(service)
 	s.idempotent(service)
 	s.rotated(service)
 	s.formats(admin, service)
@@ -107,6 +108,25 @@ func (s *search) sealed(service, key string) {
 	}
 	r.body = fields{"hydrastore.token": second}
 	s.ask(http.StatusBadRequest, r)
+}
+
+// credentials are sealed without being asked for: at log-in, under an Idempotency-Key, carried over, by a patch, and in requests that are refused.
+func (s *search) credentials(service string) {
+	const first, second = "credentials-at-log-in-60518", "credentials-by-a-patch-77031"
+	s.secret("credentials at log-in", first)
+	s.secret("credentials by a patch", second)
+	r := logIn(adminName, adminPassword)
+	r.body = fields{"user": adminName, "password": adminPassword, "policy": "tokenizer", "attributes": fields{"credentials": fields{"password": first}}}
+	r.headers = map[string]string{"Idempotency-Key": "one-token"}
+	s.issue("key of a session with credentials", r)
+	r.key = s.issue("key of the same session", r)
+	r.headers = nil
+	key := s.issue("key of the session after it", r)
+	p := patch(service, key, "", fields{"credentials": []string{second}})
+	if a := s.ask(http.StatusOK, p); !strings.Contains(string(a.text), `"sealed_attributes":{"credentials":["`+second) {
+		s.t.Errorf("the service is not shown the credentials: %s", a.text)
+	}
+	s.ask(http.StatusPreconditionFailed, patch(service, key, `"1"`, fields{"credentials": second}))
 }
 
 // idempotent issues two keys for one session.
