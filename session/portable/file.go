@@ -58,7 +58,7 @@ func (f *File) Begin(_ context.Context, c *Cluster) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("make file: %w", err)
 	}
 	f.out, f.buffer, f.sum = out, bufio.NewWriter(out), sha256.New()
-	if err := f.write(fileHead{Hydrastore: "sessions", Format: fileFormat}); err != nil {
+	if err := f.writeLine(fileHead{Hydrastore: "sessions", Format: fileFormat}); err != nil {
 		return time.Time{}, err
 	}
 	return time.Time{}, f.Take(context.Background(), []Record{{Cluster: c}})
@@ -67,21 +67,27 @@ func (f *File) Begin(_ context.Context, c *Cluster) (time.Time, error) {
 // Take implements Target.
 func (f *File) Take(_ context.Context, page []Record) error {
 	for _, r := range page {
-		if err := r.Validate(); err != nil {
+		text, err := r.Encode()
+		if err != nil {
 			return err
 		}
-		if err := f.write(r); err != nil {
+		if err := f.write(text); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *File) write(line any) error {
+// writeLine writes the first or the last line.
+func (f *File) writeLine(line any) error {
 	text, err := encode(line)
 	if err != nil {
 		return err
 	}
+	return f.write(text)
+}
+
+func (f *File) write(text []byte) error {
 	text = append(text, '\n')
 	f.sum.Write(text)
 	if _, err := f.buffer.Write(text); err != nil {
@@ -93,7 +99,7 @@ func (f *File) write(line any) error {
 // Done implements Target: now the file is whole.
 func (f *File) Done(_ context.Context, t *Tally) error {
 	totals := &fileTotals{Users: t.Users, Sessions: t.Sessions, Sum: t.Sum(), SHA256: hex.EncodeToString(f.sum.Sum(nil))}
-	if err := f.write(fileEnd{End: totals}); err != nil {
+	if err := f.writeLine(fileEnd{End: totals}); err != nil {
 		return err
 	}
 	if err := errors.Join(f.buffer.Flush(), f.out.Sync(), f.out.Close()); err != nil {
@@ -145,19 +151,22 @@ func (f *File) read(ctx context.Context, each func(Record) error) (*fileTotals, 
 	if err := lines.head(); err != nil {
 		return nil, err
 	}
-	for {
+	for place := orderNothing; ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		before := hex.EncodeToString(lines.sum.Sum(nil))
 		text, err := lines.next()
 		if err != nil {
 			return nil, err
 		}
 		if end := parseEnd(text); end != nil {
-			return end, lines.finish(end, before)
+			return end, lines.finish(end)
 		}
+		lines.count(text)
 		r, err := Parse(text)
+		if err == nil {
+			err = place.next(r)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", f.path, lines.n, err)
 		}
@@ -167,13 +176,16 @@ func (f *File) read(ctx context.Context, each func(Record) error) (*fileTotals, 
 	}
 }
 
-// parseEnd gives the last line's totals; nil = it is another line.
+// parseEnd gives the last line's totals; nil = it is another line, or not the very one that a file is given.
 func parseEnd(text []byte) *fileTotals {
 	if !bytes.HasPrefix(text, []byte(`{"end":`)) {
 		return nil
 	}
 	var end fileEnd
 	if json.Unmarshal(text, &end) != nil {
+		return nil
+	}
+	if same, err := encode(end); err != nil || !bytes.Equal(same, text) {
 		return nil
 	}
 	return end.End
@@ -187,6 +199,7 @@ type lineReader struct {
 	n    int // the line that was read last
 }
 
+// next reads a line, without its end. It is the caller's.
 func (l *lineReader) next() ([]byte, error) {
 	var line []byte
 	for {
@@ -197,7 +210,6 @@ func (l *lineReader) next() ([]byte, error) {
 		switch {
 		case err == nil:
 			l.n++
-			l.sum.Write(line)
 			return line[:len(line)-1], nil
 		case errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("%s is not whole: its last line is missing", l.path)
@@ -207,11 +219,18 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
+// count adds a line to the sum.
+func (l *lineReader) count(text []byte) {
+	l.sum.Write(text)
+	l.sum.Write([]byte("\n"))
+}
+
 func (l *lineReader) head() error {
 	text, err := l.next()
 	if err != nil {
 		return err
 	}
+	l.count(text)
 	var head fileHead
 	if json.Unmarshal(text, &head) != nil || head.Hydrastore != "sessions" {
 		return fmt.Errorf("%s:1: this is no file of sessions", l.path)
@@ -223,8 +242,8 @@ func (l *lineReader) head() error {
 }
 
 // finish judges the end: the sum of all lines before it, and that nothing follows.
-func (l *lineReader) finish(end *fileTotals, sum string) error {
-	if end.SHA256 != sum {
+func (l *lineReader) finish(end *fileTotals) error {
+	if end.SHA256 != hex.EncodeToString(l.sum.Sum(nil)) {
 		return fmt.Errorf("%s is damaged: its lines are not those that its last line was made for", l.path)
 	}
 	if _, err := l.in.ReadByte(); !errors.Is(err, io.EOF) {

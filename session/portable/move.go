@@ -51,7 +51,7 @@ type mover struct {
 	to       Target
 	moved    *Tally
 	progress func(*Tally)
-	begun    bool
+	order    order
 	atMS     int64
 	page     []Record
 }
@@ -60,15 +60,15 @@ func (m *mover) take(ctx context.Context, r Record) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	if (r.Cluster != nil) == m.begun {
-		return errors.New("the record of the cluster comes once, and first")
+	if err := m.order.next(r); err != nil {
+		return err
 	}
 	if r.Cluster != nil {
 		at, err := m.to.Begin(ctx, r.Cluster)
 		if err != nil {
 			return err
 		}
-		if m.begun = true; !at.IsZero() {
+		if !at.IsZero() {
 			m.atMS = at.UnixMilli()
 		}
 		return m.moved.Add(r)
@@ -105,7 +105,7 @@ func (m *mover) flush(ctx context.Context) error {
 }
 
 func (m *mover) finish(ctx context.Context) error {
-	if !m.begun {
+	if m.order == orderNothing {
 		return errors.New("there is nothing: the source has no record of a cluster, was a server ever started with it?")
 	}
 	if err := m.flush(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/hydrastore/hydrastore/session"
@@ -143,7 +144,7 @@ func Parse(text []byte) (r Record, err error) {
 	if err := d.Decode(&r); err != nil {
 		return Record{}, fmt.Errorf("read a record: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Record{}, errors.New("read a record: something follows it")
 	}
 	return r, r.Validate()
@@ -154,7 +155,11 @@ func (r Record) Encode() ([]byte, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	return encode(r)
+	text, err := encode(r)
+	if err == nil && len(text) > MaxRecordBytes {
+		return nil, fmt.Errorf("a record has at most %d bytes, this has %d", MaxRecordBytes, len(text))
+	}
+	return text, err
 }
 
 func encode(v any) ([]byte, error) {
@@ -218,5 +223,30 @@ func validName(name string) error {
 	if folded, err := session.FoldUserName(name); err != nil || folded != name {
 		return errors.Join(fmt.Errorf("%q is no user's name as it is kept", name), err)
 	}
+	return nil
+}
+
+// order is which record came last. It holds that the cluster comes once and first, and users before sessions.
+type order int
+
+const (
+	orderNothing order = iota
+	orderCluster
+	orderUsers
+	orderSessions
+)
+
+func (o *order) next(r Record) error {
+	is := orderSessions
+	switch {
+	case r.Cluster != nil:
+		is = orderCluster
+	case r.User != nil:
+		is = orderUsers
+	}
+	if is < *o || (is == orderCluster) != (*o == orderNothing) {
+		return errors.New("records are not in order: the cluster comes once and first, then users, then sessions")
+	}
+	*o = is
 	return nil
 }

@@ -58,6 +58,11 @@ func (r Record) normal() Record {
 	case r.User != nil:
 		u := *r.User
 		u.Version = 0
+		if u.Account != nil {
+			a := *u.Account
+			a.Roles, a.Policies = slices.Sorted(slices.Values(a.Roles)), append([]string{}, a.Policies...)
+			u.Account = &a
+		}
 		return Record{User: &u}
 	}
 	s := *r.Session
