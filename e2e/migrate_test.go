@@ -16,6 +16,7 @@ import (
 	"github.com/hydrastore/hydrastore/backend/local"
 	"github.com/hydrastore/hydrastore/backend/memory"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // TestMigrationIsKilledAndRepeated moves sessions from one folder into another, kills the command at random moments, and repeats it. In the end a server
@@ -99,7 +100,7 @@ func fillFolder(t *testing.T, folder string, sessions int) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := backend.Move(t.Context(), backend.MoveStore(made), backend.MoveStore(store), func(*backend.Tally) {}); err != nil {
+	if _, err := portable.Move(t.Context(), backend.MoveStore(made), backend.MoveStore(store), func(*portable.Tally) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/hydrastore/hydrastore/backend/redis"
 	"github.com/hydrastore/hydrastore/backend/redis/redistest"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // TestMove moves sessions from a folder into Redis and from there into another folder: the sums agree, and all keys stay valid.
@@ -36,12 +37,12 @@ func TestMove(t *testing.T) {
 		keys = append(keys, issued.Key)
 	}
 	between := open(t, redis.Config{Address: server.Address(), Prefix: "move"})
-	quiet := func(*backend.Tally) {}
-	there, err := backend.Move(t.Context(), backend.MoveStore(first), backend.MoveStore(between), quiet)
+	quiet := func(*portable.Tally) {}
+	there, err := portable.Move(t.Context(), backend.MoveStore(first), backend.MoveStore(between), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := backend.Move(t.Context(), backend.MoveStore(between), backend.MoveStore(last), quiet)
+	back, err := portable.Move(t.Context(), backend.MoveStore(between), backend.MoveStore(last), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

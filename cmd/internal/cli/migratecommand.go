@@ -12,6 +12,7 @@ import (
 	"github.com/hydrastore/hydrastore/backend"
 	"github.com/hydrastore/hydrastore/cmd/internal/config"
 	"github.com/hydrastore/hydrastore/cmd/internal/server"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // linesFile is how names of files end that hold sessions as JSON lines.
@@ -55,27 +56,36 @@ func (p *Program) migrate(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeTarget()) }()
-	told := time.Now()
-	moved, err := backend.Move(ctx, source, target, func(t *backend.Tally) {
-		if time.Since(told) >= progressPause {
-			told = time.Now()
-			fmt.Fprintf(p.Stderr, "moved %d sessions, %d users\n", t.Sessions, t.Users)
-		}
-	})
+	begun := time.Now()
+	moved, err := portable.Move(ctx, source, target, p.tellProgress(begun))
 	if err != nil {
 		return fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
 	}
-	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d users, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
+	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d accounts, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
+	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
 	if moved.Ended > 0 {
 		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
 	}
 	return nil
 }
 
+// tellProgress says from time to time how far a move is, and how fast it goes.
+func (p *Program) tellProgress(begun time.Time) func(*portable.Tally) {
+	told := begun
+	return func(t *portable.Tally) {
+		if time.Since(told) < progressPause {
+			return
+		}
+		told = time.Now()
+		took := told.Sub(begun)
+		fmt.Fprintf(p.Stderr, "moved %d accounts, %d sessions in %v, %.0f sessions/s\n", t.Users, t.Sessions, took.Round(time.Second), float64(t.Sessions)/took.Seconds())
+	}
+}
+
 // side opens one side of a move. done gives it up.
-func (p *Program) side(ctx context.Context, flag, name string) (side backend.Target, done func() error, err error) {
+func (p *Program) side(ctx context.Context, flag, name string) (side portable.Target, done func() error, err error) {
 	if filepath.Ext(name) == linesFile {
-		file := backend.MoveFile(name)
+		file := portable.NewFile(name)
 		return file, file.Close, nil
 	}
 	settings, err := config.Load(config.Input{File: name}) // the environment would speak for both sides
