@@ -170,6 +170,8 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.putChallengeSecret(k.PutChallengeSecret, r)
 	case *fsmpb.Command_UseChallenge:
 		s.useChallenge(k.UseChallenge, r)
+	case *fsmpb.Command_SetSessionHome:
+		s.setSessionHome(k.SetSessionHome, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_LoginFailed:

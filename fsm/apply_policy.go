@@ -48,7 +48,7 @@ func (s *state) storePolicy(old *policy, p session.Policy, r *fsmpb.Result) {
 			before = &was
 		}
 		p.Version = max(s.index, s.version+1)
-		if !old.change(p, s.clock) {
+		if !old.change(p, s.clock, s.home.Node) {
 			fail(r, fsmpb.Code_CODE_CONFLICT, "absolute_lifetime_s")
 			return
 		}

@@ -35,6 +35,10 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
+	if s.home.Node {
+		fail(r, fsmpb.Code_CODE_CONFLICT, homeField)
+		return
+	}
 	s.findReplaced(c, &l) // now, because a spent key ends its session though nobody be logged in
 	if len(c.UserAgent) > session.MaxUserAgentBytes {
 		fail(r, fsmpb.Code_CODE_TOO_LARGE, "user_agent")

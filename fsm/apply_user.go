@@ -189,6 +189,10 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 		killAll = true
 	}
 	exempt := s.exemptUnless(killAll, slot, exceptID)
+	var spared session.ID
+	if !killAll {
+		spared, _ = sessionID(exceptID)
+	}
 	if c.disabled != nil {
 		u.flags &^= userDisabled
 		if *c.disabled {
@@ -197,6 +201,9 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 	}
 	u.version = s.nextVersion()
 	s.countUser(slot, 1)
+	if killAll || killOthers {
+		s.endAtNodes(u, u.version, killAll || c.endPermanent, spared)
+	}
 	if killAll || killOthers {
 		s.condemn(slot, false, exempt)
 	}
@@ -235,14 +242,14 @@ func (s *state) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 		return
 	}
 	before := s.account(slot)
-	s.unstore(slot)
 	version := s.nextVersion()
+	s.unstore(slot, version)
 	setVersion(r, version)
 	s.reportUser(before, nil, version)
 }
 
 // unstore turns an account into a shell whose sessions are dead, and which goes with the last of them.
-func (s *state) unstore(slot uint32) {
+func (s *state) unstore(slot uint32, version uint64) {
 	s.countUser(slot, -1)
 	u := s.mutUser(slot)
 	s.arena.drop(u.password, s.shared)
@@ -250,6 +257,7 @@ func (s *state) unstore(slot uint32) {
 	s.setVerifier(u, nil)
 	s.arena.drop(u.preferences, s.shared)
 	u.password, u.policies, u.preferences, u.roles, u.flags, u.version = 0, 0, 0, roleUser, 0, 0
+	s.endAtNodes(u, version, true, session.ID{})
 	s.countUser(slot, 1)
 	s.condemnAll(slot)
 	s.dropIfForgotten(slot)

@@ -90,7 +90,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 
 // mayAct tells whether the caller has one of the roles that an authority asks for, or needs none.
 func (c caller) mayAct(a *fsmpb.Authority, anyOf uint8, owner uint32) bool {
-	return c.roles&anyOf != 0 || a.OrOwner && owner == c.user || anyOf == 0 && !a.OrOwner
+	return c.roles&anyOf != 0 || a.OrOwner && owner == c.user && owner != 0 || anyOf == 0 && !a.OrOwner
 }
 
 // kinds counts the ways in which an authority says whose it is: there is one.
@@ -103,16 +103,21 @@ func kinds(a *fsmpb.Authority) (n int) {
 	return n
 }
 
-// judgeVerified judges somebody whose password was verified. Who has no record here has no session either, and nothing to act on.
+// judgeVerified judges somebody whose password was verified. Who has no record here has no session either, and nothing to act on, unless it
+// has roles by a session at a node.
 func (s *state) judgeVerified(a *fsmpb.Authority, anyOf uint8, owner uint32) (caller, fsmpb.Code) {
 	v := a.Verified
-	if !validUserName(v.User) {
+	roles, known := roleBits(v.Roles.GetRoles())
+	if !validUserName(v.User) || !known {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
 	slot := s.findUser(v.User)
 	c, code, _ := s.admitVerified(slot, v.UserVersion, v.Outside)
+	if !s.hasAccount(slot) && roles != 0 {
+		c.roles = roles
+	}
 	switch {
-	case code != fsmpb.Code_CODE_OK || slot == 0:
+	case code != fsmpb.Code_CODE_OK || slot == 0 && roles == 0:
 		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
 	case !c.mayAct(a, anyOf, owner):
 		return caller{}, fsmpb.Code_CODE_FORBIDDEN

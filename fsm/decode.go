@@ -152,6 +152,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.PutLimits) || authorityHasUnknown(k.PutLimits.Authority)
 	case *fsmpb.Command_SetFormatLevel:
 		return hasUnknown(k.SetFormatLevel)
+	case *fsmpb.Command_SetSessionHome:
+		return hasUnknown(k.SetSessionHome)
 	case *fsmpb.Command_NoOp:
 		return hasUnknown(k.NoOp)
 	case *fsmpb.Command_LoginFailed:
@@ -176,5 +178,5 @@ func changesHaveUnknown(changes []*fsmpb.AttributeChange) bool {
 func rolesHaveUnknown(l *fsmpb.RoleList) bool { return l != nil && hasUnknown(l) }
 
 func authorityHasUnknown(a *fsmpb.Authority) bool {
-	return a != nil && (hasUnknown(a) || a.Verified != nil && hasUnknown(a.Verified))
+	return a != nil && (hasUnknown(a) || a.Verified != nil && (hasUnknown(a.Verified) || rolesHaveUnknown(a.Verified.Roles)))
 }

@@ -26,6 +26,7 @@ const (
 	EventPolicyDeleted       EventKind = "policy_deleted"
 	EventLimitsChanged       EventKind = "limits_changed" // of the cluster
 	EventFormatLevel         EventKind = "format_level_raised"
+	EventSessionHome         EventKind = "session_home_changed" // Reason tells where sessions live from here on: "cluster" or "node"
 )
 
 // Event is something that an entry did and that an audit trail tells. It comes from the log alone, so that the events of an entry, and
@@ -44,7 +45,7 @@ type Event struct {
 
 	Method    string // how a log-in, or a reauthentication, was proved: "password", "directory" or "vouched"
 	Cause     Cause  // why a session ended
-	Reason    string // why a log-in was refused
+	Reason    string // why a log-in was refused; where sessions live
 	Field     string // what Reason speaks of
 	Permanent bool   // the session, or those revoked at once, are permanent ones
 	Count     uint64 // sessions revoked at once; failed log-ins reported at once

@@ -71,6 +71,7 @@ func goldenSteps() []struct {
 	withMD5 := account("old", "$argon2id$old")
 	withMD5.Md5Login, withMD5.Md5Verifier, withMD5.Authority = ptr(true), sealedMD5(2, 'm'), verified("ann", 11, fsmpb.Role_ROLE_ADMIN)
 	withMD5.Authority.Address, withMD5.Authority.Verified.Outside = goldenAddress(1), false
+	withMD5.Authority.Verified.Roles = &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role_ROLE_USER}} // its account has its own
 	bound := vouched(61, "yan")
 	bound.BindAddress, bound.Address = true, goldenAddress(20)
 	replacing := vouched(6, "zoë")
@@ -153,6 +154,7 @@ func goldenSteps() []struct {
 			Changes: []*fsmpb.AttributeChange{{Name: "colour", Value: []byte(`"green"`)}, {Name: "size", Delete: true}}})},
 		{"put_policy_hex", putPolicy(hex)},
 		{"create_session_hex", create(withHex)},
+		{"set_session_home", setHome(fsmpb.SessionHome_SESSION_HOME_CLUSTER)},
 	}
 }
 

@@ -129,6 +129,10 @@ func alter(c *fsmpb.AlterSession) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_AlterSession{AlterSession: c}}
 }
 
+func setHome(to fsmpb.SessionHome) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_SetSessionHome{SetSessionHome: &fsmpb.SetSessionHome{Home: to}}}
+}
+
 func patchPreferences(c *fsmpb.PatchPreferences) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_PatchPreferences{PatchPreferences: c}}
 }

@@ -65,6 +65,9 @@ func (h *history) authority() *fsmpb.Authority {
 			if a.Verified.Outside = h.chance(20); a.Verified.Outside && h.chance(70) {
 				a.Verified.UserVersion = 0
 			}
+			if h.chance(30) {
+				a.Verified.Roles = &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role(h.IntN(5))}}
+			}
 		}
 		a.OrOwner = h.chance(50)
 		for _, r := range []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN, 9} {
@@ -122,6 +125,9 @@ func (h *history) command() *fsmpb.Command {
 	}
 	if h.chance(6) {
 		return h.alter()
+	}
+	if h.made == 0 && h.chance(3) || h.IntN(300) == 0 {
+		return setHome(fsmpb.SessionHome(h.IntN(4)))
 	}
 	switch n := h.IntN(103); {
 	case n < 38:

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 const (
@@ -67,6 +68,8 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		if c.Reason < 1 || c.Reason > 6 || !goodAddress(c.Address) || several != (c.Count > 0) {
 			set(r, fsmpb.Code_CODE_INVALID, "")
 		}
+	case *fsmpb.Command_SetSessionHome:
+		m.setSessionHome(k.SetSessionHome, r)
 	case *fsmpb.Command_PutSealKey:
 		m.putSealKey(k.PutSealKey, r)
 	case *fsmpb.Command_HoldSealKeys:
@@ -128,14 +131,24 @@ func (m *model) judgeVerified(a *fsmpb.Authority, owner *modelUser) (*modelSessi
 	if v.User == "" || len(v.User) > 128 {
 		return nil, fsmpb.Code_CODE_INVALID
 	}
+	if badRoles(v.Roles) {
+		return nil, fsmpb.Code_CODE_INVALID
+	}
 	u := m.users[v.User]
+	if u == nil && len(v.Roles.GetRoles()) > 0 {
+		u = &modelUser{roles: v.Roles.Roles}
+	}
 	if u == nil || u.refusesVerified(v.UserVersion, v.Outside) {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
-	if !mayAct(a, u.roles, u == owner) {
+	roles := u.roles
+	if !u.stored && len(v.Roles.GetRoles()) > 0 {
+		roles = v.Roles.Roles
+	}
+	if !mayAct(a, roles, u == owner) {
 		return nil, fsmpb.Code_CODE_FORBIDDEN
 	}
-	return &modelSession{user: u, roles: u.roles}, fsmpb.Code_CODE_OK
+	return &modelSession{user: u, roles: roles}, fsmpb.Code_CODE_OK
 }
 
 // useSparingly writes a use when half of the touch window has passed.
@@ -164,6 +177,10 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 	if c.Vouched != (c.Authority != nil) || c.Attempt != nil && !m.possible(c.Attempt) || c.Vouched && c.Outside != nil ||
 		c.Outside.GetGrantsPolicy() && c.Policy == "" || badRoles(c.Outside.GetRoles()) || c.KeyFormat > fsmpb.KeyFormat_KEY_FORMAT_WS {
 		set(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	if m.home.Node {
+		set(r, fsmpb.Code_CODE_CONFLICT, "session_home")
 		return
 	}
 	m.presentAnywhere(c.Replaces)
@@ -657,6 +674,13 @@ func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
 		u.disabled = *c.Disabled
 	}
 	u.stored, u.version = true, m.nextVersion()
+	if m.home.Node && (all || others) {
+		spared := session.ID{}
+		if !all {
+			copy(spared[:], c.ExceptId)
+		}
+		u.end(u.version, all || c.EndPermanent, spared)
+	}
 	if all || others {
 		m.condemn(u, false, except)
 	}
@@ -683,9 +707,13 @@ func (m *model) deleteUser(c *fsmpb.DeleteUser, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "last_admin")
 		return
 	}
-	*u = modelUser{name: u.name, roles: []fsmpb.Role{plain}, lastNumber: u.lastNumber}
+	*u = modelUser{name: u.name, roles: []fsmpb.Role{plain}, lastNumber: u.lastNumber, endings: u.endings}
+	version := m.nextVersion()
+	if m.home.Node {
+		u.end(version, true, session.ID{})
+	}
 	m.condemn(u, false, nil)
 	m.condemn(u, true, nil)
 	m.forget(u)
-	r.Payload = &fsmpb.Result_Version{Version: m.nextVersion()}
+	r.Payload = &fsmpb.Result_Version{Version: version}
 }

@@ -281,6 +281,12 @@ func bytesOf16(a [16]byte) []byte { return a[:] }
 
 func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 	t.Helper()
+	if got.Home() != m.home {
+		t.Fatalf("home %+v, want %+v", got.Home(), m.home)
+	}
+	if e := got.Endings("nobody"); e != (fsm.Endings{}) {
+		t.Fatalf("endings of nobody: %+v", e)
+	}
 	var accounts []string
 	for _, name := range slices.Sorted(maps.Keys(m.users)) {
 		u := m.users[name]
@@ -289,6 +295,9 @@ func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 		if !ok || r.Shell == u.stored || r.Disabled != u.disabled || r.PasswordHash != u.password || r.MD5Login != u.md5 || string(r.Verifier) != u.verifier || r.Version != u.version ||
 			r.Sessions != living || !slices.Equal(r.Policies, u.policies) || len(r.Roles) != len(sortedRoles(u.roles)) {
 			t.Fatalf("user %q: %+v, want %+v with %d sessions", name, r, u, living)
+		}
+		if e := got.Endings(name); e != u.endings {
+			t.Fatalf("endings of %q: %+v, want %+v", name, e, u.endings)
 		}
 		preferences := map[string]string{}
 		for _, p := range got.Preferences(name) {

@@ -131,7 +131,7 @@ func (m *model) changePolicy(p *modelPolicy, next modelPolicy) {
 	for _, s := range under {
 		s.absoluteEnd = min(s.absoluteEnd, plus(s.created, next.lifetime()))
 	}
-	p.raise(under, next.lifetime())
+	p.raise(under, next.lifetime(), m.clock, m.home.Node)
 	p.limits = next.limits
 	p.idle, p.absolute, p.window, p.bearer, p.version = next.idle, next.absolute, next.window, next.bearer, next.version
 	p.inactivity, p.noTickle, p.mayPermanent, p.bind, p.grace, p.keys = next.inactivity, next.noTickle, next.mayPermanent, next.bind, next.grace, next.keys
@@ -158,12 +158,15 @@ func (p *modelPolicy) lapseQuiet(under []*modelSession, span, clock int64) {
 }
 
 // raise notes from when on new sessions have the longer lifetime: it shows in their instant of creation.
-func (p *modelPolicy) raise(under []*modelSession, lifetime int64) {
+func (p *modelPolicy) raise(under []*modelSession, lifetime, clock int64, atNodes bool) {
+	if atNodes {
+		p.born = max(p.born, clock)
+	}
 	p.raises = slices.DeleteFunc(p.raises, func(r modelRaise) bool {
-		return r.lifetime >= lifetime || !slices.ContainsFunc(under, func(s *modelSession) bool { return s.created <= r.through })
+		return r.lifetime >= lifetime || !atNodes && !slices.ContainsFunc(under, func(s *modelSession) bool { return s.created <= r.through })
 	})
 	n := len(p.raises)
-	if lifetime > p.lifetime() && len(under) > 0 && (n == 0 || p.raises[n-1].through < p.born) {
+	if lifetime > p.lifetime() && (len(under) > 0 || atNodes) && (n == 0 || p.raises[n-1].through < p.born) {
 		p.raises = append(p.raises, modelRaise{p.born, p.lifetime()})
 	}
 }

@@ -31,7 +31,8 @@ type model struct {
 	attempts uint64          // counted so far
 	limits   modelLimits     // of the cluster; only total and onLimit
 	version2 uint64          // of these
-	spare    int             // endings that the present entry's log-ins share
+	home     fsm.Home
+	spare    int // endings that the present entry's log-ins share
 	pinned   *modelUser
 
 	byCommands []fsm.Ended // what the commands of the present entry ended beside their purpose
@@ -55,6 +56,7 @@ type modelUser struct {
 	version     uint64
 	lastNumber  uint64
 	preferences map[string]string
+	endings     fsm.Endings
 }
 
 type modelSession struct {
@@ -327,7 +329,7 @@ func (m *model) remove(s *modelSession) {
 
 // forget drops a user that is known only through sessions that it does not have any more.
 func (m *model) forget(u *modelUser) {
-	if !u.stored && u != m.pinned && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
+	if !u.stored && !(m.home.Node && u.endings != (fsm.Endings{})) && u != m.pinned && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
 		m.floor = max(m.floor, u.lastNumber)
 		delete(m.users, u.name)
 	}

@@ -91,13 +91,16 @@ func (p *policy) absoluteEnd(created int64) int64 {
 }
 
 // change puts new timers in force for all sessions, living ones too, without a walk. False: too many earlier
-// lifetimes are in force; nothing has changed.
-func (p *policy) change(n session.Policy, clock int64) bool {
+// lifetimes are in force; nothing has changed. atNodes tells that sessions live where nobody sees them from here: there may be one of every age.
+func (p *policy) change(n session.Policy, clock int64, atNodes bool) bool {
 	use, activity, lifetime := spans(n)
-	if !p.changeLifetime(lifetime) {
+	if !p.changeLifetime(lifetime, clock, atNodes) {
 		return false
 	}
 	_, oldest, any := p.idle.min()
+	if atNodes {
+		oldest, any = 0, true
+	}
 	p.uses.change(use, clock, oldest, any)
 	if _, inactive, some := p.inactive.min(); some && (!any || inactive < oldest) {
 		oldest, any = inactive, true
@@ -108,9 +111,12 @@ func (p *policy) change(n session.Policy, clock int64) bool {
 }
 
 // changeLifetime keeps the shorter lifetimes that sessions have had since they were created.
-func (p *policy) changeLifetime(lifetime int64) bool {
-	steps := p.steps
+func (p *policy) changeLifetime(lifetime, clock int64, atNodes bool) bool {
+	steps, born := p.steps, p.bornMS
 	_, oldest, any := p.absolute.min()
+	if atNodes {
+		oldest, any, born = 0, true, max(born, clock)
+	}
 	for len(steps) > 0 && (!any || steps[0].throughMS < oldest) {
 		steps = steps[1:]
 	}
@@ -118,14 +124,14 @@ func (p *policy) changeLifetime(lifetime int64) bool {
 		steps = steps[:len(steps)-1]
 	}
 	steps = slices.Clone(steps)
-	covered := len(steps) > 0 && steps[len(steps)-1].throughMS >= p.bornMS
+	covered := len(steps) > 0 && steps[len(steps)-1].throughMS >= born
 	if lifetime > p.lifetime && any && !covered {
 		if len(steps) == maxLifetimeSteps {
 			return false
 		}
-		steps = append(steps, lifetimeStep{throughMS: p.bornMS, lifetime: p.lifetime})
+		steps = append(steps, lifetimeStep{throughMS: born, lifetime: p.lifetime})
 	}
-	p.steps = steps
+	p.steps, p.bornMS = steps, born
 	return true
 }
 

@@ -105,6 +105,12 @@ func (b *builder) meta(f *fields) bool {
 	last := f.uint()
 	s.seals.last = uint32(last)
 	s.limits.MaxSessions, s.limits.OnLimit, s.limits.Version = int(f.uint()), onLimitFrom(f.uint()), f.uint()
+	home := f.uint()
+	s.home = Home{Node: home == homeNumber(true), Version: f.uint()}
+	s.users.endingFloor = f.uint()
+	if home > homeNumber(true) || s.home.Version > s.version || s.users.endingFloor > s.version || s.home.Node && s.home.Version == 0 {
+		return false
+	}
 	s.level = uint32(level)
 	return last <= math.MaxUint32 && s.limits.Validate() == nil && s.limits.Version <= s.version && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
 }
@@ -188,7 +194,7 @@ func (b *builder) user(f *fields) bool {
 	u.roles, u.flags = f.byte(), f.byte()
 	c.permanents = condemnation{f.uint(), f.uint()}
 	name, password, verifier, own := f.bytes(session.MaxUserNameBytes), f.bytes(MaxPasswordHashBytes), f.bytes(MaxVerifierBytes), f.take(int(f.byte()))
-	preferences := f.bytes(maxBlobBytes)
+	preferences, endings := f.bytes(maxBlobBytes), f.bytes(endingsBytes)
 	switch {
 	case f.bad || len(name) == 0 || !utf8.Valid(name) || b.s.findUser(string(name)) != 0,
 		u.serial <= b.userSerial || u.serial > b.s.users.serial || u.version > b.s.version,
@@ -196,7 +202,7 @@ func (b *builder) user(f *fields) bool {
 		len(verifier) > 0 && (!u.md5() || len(password) == 0 || !b.s.validVerifier(verifier)),
 		!u.stored() && (u.roles != roleUser || u.flags != 0 || len(password)+len(own) > 0),
 		!b.possible(c.sessions) || !b.possible(c.permanents) || c.reapTurn > b.s.users.reapTurn,
-		!validPreferences(preferences),
+		!validPreferences(preferences), !b.possibleEndings(endings),
 		len(own) > session.MaxPoliciesPerUser || b.users == maxSessions:
 		return false
 	}
@@ -210,12 +216,20 @@ func (b *builder) user(f *fields) bool {
 	u.preferences = b.s.arena.put(preferences)
 	b.s.countVerifier(verifier, 1)
 	b.s.setCondemnations(&u, c)
+	u.endings = b.s.arena.put(endings)
 	slot := b.s.placeUser(u, name)
 	b.users++
 	if c.reapTurn != 0 {
 		b.reaps = append(b.reaps, slot)
 	}
 	return slot == b.users
+}
+
+// possibleEndings judges what a user's record says of its sessions at nodes.
+func (b *builder) possibleEndings(blob []byte) bool {
+	e := parseEndings(blob)
+	rising := func(e Ending) bool { return e.Before < e.At || e == (Ending{}) }
+	return len(blob) == 0 || e != (Endings{}) && rising(e.Sessions) && rising(e.Permanent) && max(e.Sessions.At, e.Permanent.At) <= b.s.version
 }
 
 func (b *builder) possible(c condemnation) bool {
@@ -234,7 +248,7 @@ func (b *builder) session(f *fields) bool {
 	own, possible := f.extras(&r)
 	switch {
 	case f.bad || r.user >= b.users || int(r.policy) >= s.policies.n || !s.validAttributes(attributes) || !possible,
-		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions,
+		r.seq <= s.sessions.lastSeq || r.seq > b.lastSeq || s.sessions.n == maxSessions || s.home.Node,
 		r.createdMS > s.policies.byIndex[r.policy].bornMS || r.lastUseMS > s.clock,
 		r.roles == 0 || r.roles > roleUser|roleService|roleAdmin || r.methods == 0 || r.methods > allMethods,
 		s.keyTaken(r.key) || s.findID(r.id) != 0 || !b.possiblePast(r.key, before):
@@ -404,7 +418,7 @@ func (b *builder) finish() error {
 		s.queueReap(slot)
 	}
 	for slot := uint32(1); slot <= b.users; slot++ {
-		if u := s.users.recs.at(slot); !u.stored() && !s.waits(u) && s.users.links.at(slot).recorded == 0 {
+		if u := s.users.recs.at(slot); !u.stored() && !s.waits(u) && s.users.links.at(slot).recorded == 0 && u.endings == 0 {
 			return errors.New("snapshot is damaged: a user without account has no session")
 		}
 	}

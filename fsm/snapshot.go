@@ -38,6 +38,7 @@ type meta struct {
 	attemptSerial, challengeSerial        uint64
 	lastSealKey                           uint64
 	maxSessions, onLimit, limitsVersion   uint64
+	home, homeVersion, endingFloor        uint64
 }
 
 type frozenPolicy struct {
@@ -59,6 +60,7 @@ func (m *Machine) Snapshot() *Snapshot {
 			reapTurn: s.users.reapTurn, idempotencySerial: s.idem.serial,
 			attemptSerial: s.attempts.serial, challengeSerial: s.challenges.serial, lastSealKey: uint64(s.seals.last),
 			maxSessions: uint64(s.limits.MaxSessions), onLimit: uint64(onLimitByte(s.limits.OnLimit)), limitsVersion: s.limits.Version,
+			home: homeNumber(s.home.Node), homeVersion: s.home.Version, endingFloor: s.users.endingFloor,
 		},
 		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
 		seals:   seals{keys: slices.Clone(s.seals.keys), holders: s.seals.holders},
@@ -216,7 +218,7 @@ func appendShort(out, b []byte) []byte {
 
 func (m meta) append(out []byte) []byte {
 	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
-		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion)
+		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion, m.home, m.homeVersion, m.endingFloor)
 }
 
 func (p frozenPolicy) append(out []byte) []byte {
@@ -286,7 +288,8 @@ func (s *Snapshot) appendUser(out []byte, u *userRec, policies *[session.MaxPoli
 	for _, index := range own {
 		out = append(out, policies[index])
 	}
-	return appendShort(out, s.arena.get(u.preferences))
+	out = appendShort(out, s.arena.get(u.preferences))
+	return appendShort(out, s.arena.get(u.endings))
 }
 
 func appendSession(out []byte, r *sessionRec, user uint32, policy uint8) []byte {

@@ -19,6 +19,7 @@ type state struct {
 	attempts   attempts
 	seals      seals
 	challenges challenges
+	home       Home
 	arena      arena
 
 	sharing sharing

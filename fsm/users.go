@@ -30,6 +30,7 @@ type userRec struct {
 	policies    blobRef // their indexes
 	preferences blobRef // the user's own, in the form of attributes
 	condemned   blobRef // condemnations
+	endings     blobRef // of its sessions at nodes
 	roles       uint8
 	flags       uint8
 }
@@ -73,6 +74,8 @@ type users struct {
 
 	// floor is where the session numbers of new records begin: no less than any number of a user that is gone.
 	floor uint64
+	// endingFloor is the version at which sessions at nodes were last ended of users that have no record.
+	endingFloor uint64
 
 	reapHead, reapTail uint32
 	reapTurn           uint64
@@ -113,7 +116,9 @@ func (s *state) mutUser(slot uint32) *userRec { return s.users.recs.mut(slot, s.
 func (s *state) addUser(name string) uint32 {
 	u := &s.users
 	u.serial++
-	return s.placeUser(userRec{serial: u.serial, lastNumber: u.floor, createdMS: s.clock, roles: roleUser}, []byte(name))
+	slot := s.placeUser(userRec{serial: u.serial, lastNumber: u.floor, createdMS: s.clock, roles: roleUser}, []byte(name))
+	s.setEndings(s.mutUser(slot), u.forgotten())
+	return slot
 }
 
 // placeUser stores a record and indexes it.
@@ -166,7 +171,7 @@ func (s *state) isLastAdmin(slot uint32) bool {
 // dropIfForgotten removes a shell that has no session left. Its numbers are never given out again.
 func (s *state) dropIfForgotten(slot uint32) {
 	rec, u := s.users.recs.at(slot), &s.users
-	if rec.stored() || s.waits(rec) || slot == s.pinned || u.links.at(slot).recorded != 0 {
+	if rec.stored() || s.waits(rec) || slot == s.pinned || u.links.at(slot).recorded != 0 || s.remembers(rec) && !s.forgetIfTooMany(rec) {
 		return
 	}
 	s.countUser(slot, -1)
@@ -174,6 +179,7 @@ func (s *state) dropIfForgotten(slot uint32) {
 	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)
 	s.arena.drop(rec.name, s.shared)
 	s.arena.drop(rec.condemned, s.shared)
+	s.arena.drop(rec.endings, s.shared)
 	s.arena.drop(rec.preferences, s.shared)
 	*s.mutUser(slot) = userRec{}
 	*u.links.at(slot) = userLinks{nextReap: u.free}

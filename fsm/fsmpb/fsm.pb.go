@@ -293,6 +293,56 @@ func (OnLimit) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{4}
 }
 
+// SessionHome says where sessions live.
+type SessionHome int32
+
+const (
+	SessionHome_SESSION_HOME_UNSPECIFIED SessionHome = 0
+	SessionHome_SESSION_HOME_CLUSTER     SessionHome = 1 // in this log; so it is until another is set
+	SessionHome_SESSION_HOME_NODE        SessionHome = 2 // each at the node that made it: here are none, and none is created (CODE_CONFLICT)
+)
+
+// Enum value maps for SessionHome.
+var (
+	SessionHome_name = map[int32]string{
+		0: "SESSION_HOME_UNSPECIFIED",
+		1: "SESSION_HOME_CLUSTER",
+		2: "SESSION_HOME_NODE",
+	}
+	SessionHome_value = map[string]int32{
+		"SESSION_HOME_UNSPECIFIED": 0,
+		"SESSION_HOME_CLUSTER":     1,
+		"SESSION_HOME_NODE":        2,
+	}
+)
+
+func (x SessionHome) Enum() *SessionHome {
+	p := new(SessionHome)
+	*p = x
+	return p
+}
+
+func (x SessionHome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionHome) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_proto_enumTypes[5].Descriptor()
+}
+
+func (SessionHome) Type() protoreflect.EnumType {
+	return &file_fsm_proto_enumTypes[5]
+}
+
+func (x SessionHome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionHome.Descriptor instead.
+func (SessionHome) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{5}
+}
+
 type Code int32
 
 const (
@@ -356,11 +406,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[5].Descriptor()
+	return file_fsm_proto_enumTypes[6].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[5]
+	return &file_fsm_proto_enumTypes[6]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -369,7 +419,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{5}
+	return file_fsm_proto_rawDescGZIP(), []int{6}
 }
 
 // Method is a way in which a session's user proved who it is.
@@ -409,11 +459,11 @@ func (x Method) String() string {
 }
 
 func (Method) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[6].Descriptor()
+	return file_fsm_proto_enumTypes[7].Descriptor()
 }
 
 func (Method) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[6]
+	return &file_fsm_proto_enumTypes[7]
 }
 
 func (x Method) Number() protoreflect.EnumNumber {
@@ -422,7 +472,7 @@ func (x Method) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Method.Descriptor instead.
 func (Method) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{6}
+	return file_fsm_proto_rawDescGZIP(), []int{7}
 }
 
 type PutUser_Mode int32
@@ -461,11 +511,11 @@ func (x PutUser_Mode) String() string {
 }
 
 func (PutUser_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[7].Descriptor()
+	return file_fsm_proto_enumTypes[8].Descriptor()
 }
 
 func (PutUser_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[7]
+	return &file_fsm_proto_enumTypes[8]
 }
 
 func (x PutUser_Mode) Number() protoreflect.EnumNumber {
@@ -513,11 +563,11 @@ func (x PutPolicy_Mode) String() string {
 }
 
 func (PutPolicy_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[8].Descriptor()
+	return file_fsm_proto_enumTypes[9].Descriptor()
 }
 
 func (PutPolicy_Mode) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[8]
+	return &file_fsm_proto_enumTypes[9]
 }
 
 func (x PutPolicy_Mode) Number() protoreflect.EnumNumber {
@@ -583,11 +633,11 @@ func (x LoginFailed_Reason) String() string {
 }
 
 func (LoginFailed_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fsm_proto_enumTypes[9].Descriptor()
+	return file_fsm_proto_enumTypes[10].Descriptor()
 }
 
 func (LoginFailed_Reason) Type() protoreflect.EnumType {
-	return &file_fsm_proto_enumTypes[9]
+	return &file_fsm_proto_enumTypes[10]
 }
 
 func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
@@ -596,7 +646,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{39, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -766,6 +816,7 @@ type Command struct {
 	//	*Command_UseChallenge
 	//	*Command_AlterSession
 	//	*Command_PatchPreferences
+	//	*Command_SetSessionHome
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -1035,6 +1086,15 @@ func (x *Command) GetPatchPreferences() *PatchPreferences {
 	return nil
 }
 
+func (x *Command) GetSetSessionHome() *SetSessionHome {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SetSessionHome); ok {
+			return x.SetSessionHome
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -1146,6 +1206,10 @@ type Command_PatchPreferences struct {
 	PatchPreferences *PatchPreferences `protobuf:"bytes,96,opt,name=patch_preferences,json=patchPreferences,proto3,oneof"`
 }
 
+type Command_SetSessionHome struct {
+	SetSessionHome *SetSessionHome `protobuf:"bytes,98,opt,name=set_session_home,json=setSessionHome,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -1195,6 +1259,8 @@ func (*Command_UseChallenge) isCommand_Kind() {}
 func (*Command_AlterSession) isCommand_Kind() {}
 
 func (*Command_PatchPreferences) isCommand_Kind() {}
+
+func (*Command_SetSessionHome) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -1287,10 +1353,12 @@ func (x *Authority) GetVerified() *VerifiedUser {
 // VerifiedUser is somebody whose password was verified for this command alone, and who has no session by it. The account must be
 // enabled and stand at the version that was verified against (else CODE_UNAUTHENTICATED).
 type VerifiedUser struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // folded
-	UserVersion   uint64                 `protobuf:"varint,2,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"`
-	Outside       bool                   `protobuf:"varint,3,opt,name=outside,proto3" json:"outside,omitempty"` // the password was verified outside of the cluster, as with OutsideLogin
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	User        string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"` // folded
+	UserVersion uint64                 `protobuf:"varint,2,opt,name=user_version,json=userVersion,proto3" json:"user_version,omitempty"`
+	Outside     bool                   `protobuf:"varint,3,opt,name=outside,proto3" json:"outside,omitempty"` // the password was verified outside of the cluster, as with OutsideLogin
+	// With outside: what somebody without account has, who is logged in at a node that keeps its own sessions; absent = nothing beyond its record here.
+	Roles         *RoleList `protobuf:"bytes,98,opt,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,6 +1412,13 @@ func (x *VerifiedUser) GetOutside() bool {
 		return x.Outside
 	}
 	return false
+}
+
+func (x *VerifiedUser) GetRoles() *RoleList {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
 }
 
 type Attribute struct {
@@ -3780,6 +3855,52 @@ func (x *SetFormatLevel) GetLevel() uint32 {
 	return 0
 }
 
+// SetSessionHome changes where sessions live: CODE_CONFLICT while sessions are recorded here. Every change gives a version, which sessions at nodes
+// are bound to, so that none outlives one. Set to what it is, it does nothing.
+type SetSessionHome struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Home          SessionHome            `protobuf:"varint,1,opt,name=home,proto3,enum=hydrastore.fsm.v1.SessionHome" json:"home,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSessionHome) Reset() {
+	*x = SetSessionHome{}
+	mi := &file_fsm_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSessionHome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSessionHome) ProtoMessage() {}
+
+func (x *SetSessionHome) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSessionHome.ProtoReflect.Descriptor instead.
+func (*SetSessionHome) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SetSessionHome) GetHome() SessionHome {
+	if x != nil {
+		return x.Home
+	}
+	return SessionHome_SESSION_HOME_UNSPECIFIED
+}
+
 type NoOp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3788,7 +3909,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +3921,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +3934,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{38}
+	return file_fsm_proto_rawDescGZIP(), []int{39}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -3829,7 +3950,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +3962,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +3975,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{39}
+	return file_fsm_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -3896,7 +4017,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4029,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4042,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{40}
+	return file_fsm_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -3959,7 +4080,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +4092,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3984,7 +4105,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{41}
+	return file_fsm_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Result) GetCode() Code {
@@ -4136,7 +4257,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4269,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4282,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{42}
+	return file_fsm_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -4361,7 +4482,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd5\x0e\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xa4\x0f\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -4392,7 +4513,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x14put_challenge_secret\x18Z \x01(\v2%.hydrastore.fsm.v1.PutChallengeSecretH\x00R\x12putChallengeSecret\x12F\n" +
 	"\ruse_challenge\x18[ \x01(\v2\x1f.hydrastore.fsm.v1.UseChallengeH\x00R\fuseChallenge\x12F\n" +
 	"\ralter_session\x18_ \x01(\v2\x1f.hydrastore.fsm.v1.AlterSessionH\x00R\falterSession\x12R\n" +
-	"\x11patch_preferences\x18` \x01(\v2#.hydrastore.fsm.v1.PatchPreferencesH\x00R\x10patchPreferences\x12\x1c\n" +
+	"\x11patch_preferences\x18` \x01(\v2#.hydrastore.fsm.v1.PatchPreferencesH\x00R\x10patchPreferences\x12M\n" +
+	"\x10set_session_home\x18b \x01(\v2!.hydrastore.fsm.v1.SetSessionHomeH\x00R\x0esetSessionHome\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xe0\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -4401,11 +4523,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\x06any_of\x18\x03 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05anyOf\x12\x19\n" +
 	"\bor_owner\x18\x04 \x01(\bR\aorOwner\x12\x16\n" +
 	"\x06system\x18\x05 \x01(\bR\x06system\x12;\n" +
-	"\bverified\x18Z \x01(\v2\x1f.hydrastore.fsm.v1.VerifiedUserR\bverified\"_\n" +
+	"\bverified\x18Z \x01(\v2\x1f.hydrastore.fsm.v1.VerifiedUserR\bverified\"\x92\x01\n" +
 	"\fVerifiedUser\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12!\n" +
 	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
-	"\aoutside\x18\x03 \x01(\bR\aoutside\"5\n" +
+	"\aoutside\x18\x03 \x01(\bR\aoutside\x121\n" +
+	"\x05roles\x18b \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"5\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"I\n" +
@@ -4646,7 +4769,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\ahour_ms\x18\x02 \x01(\x03R\x06hourMs\x12\x15\n" +
 	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
-	"\x05level\x18\x01 \x01(\rR\x05level\"\x06\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"D\n" +
+	"\x0eSetSessionHome\x122\n" +
+	"\x04home\x18\x01 \x01(\x0e2\x1e.hydrastore.fsm.v1.SessionHomeR\x04home\"\x06\n" +
 	"\x04NoOp\"\xff\x02\n" +
 	"\vLoginFailed\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x18\n" +
@@ -4739,7 +4864,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\x14ON_LIMIT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fON_LIMIT_REFUSE\x10\x01\x12\x19\n" +
 	"\x15ON_LIMIT_EVICT_OLDEST\x10\x02\x12\x17\n" +
-	"\x13ON_LIMIT_EVICT_IDLE\x10\x03*\x94\x02\n" +
+	"\x13ON_LIMIT_EVICT_IDLE\x10\x03*\\\n" +
+	"\vSessionHome\x12\x1c\n" +
+	"\x18SESSION_HOME_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14SESSION_HOME_CLUSTER\x10\x01\x12\x15\n" +
+	"\x11SESSION_HOME_NODE\x10\x02*\x94\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x12\n" +
@@ -4772,146 +4901,151 @@ func file_fsm_proto_rawDescGZIP() []byte {
 	return file_fsm_proto_rawDescData
 }
 
-var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
 	(AddressBinding)(0),        // 2: hydrastore.fsm.v1.AddressBinding
 	(KeyFormat)(0),             // 3: hydrastore.fsm.v1.KeyFormat
 	(OnLimit)(0),               // 4: hydrastore.fsm.v1.OnLimit
-	(Code)(0),                  // 5: hydrastore.fsm.v1.Code
-	(Method)(0),                // 6: hydrastore.fsm.v1.Method
-	(PutUser_Mode)(0),          // 7: hydrastore.fsm.v1.PutUser.Mode
-	(PutPolicy_Mode)(0),        // 8: hydrastore.fsm.v1.PutPolicy.Mode
-	(LoginFailed_Reason)(0),    // 9: hydrastore.fsm.v1.LoginFailed.Reason
-	(*Entry)(nil),              // 10: hydrastore.fsm.v1.Entry
-	(*Batch)(nil),              // 11: hydrastore.fsm.v1.Batch
-	(*Command)(nil),            // 12: hydrastore.fsm.v1.Command
-	(*Authority)(nil),          // 13: hydrastore.fsm.v1.Authority
-	(*VerifiedUser)(nil),       // 14: hydrastore.fsm.v1.VerifiedUser
-	(*Attribute)(nil),          // 15: hydrastore.fsm.v1.Attribute
-	(*Idempotency)(nil),        // 16: hydrastore.fsm.v1.Idempotency
-	(*CreateSession)(nil),      // 17: hydrastore.fsm.v1.CreateSession
-	(*OutsideLogin)(nil),       // 18: hydrastore.fsm.v1.OutsideLogin
-	(*TouchSession)(nil),       // 19: hydrastore.fsm.v1.TouchSession
-	(*AttributeChange)(nil),    // 20: hydrastore.fsm.v1.AttributeChange
-	(*PatchAttributes)(nil),    // 21: hydrastore.fsm.v1.PatchAttributes
-	(*AlterSession)(nil),       // 22: hydrastore.fsm.v1.AlterSession
-	(*PatchPreferences)(nil),   // 23: hydrastore.fsm.v1.PatchPreferences
-	(*RotateSession)(nil),      // 24: hydrastore.fsm.v1.RotateSession
-	(*Reauthentication)(nil),   // 25: hydrastore.fsm.v1.Reauthentication
-	(*RevokeSession)(nil),      // 26: hydrastore.fsm.v1.RevokeSession
-	(*RevokeSessions)(nil),     // 27: hydrastore.fsm.v1.RevokeSessions
-	(*RevokeUserSessions)(nil), // 28: hydrastore.fsm.v1.RevokeUserSessions
-	(*RoleList)(nil),           // 29: hydrastore.fsm.v1.RoleList
-	(*NameList)(nil),           // 30: hydrastore.fsm.v1.NameList
-	(*PutUser)(nil),            // 31: hydrastore.fsm.v1.PutUser
-	(*UpgradePassword)(nil),    // 32: hydrastore.fsm.v1.UpgradePassword
-	(*DeleteUser)(nil),         // 33: hydrastore.fsm.v1.DeleteUser
-	(*PutPolicy)(nil),          // 34: hydrastore.fsm.v1.PutPolicy
-	(*PutLimits)(nil),          // 35: hydrastore.fsm.v1.PutLimits
-	(*DeletePolicy)(nil),       // 36: hydrastore.fsm.v1.DeletePolicy
-	(*AttemptLimit)(nil),       // 37: hydrastore.fsm.v1.AttemptLimit
-	(*TakeAttempt)(nil),        // 38: hydrastore.fsm.v1.TakeAttempt
-	(*Attempt)(nil),            // 39: hydrastore.fsm.v1.Attempt
-	(*GiveBackAttempt)(nil),    // 40: hydrastore.fsm.v1.GiveBackAttempt
-	(*PutSealKey)(nil),         // 41: hydrastore.fsm.v1.PutSealKey
-	(*HoldSealKeys)(nil),       // 42: hydrastore.fsm.v1.HoldSealKeys
-	(*SealedChange)(nil),       // 43: hydrastore.fsm.v1.SealedChange
-	(*ReplaceSealed)(nil),      // 44: hydrastore.fsm.v1.ReplaceSealed
-	(*PutChallengeSecret)(nil), // 45: hydrastore.fsm.v1.PutChallengeSecret
-	(*UseChallenge)(nil),       // 46: hydrastore.fsm.v1.UseChallenge
-	(*SetFormatLevel)(nil),     // 47: hydrastore.fsm.v1.SetFormatLevel
-	(*NoOp)(nil),               // 48: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 49: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 50: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 51: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 52: hydrastore.fsm.v1.SessionState
+	(SessionHome)(0),           // 5: hydrastore.fsm.v1.SessionHome
+	(Code)(0),                  // 6: hydrastore.fsm.v1.Code
+	(Method)(0),                // 7: hydrastore.fsm.v1.Method
+	(PutUser_Mode)(0),          // 8: hydrastore.fsm.v1.PutUser.Mode
+	(PutPolicy_Mode)(0),        // 9: hydrastore.fsm.v1.PutPolicy.Mode
+	(LoginFailed_Reason)(0),    // 10: hydrastore.fsm.v1.LoginFailed.Reason
+	(*Entry)(nil),              // 11: hydrastore.fsm.v1.Entry
+	(*Batch)(nil),              // 12: hydrastore.fsm.v1.Batch
+	(*Command)(nil),            // 13: hydrastore.fsm.v1.Command
+	(*Authority)(nil),          // 14: hydrastore.fsm.v1.Authority
+	(*VerifiedUser)(nil),       // 15: hydrastore.fsm.v1.VerifiedUser
+	(*Attribute)(nil),          // 16: hydrastore.fsm.v1.Attribute
+	(*Idempotency)(nil),        // 17: hydrastore.fsm.v1.Idempotency
+	(*CreateSession)(nil),      // 18: hydrastore.fsm.v1.CreateSession
+	(*OutsideLogin)(nil),       // 19: hydrastore.fsm.v1.OutsideLogin
+	(*TouchSession)(nil),       // 20: hydrastore.fsm.v1.TouchSession
+	(*AttributeChange)(nil),    // 21: hydrastore.fsm.v1.AttributeChange
+	(*PatchAttributes)(nil),    // 22: hydrastore.fsm.v1.PatchAttributes
+	(*AlterSession)(nil),       // 23: hydrastore.fsm.v1.AlterSession
+	(*PatchPreferences)(nil),   // 24: hydrastore.fsm.v1.PatchPreferences
+	(*RotateSession)(nil),      // 25: hydrastore.fsm.v1.RotateSession
+	(*Reauthentication)(nil),   // 26: hydrastore.fsm.v1.Reauthentication
+	(*RevokeSession)(nil),      // 27: hydrastore.fsm.v1.RevokeSession
+	(*RevokeSessions)(nil),     // 28: hydrastore.fsm.v1.RevokeSessions
+	(*RevokeUserSessions)(nil), // 29: hydrastore.fsm.v1.RevokeUserSessions
+	(*RoleList)(nil),           // 30: hydrastore.fsm.v1.RoleList
+	(*NameList)(nil),           // 31: hydrastore.fsm.v1.NameList
+	(*PutUser)(nil),            // 32: hydrastore.fsm.v1.PutUser
+	(*UpgradePassword)(nil),    // 33: hydrastore.fsm.v1.UpgradePassword
+	(*DeleteUser)(nil),         // 34: hydrastore.fsm.v1.DeleteUser
+	(*PutPolicy)(nil),          // 35: hydrastore.fsm.v1.PutPolicy
+	(*PutLimits)(nil),          // 36: hydrastore.fsm.v1.PutLimits
+	(*DeletePolicy)(nil),       // 37: hydrastore.fsm.v1.DeletePolicy
+	(*AttemptLimit)(nil),       // 38: hydrastore.fsm.v1.AttemptLimit
+	(*TakeAttempt)(nil),        // 39: hydrastore.fsm.v1.TakeAttempt
+	(*Attempt)(nil),            // 40: hydrastore.fsm.v1.Attempt
+	(*GiveBackAttempt)(nil),    // 41: hydrastore.fsm.v1.GiveBackAttempt
+	(*PutSealKey)(nil),         // 42: hydrastore.fsm.v1.PutSealKey
+	(*HoldSealKeys)(nil),       // 43: hydrastore.fsm.v1.HoldSealKeys
+	(*SealedChange)(nil),       // 44: hydrastore.fsm.v1.SealedChange
+	(*ReplaceSealed)(nil),      // 45: hydrastore.fsm.v1.ReplaceSealed
+	(*PutChallengeSecret)(nil), // 46: hydrastore.fsm.v1.PutChallengeSecret
+	(*UseChallenge)(nil),       // 47: hydrastore.fsm.v1.UseChallenge
+	(*SetFormatLevel)(nil),     // 48: hydrastore.fsm.v1.SetFormatLevel
+	(*SetSessionHome)(nil),     // 49: hydrastore.fsm.v1.SetSessionHome
+	(*NoOp)(nil),               // 50: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 51: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 52: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 53: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 54: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	11, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	12, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	17, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	19, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	21, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	26, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	27, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	28, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	31, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	33, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	34, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	36, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	47, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	48, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	24, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	32, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	38, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	40, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	41, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	42, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	44, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	49, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	35, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
-	45, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
-	46, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
-	22, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
-	23, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
-	0,  // 27: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	14, // 28: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
-	13, // 29: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	15, // 30: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	16, // 31: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	3,  // 32: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	18, // 33: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	39, // 34: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	29, // 35: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	13, // 36: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	20, // 37: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	13, // 38: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 39: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	20, // 40: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	20, // 41: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	13, // 42: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	25, // 43: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	29, // 44: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	13, // 45: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 46: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 47: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 48: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	7,  // 49: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	29, // 50: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	30, // 51: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	13, // 52: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 53: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	8,  // 54: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 55: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	13, // 56: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 57: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,  // 58: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	4,  // 59: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	4,  // 60: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	13, // 61: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	13, // 62: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	37, // 63: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	37, // 64: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	39, // 65: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	43, // 66: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	9,  // 67: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	5,  // 68: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	52, // 69: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	39, // 70: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	50, // 71: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 72: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	15, // 73: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 74: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 75: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	6,  // 76: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	12, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	13, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	18, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	20, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	22, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	27, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	28, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	29, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	32, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	34, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	35, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	37, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	48, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	50, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	25, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	33, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	39, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	41, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	42, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	43, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	45, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	51, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	36, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	46, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
+	47, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
+	23, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
+	24, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
+	49, // 27: hydrastore.fsm.v1.Command.set_session_home:type_name -> hydrastore.fsm.v1.SetSessionHome
+	0,  // 28: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	15, // 29: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	30, // 30: hydrastore.fsm.v1.VerifiedUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14, // 31: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	16, // 32: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	17, // 33: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	3,  // 34: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	19, // 35: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	40, // 36: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	30, // 37: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14, // 38: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21, // 39: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14, // 40: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 41: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21, // 42: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	21, // 43: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14, // 44: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	26, // 45: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	30, // 46: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14, // 47: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 48: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 49: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,  // 50: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	8,  // 51: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	30, // 52: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	31, // 53: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	14, // 54: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 55: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,  // 56: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,  // 57: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	14, // 58: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,  // 59: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,  // 60: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	4,  // 61: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	4,  // 62: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	14, // 63: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	14, // 64: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	38, // 65: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	38, // 66: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	40, // 67: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	44, // 68: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	5,  // 69: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
+	10, // 70: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	6,  // 71: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	54, // 72: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	40, // 73: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	52, // 74: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,  // 75: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	16, // 76: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,  // 77: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,  // 78: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	7,  // 79: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	80, // [80:80] is the sub-list for method output_type
+	80, // [80:80] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -4945,6 +5079,7 @@ func file_fsm_proto_init() {
 		(*Command_UseChallenge)(nil),
 		(*Command_AlterSession)(nil),
 		(*Command_PatchPreferences)(nil),
+		(*Command_SetSessionHome)(nil),
 	}
 	file_fsm_proto_msgTypes[7].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[11].OneofWrappers = []any{}
@@ -4954,7 +5089,7 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[24].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[25].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[26].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[41].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[42].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
@@ -4966,8 +5101,8 @@ func file_fsm_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   43,
+			NumEnums:      11,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
