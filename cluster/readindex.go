@@ -161,10 +161,12 @@ func (c *confirmer) begin() {
 	r := c.next
 	c.now, c.next = r, nil
 	epoch, ok := c.leading()
+	if !ok {
+		epoch = 0 // nobody's: all who wait are told
+	}
 	r.epoch, r.index = epoch, c.commit()
 	close(r.begun)
 	if !ok {
-		r.epoch = 0
 		c.end(r)
 		return
 	}
