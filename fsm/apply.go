@@ -52,24 +52,30 @@ func (m *Machine) begin(index uint64, clock int64) {
 		s.arena.settle(oldest)
 		s.forgetOutdated()
 		s.forgetDryAttempts()
-		s.endGraces()
 		s.forgetChallenges()
+		if s.open() {
+			s.endGraces()
+		}
 		s.endedByCommands = nil
 	})
 }
 
-// end removes what is due and then what is condemned, within one budget.
+// end removes what is due, then what is condemned, and then users whom an import brought without a session, within one budget.
 func (m *Machine) end() []Ended {
 	s := m.state
 	var ended []Ended
-	more := true
+	if !s.open() {
+		s.room = newRoomWork(true, m.endsPerEntry)
+		return nil
+	}
+	dead, more := true, true
 	for budget := m.endsPerEntry; budget > 0; {
 		m.locked(func() {
 			for range min(budget, endsPerLock) {
-				if ended, more = s.endDue(ended); !more {
-					ended, more = s.reap(ended)
+				if ended, dead = s.endDue(ended); !dead {
+					ended, dead = s.reap(ended)
 				}
-				if !more {
+				if more = dead || s.dropBare(); !more {
 					return
 				}
 				budget--
@@ -79,7 +85,7 @@ func (m *Machine) end() []Ended {
 			break
 		}
 	}
-	s.room = newRoomWork(more, m.endsPerEntry)
+	s.room = newRoomWork(dead, m.endsPerEntry)
 	return ended
 }
 
@@ -102,7 +108,7 @@ func (m *Machine) applyBatches(term uint64, batches []*fsmpb.Batch, commands int
 
 func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Result) {
 	for len(commands) > 0 {
-		n := min(len(commands), commandsPerLock)
+		n := underOneLock(commands)
 		m.locked(func() {
 			for i, c := range commands[:n] {
 				m.state.apply(c, results[i])
@@ -112,11 +118,32 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 	}
 }
 
+// underOneLock tells how many of the commands, of which there are some, apply under one lock: an import is worth as many as any.
+func underOneLock(commands []*fsmpb.Command) int {
+	work := 0
+	for n, c := range commands {
+		switch c.Kind.(type) {
+		case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions:
+			work += commandsPerLock
+		default:
+			work++
+		}
+		if work > commandsPerLock {
+			return max(n, 1)
+		}
+	}
+	return len(commands)
+}
+
 // apply applies one command. A command that fails changes nothing, except that a spent key ends its session; one that succeeds is
 // a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
 	s.by, s.judged = authorized{}, false
 	s.events.nobody()
+	if s.closedTo(c) {
+		fail(r, fsmpb.Code_CODE_CLOSED, "")
+		return
+	}
 	s.dispatch(c, r)
 	if r.Code == fsmpb.Code_CODE_OK {
 		s.useOfAuthority()
@@ -174,6 +201,18 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.setSessionHome(k.SetSessionHome, r)
 	case *fsmpb.Command_SetFormatLevel:
 		s.raiseLevel(k.SetFormatLevel.Level)
+	case *fsmpb.Command_BeginImport:
+		s.beginImport(k.BeginImport, r)
+	case *fsmpb.Command_ImportUsers:
+		s.importUsers(k.ImportUsers, r)
+	case *fsmpb.Command_ImportSessions:
+		s.importSessions(k.ImportSessions, r)
+	case *fsmpb.Command_FinishImport:
+		s.finishImport(k.FinishImport, r)
+	case *fsmpb.Command_CloseCluster:
+		s.closeCluster(r)
+	case *fsmpb.Command_OpenCluster:
+		s.openCluster(r)
 	case *fsmpb.Command_LoginFailed:
 		s.loginFailed(k.LoginFailed, r)
 	}

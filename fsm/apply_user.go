@@ -168,6 +168,7 @@ func (s *state) changeUser(slot uint32, c userChange, exceptID []byte) {
 	u := s.mutUser(slot)
 	if !u.stored() {
 		u.createdMS = s.clock
+		s.clothe(slot)
 	}
 	killAll, killOthers := false, false
 	if c.roles != nil {

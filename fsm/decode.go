@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -162,8 +163,41 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.PutChallengeSecret)
 	case *fsmpb.Command_UseChallenge:
 		return hasUnknown(k.UseChallenge)
+	case *fsmpb.Command_BeginImport:
+		return importHasUnknown(k.BeginImport)
+	case *fsmpb.Command_ImportUsers:
+		return hasUnknown(k.ImportUsers) || slices.ContainsFunc(k.ImportUsers.Users, movedUserHasUnknown)
+	case *fsmpb.Command_ImportSessions:
+		return hasUnknown(k.ImportSessions) || slices.ContainsFunc(k.ImportSessions.Sessions, movedSessionHasUnknown)
+	case *fsmpb.Command_FinishImport:
+		return hasUnknown(k.FinishImport)
+	case *fsmpb.Command_CloseCluster:
+		return hasUnknown(k.CloseCluster)
+	case *fsmpb.Command_OpenCluster:
+		return hasUnknown(k.OpenCluster)
 	}
 	return true
+}
+
+func importHasUnknown(m *fsmpb.BeginImport) bool {
+	for _, p := range m.Policies {
+		if hasUnknown(p) || p.Policy != nil && (hasUnknown(p.Policy) || authorityHasUnknown(p.Policy.Authority)) {
+			return true
+		}
+	}
+	return hasUnknown(m) || anyHasUnknown(m.Past) || anyHasUnknown(m.SealKeys) || m.Limits != nil && hasUnknown(m.Limits)
+}
+
+func movedUserHasUnknown(m *fsmpb.MovedUser) bool {
+	return hasUnknown(m) || anyHasUnknown(m.Preferences) || m.Account != nil && hasUnknown(m.Account)
+}
+
+func movedSessionHasUnknown(m *fsmpb.MovedSession) bool {
+	return hasUnknown(m) || anyHasUnknown(m.Attributes) || anyHasUnknown(m.Retired)
+}
+
+func anyHasUnknown[M proto.Message](messages []M) bool {
+	return slices.ContainsFunc(messages, func(m M) bool { return hasUnknown(m) })
 }
 
 func changesHaveUnknown(changes []*fsmpb.AttributeChange) bool {

@@ -38,12 +38,27 @@ func marshal(t *testing.T, m proto.Message) []byte {
 	return data
 }
 
+// goldenDatum is an entry of a golden history, and the machine that has applied all of that history.
+type goldenDatum struct {
+	m     *fsm.Machine
+	entry []byte
+}
+
+func goldenData(t *testing.T) (all []goldenDatum) {
+	for _, l := range goldenLogs(t, func(string, []byte, *fsmpb.Result) {}) {
+		for _, entry := range l.entries {
+			all = append(all, goldenDatum{l.m, entry})
+		}
+	}
+	return all
+}
+
 // Every message of every command is looked into: an unknown field anywhere stops the node.
 func TestUnknownFieldAnywhereStopsTheNode(t *testing.T) {
 	t.Parallel()
-	l := goldenLog(t, func(string, []byte, *fsmpb.Result) {})
 	visited := map[protoreflect.FullName]bool{}
-	for _, data := range l.entries {
+	for _, golden := range goldenData(t) {
+		data := golden.entry
 		count := 0
 		walk(decode(t, data).ProtoReflect(), func(protoreflect.Message) { count++ })
 		for target := range count {
@@ -58,7 +73,7 @@ func TestUnknownFieldAnywhereStopsTheNode(t *testing.T) {
 			for _, b := range entry.Batches {
 				b.Commands[0].Ignorable = false
 			}
-			wantStop(t, l.m, marshal(t, entry), "does not know")
+			wantStop(t, golden.m, marshal(t, entry), "does not know")
 		}
 	}
 	messages := fsmpb.File_fsm_proto.Messages()
@@ -73,9 +88,9 @@ func TestUnknownFieldAnywhereStopsTheNode(t *testing.T) {
 // Every text of every command is looked at: one that is not UTF-8 stops the node, as it would with any other decoder of protobuf.
 func TestBrokenTextAnywhereStopsTheNode(t *testing.T) {
 	t.Parallel()
-	l := goldenLog(t, func(string, []byte, *fsmpb.Result) {})
 	broken := map[protoreflect.FullName]bool{}
-	for _, data := range l.entries {
+	for _, golden := range goldenData(t) {
+		data := golden.entry
 		count := 0
 		walkTexts(decode(t, data).ProtoReflect(), func(protoreflect.FullName, func(string)) { count++ })
 		for target := range count {
@@ -94,7 +109,7 @@ func TestBrokenTextAnywhereStopsTheNode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantStop(t, l.m, bytes, "not UTF-8")
+			wantStop(t, golden.m, bytes, "not UTF-8")
 		}
 	}
 	messages := fsmpb.File_fsm_proto.Messages()

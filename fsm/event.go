@@ -27,6 +27,12 @@ const (
 	EventLimitsChanged       EventKind = "limits_changed" // of the cluster
 	EventFormatLevel         EventKind = "format_level_raised"
 	EventSessionHome         EventKind = "session_home_changed" // Reason tells where sessions live from here on: "cluster" or "node"
+	EventImportBegun         EventKind = "import_begun"         // nothing that was there is there any more: what follows comes from another home
+	EventUserImported        EventKind = "user_imported"        // an account
+	EventSessionImported     EventKind = "session_imported"     // a session that was made in another home
+	EventImportFinished      EventKind = "import_finished"
+	EventClusterClosed       EventKind = "cluster_closed" // nothing changes until it is opened
+	EventClusterOpened       EventKind = "cluster_opened"
 )
 
 // Event is something that an entry did and that an audit trail tells. It comes from the log alone, so that the events of an entry, and
@@ -48,7 +54,9 @@ type Event struct {
 	Reason    string // why a log-in was refused; where sessions live
 	Field     string // what Reason speaks of
 	Permanent bool   // the session, or those revoked at once, are permanent ones
-	Count     uint64 // sessions revoked at once; failed log-ins reported at once
+	Count     uint64 // sessions revoked at once, or that a cluster has whose sessions are moved; failed log-ins reported at once
+	Users     uint64 // accounts that such a cluster has
+	Origin    string // the home that it was filled from
 
 	// What a change made of a user or policy; nil before the first value and after the last.
 	UserBefore, UserAfter     *session.User

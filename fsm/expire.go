@@ -34,15 +34,18 @@ func (s *state) endedEvent(slot uint32, deadline int64, cause Cause) Ended {
 }
 
 // nextDeadline is the earliest instant at which the state has something to end, the grace of a key and the secret of an hour's challenges among
-// it: what their end makes unreadable shall not wait for the next write.
-func (s *state) nextDeadline() (int64, bool) {
-	if s.users.reapHead != 0 {
-		return s.clock, true
-	}
-	d, ok := s.policies.first()
-	at := d.deadline
-	if grace, some := s.sessions.graces.Min(); some && (!ok || grace.ms < at) {
-		at, ok = grace.ms, true
+// it: what their end makes unreadable shall not wait for the next write. While the cluster is not open no session ends.
+func (s *state) nextDeadline() (at int64, ok bool) {
+	if s.open() {
+		if s.users.reapHead != 0 || s.users.bare.Len() > 0 {
+			return s.clock, true
+		}
+		var d due
+		d, ok = s.policies.first()
+		at = d.deadline
+		if grace, some := s.sessions.graces.Min(); some && (!ok || grace.ms < at) {
+			at, ok = grace.ms, true
+		}
 	}
 	if secrets := s.challenges.secrets; len(secrets) > 0 && (!ok || secrets[0].endMS() < at) {
 		at, ok = secrets[0].endMS(), true

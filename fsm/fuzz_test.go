@@ -10,9 +10,9 @@ import (
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
 
-// goldenEntries are the entries of the golden history.
-func goldenEntries(f testing.TB) (entries [][]byte) {
-	for i, step := range goldenSteps() {
+// goldenEntries are the entries of a golden history.
+func goldenEntries(f testing.TB, steps []goldenStep) (entries [][]byte) {
+	for i, step := range steps {
 		entries = append(entries, encode(f, start+int64(i)*250, step.command))
 	}
 	return entries
@@ -20,8 +20,8 @@ func goldenEntries(f testing.TB) (entries [][]byte) {
 
 // Any bytes at all are an entry that applies, or an error that changes nothing; and what they made can be restored.
 func FuzzApply(f *testing.F) {
-	entries := goldenEntries(f)
-	for _, e := range entries {
+	entries := goldenEntries(f, goldenSteps())
+	for _, e := range append(entries, goldenEntries(f, goldenMove())...) {
 		f.Add(e)
 	}
 	h := newHistory(1)
@@ -34,31 +34,46 @@ func FuzzApply(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Add([]byte{0x22, 0x00})
+	f.Fuzz(func(t *testing.T, data []byte) { applyAnything(t, entries, data) })
+}
+
+// The same in a cluster that is being filled, where other commands than anywhere else change the state.
+func FuzzApplyWhileFilling(f *testing.F) {
+	entries := goldenEntries(f, goldenMove())
+	for _, e := range entries {
+		f.Add(e)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := fsm.New(fsm.Options{EndsPerEntry: 3, Events: true})
-		for i, e := range entries {
-			if _, err := m.Apply(uint64(11+i), term, e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		before := snapshotOf(t, m)
-		applied, err := m.Apply(100, term, data)
-		after := snapshotOf(t, m)
-		if err != nil {
-			if !bytes.Equal(after, before) {
-				t.Fatalf("%v: the state has changed", err)
-			}
-			return
-		}
-		var entry fsmpb.Entry
-		// The machine's own decoder: the other one also refuses varints of more than 64 bits, which both read alike otherwise.
-		if err := entry.UnmarshalVT(data); err != nil || !applied.Ignored && len(applied.Batches) != len(entry.Batches) {
-			t.Fatalf("applied %+v, %v", applied, err)
-		}
-		if !bytes.Equal(snapshotOf(t, restored(t, after, fsm.Options{})), after) {
-			t.Fatal("the state is another after a restore")
+		for n := range 3 { // begun, with users, with sessions
+			applyAnything(t, entries[:n+1], data)
 		}
 	})
+}
+
+func applyAnything(t *testing.T, entries [][]byte, data []byte) {
+	m := fsm.New(fsm.Options{EndsPerEntry: 3, Events: true})
+	for i, e := range entries {
+		if _, err := m.Apply(uint64(11+i), term, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := snapshotOf(t, m)
+	applied, err := m.Apply(100, term, data)
+	after := snapshotOf(t, m)
+	if err != nil {
+		if !bytes.Equal(after, before) {
+			t.Fatalf("%v: the state has changed", err)
+		}
+		return
+	}
+	var entry fsmpb.Entry
+	// The machine's own decoder: the other one also refuses varints of more than 64 bits, which both read alike otherwise.
+	if err := entry.UnmarshalVT(data); err != nil || !applied.Ignored && len(applied.Batches) != len(entry.Batches) {
+		t.Fatalf("applied %+v, %v", applied, err)
+	}
+	if !bytes.Equal(snapshotOf(t, restored(t, after, fsm.Options{})), after) {
+		t.Fatal("the state is another after a restore")
+	}
 }
 
 // Any bytes at all are a snapshot that restores, or an error that changes nothing. The fuzzer works on the blocks' payloads, whose
@@ -70,6 +85,13 @@ func FuzzRestore(f *testing.F) {
 	f.Add([]byte("HYDRAFSM\x01\x00\x00\x00"))
 	l := newLog(f, fsm.Options{})
 	f.Add(snapshotOf(f, l.m))
+	for _, e := range goldenEntries(f, goldenMove()) { // of a cluster in each phase, and with users who have no session
+		l.index++
+		if _, err := l.m.Apply(l.index, term, e); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(snapshotOf(f, l.m))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, d := range [][]byte{data, mended(data)} {
 			m := fsm.New(fsm.Options{})

@@ -18,11 +18,25 @@ import (
 
 var writeGolden = flag.Bool("update", false, "write the golden files anew")
 
-// goldenSteps is a history in which every command succeeds once, with all its fields.
-func goldenSteps() []struct {
+// goldenStep is a command of a golden history, and its file's name.
+type goldenStep struct {
 	name    string
 	command *fsmpb.Command
-} {
+}
+
+// goldenHistory is a history from the first entry on, and the file of the state that it makes.
+type goldenHistory struct {
+	snapshot string
+	steps    []goldenStep
+}
+
+// goldenHistories are those in which, together, every command succeeds once, with all its fields.
+func goldenHistories() []goldenHistory {
+	return []goldenHistory{{"snapshot.golden", goldenSteps()}, {"snapshot_moved.golden", goldenMove()}}
+}
+
+// goldenSteps holds all commands but those that move sessions.
+func goldenSteps() []goldenStep {
 	admin := account("ann", "$argon2id$ann", fsmpb.Role_ROLE_ADMIN, fsmpb.Role_ROLE_USER)
 	admin.Mode = fsmpb.PutUser_MODE_BOOTSTRAP_ADMIN
 	policy := timers("web", 1_800_000, 43_200_000, -1)
@@ -80,10 +94,7 @@ func goldenSteps() []struct {
 	hex.KeyFormat, hex.AttributesLocal = fsmpb.KeyFormat_KEY_FORMAT_HEX32, ptr(true)
 	withHex := vouched(60, "zoë")
 	withHex.Policy, withHex.KeyFormat, withHex.AttributesLocal = "hex", hex.KeyFormat, true
-	return []struct {
-		name    string
-		command *fsmpb.Command
-	}{
+	return []goldenStep{
 		{"put_user", putUser(admin)},
 		{"put_policy", putPolicy(policy)},
 		{"create_session", create(password)},
@@ -169,22 +180,25 @@ func goldenAddress(n byte) []byte {
 	return []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, n}
 }
 
-// goldenLog applies the golden history, and hands each step's entry and outcome to see.
-func goldenLog(t *testing.T, see func(name string, entry []byte, r *fsmpb.Result)) *log {
+// goldenLogs applies the golden histories, and hands each step's entry and outcome to see.
+func goldenLogs(t *testing.T, see func(name string, entry []byte, r *fsmpb.Result)) (logs []*log) {
 	t.Helper()
-	l := newLog(t, fsm.Options{})
-	for _, step := range goldenSteps() {
-		r := l.must(step.command)
-		see(step.name, l.entries[len(l.entries)-1], r)
-		l.clock += 250
+	for _, history := range goldenHistories() {
+		l := newLog(t, fsm.Options{})
+		for _, step := range history.steps {
+			r := l.must(step.command)
+			see(step.name, l.entries[len(l.entries)-1], r)
+			l.clock += 250
+		}
+		logs = append(logs, l)
 	}
-	return l
+	return logs
 }
 
 // The bytes of every command, and what it answers, are part of the format level: where this test fails, a level is missing.
 func TestCommandsKeepTheirBytes(t *testing.T) {
 	t.Parallel()
-	goldenLog(t, func(name string, entry []byte, r *fsmpb.Result) {
+	goldenLogs(t, func(name string, entry []byte, r *fsmpb.Result) {
 		result, err := proto.MarshalOptions{Deterministic: true}.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
@@ -193,33 +207,41 @@ func TestCommandsKeepTheirBytes(t *testing.T) {
 	})
 }
 
-// The entries that stand in the golden files, fed as they are, make the state of the golden snapshot.
+// The entries that stand in the golden files, fed as they are, make the states of the golden snapshots.
 func TestGoldenEntriesMakeTheGoldenSnapshot(t *testing.T) {
 	t.Parallel()
-	l := goldenLog(t, func(string, []byte, *fsmpb.Result) {})
-	snapshot := snapshotOf(t, l.m)
-	golden(t, "snapshot.golden", []byte(hex.Dump(snapshot)))
-	m := fsm.New(fsm.Options{})
-	for i, step := range goldenSteps() {
-		text, err := os.ReadFile(filepath.Join("testdata", step.name+".golden"))
-		if err != nil {
-			t.Fatal(err)
+	logs := goldenLogs(t, func(string, []byte, *fsmpb.Result) {})
+	for n, history := range goldenHistories() {
+		snapshot := snapshotOf(t, logs[n].m)
+		golden(t, history.snapshot, []byte(hex.Dump(snapshot)))
+		m := fsm.New(fsm.Options{})
+		for i, step := range history.steps {
+			if _, err := m.Apply(uint64(11+i), term, goldenEntry(t, step.name)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		line, _, _ := strings.Cut(strings.TrimPrefix(string(text), "entry "), "\n")
-		entry, err := hex.DecodeString(line)
-		if err != nil {
-			t.Fatal(err)
+		if !bytes.Equal(snapshotOf(t, m), snapshot) {
+			t.Fatalf("the golden entries make another state than %s", history.snapshot)
 		}
-		if _, err := m.Apply(uint64(11+i), term, entry); err != nil {
-			t.Fatal(err)
+		if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
+			t.Fatalf("the restored state of %s has another snapshot", history.snapshot)
 		}
 	}
-	if !bytes.Equal(snapshotOf(t, m), snapshot) {
-		t.Fatal("the golden entries make another state")
+}
+
+// goldenEntry is the entry that stands in a golden file.
+func goldenEntry(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
-		t.Fatal("the restored state has another snapshot")
+	line, _, _ := strings.Cut(strings.TrimPrefix(string(text), "entry "), "\n")
+	entry, err := hex.DecodeString(line)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return entry
 }
 
 func golden(t *testing.T, name string, got []byte) {

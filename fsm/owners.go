@@ -5,6 +5,7 @@ package fsm
 
 func (s *state) linkUser(slot uint32, rec *sessionRec) {
 	u := s.users.links.at(rec.user)
+	s.clothe(rec.user)
 	u.recorded++
 	if !s.condemned(s.users.recs.at(rec.user), rec) {
 		root := u.root(rec.permanent())

@@ -122,13 +122,13 @@ func (m *Machine) Limits() session.ClusterLimits {
 }
 
 // Policies returns all stored policies in the order of their names.
-func (m *Machine) Policies() []session.Policy {
-	return reading(m, func(s *state) (out []session.Policy) {
-		for _, i := range s.policies.sorted() {
-			if p := s.policies.byIndex[i]; p.Version != 0 {
-				out = append(out, p.Policy)
-			}
+func (m *Machine) Policies() []session.Policy { return reading(m, (*state).storedPolicies) }
+
+func (s *state) storedPolicies() (out []session.Policy) {
+	for _, i := range s.policies.sorted() {
+		if p := s.policies.byIndex[i]; p.Version != 0 {
+			out = append(out, p.Policy)
 		}
-		return out
-	})
+	}
+	return out
 }

@@ -112,7 +112,27 @@ func (b *builder) meta(f *fields) bool {
 		return false
 	}
 	s.level = uint32(level)
+	if !b.moving(f) {
+		return false
+	}
 	return last <= math.MaxUint32 && s.limits.Validate() == nil && s.limits.Version <= s.version && level >= 1 && level <= SupportedFormatLevel && s.history > 0 && s.clock <= MaxClockMS
+}
+
+// moving takes what meta says of moves, and tells whether any log can have made it.
+func (b *builder) moving(f *fields) bool {
+	s := b.s
+	phase, at, offset, last, origin := f.uint(), f.instant(), f.uint(), f.uint(), f.bytes(MaxOriginBytes)
+	s.moving = moving{phase: Phase(phase), atMS: at, sealOffset: uint32(offset), sealLast: uint32(last), origin: string(origin)}
+	switch {
+	case phase > uint64(PhaseClosed) || at > s.clock || !utf8.Valid(origin),
+		offset > last || last > uint64(s.seals.last) || len(origin) == 0 && last > 0:
+		return false
+	case s.moving.phase == PhaseOpen:
+		return at == 0
+	case s.moving.phase == PhaseFilling:
+		return len(origin) > 0
+	}
+	return true
 }
 
 func (b *builder) policy(f *fields) bool {
@@ -403,7 +423,7 @@ func (b *builder) usedChallenge(f *fields) bool {
 	return true
 }
 
-// finish judges what only the whole can tell, and queues the users whose sessions wait for their removal.
+// finish judges what only the whole can tell, and queues the users whose sessions wait for their removal, and those that an import brought without any.
 func (b *builder) finish() error {
 	s := b.s
 	if _, p := s.policies.find(session.DefaultPolicyName); p == nil {
@@ -418,9 +438,14 @@ func (b *builder) finish() error {
 		s.queueReap(slot)
 	}
 	for slot := uint32(1); slot <= b.users; slot++ {
-		if u := s.users.recs.at(slot); !u.stored() && !s.waits(u) && s.users.links.at(slot).recorded == 0 && u.endings == 0 {
+		u := s.users.recs.at(slot)
+		if u.stored() || s.waits(u) || s.users.links.at(slot).recorded > 0 || u.endings != 0 {
+			continue
+		}
+		if s.moving.origin == "" {
 			return errors.New("snapshot is damaged: a user without account has no session")
 		}
+		s.addBare(slot)
 	}
 	s.sessions.lastSeq = b.lastSeq
 	return nil

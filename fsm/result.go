@@ -51,6 +51,8 @@ func ErrorCode(c fsmpb.Code) session.Code {
 		return session.CodeThrottled
 	case fsmpb.Code_CODE_SESSION_LIMIT:
 		return session.CodeSessionLimit
+	case fsmpb.Code_CODE_CLOSED:
+		return session.CodeUnavailable
 	case fsmpb.Code_CODE_BUSY:
 		return session.CodeOverloaded
 	}

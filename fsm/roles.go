@@ -66,6 +66,23 @@ func methodVerified(outside bool) uint8 {
 	return methodPassword
 }
 
+// methodBits folds a list of methods; false when one of them is unknown.
+func methodBits(methods []fsmpb.Method) (bits uint8, known bool) {
+	for _, m := range methods {
+		switch m {
+		case fsmpb.Method_METHOD_PASSWORD:
+			bits |= methodPassword
+		case fsmpb.Method_METHOD_SERVICE:
+			bits |= methodService
+		case fsmpb.Method_METHOD_DIRECTORY:
+			bits |= methodDirectory
+		default:
+			return 0, false
+		}
+	}
+	return bits, true
+}
+
 // methodSets holds the sorted methods of every combination of bits, so that no read makes one.
 type methodSets struct {
 	domain [allMethods + 1][]session.Method

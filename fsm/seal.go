@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -100,7 +101,8 @@ func (s *state) mayStore(value []byte) bool {
 }
 
 func (s *state) putSealKey(c *fsmpb.PutSealKey, r *fsmpb.Result) {
-	if len(c.Salt) != SealSaltBytes || len(c.Check) != SealCheckBytes || c.MemoryKib == 0 || c.Iterations == 0 || c.Parallelism == 0 || c.Parallelism > 255 {
+	k, ok := sealKeyOf(c)
+	if !ok {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -110,7 +112,7 @@ func (s *state) putSealKey(c *fsmpb.PutSealKey, r *fsmpb.Result) {
 	}
 	keys := slices.Clone(s.seals.keys)
 	if len(keys) >= session.MaxSealKeys {
-		unused := slices.IndexFunc(keys, func(k SealKey) bool { return k.Uses == 0 })
+		unused := slices.IndexFunc(keys, func(k SealKey) bool { return k.Uses == 0 && !s.maySealMore(k) })
 		if unused < 0 {
 			fail(r, fsmpb.Code_CODE_TOO_LARGE, "seal_keys")
 			return
@@ -118,12 +120,25 @@ func (s *state) putSealKey(c *fsmpb.PutSealKey, r *fsmpb.Result) {
 		keys = slices.Delete(keys, unused, unused+1)
 	}
 	s.seals.last++
-	k := SealKey{ID: s.seals.last, MemoryKiB: c.MemoryKib, Iterations: c.Iterations, Parallelism: uint8(c.Parallelism)}
+	k.ID = s.seals.last
+	s.seals.keys = append(keys, k)
+	setVersion(r, uint64(k.ID))
+}
+
+// maySealMore tells whether a filling may still bring values that a key has sealed.
+func (s *state) maySealMore(k SealKey) bool {
+	return s.moving.phase == PhaseFilling && k.ID > s.moving.sealOffset && k.ID <= s.moving.sealLast
+}
+
+// sealKeyOf converts a key, whose id is not given yet; false when there is none such.
+func sealKeyOf(c *fsmpb.PutSealKey) (k SealKey, ok bool) {
+	if len(c.Salt) != SealSaltBytes || len(c.Check) != SealCheckBytes || c.MemoryKib == 0 || c.Iterations == 0 || c.Parallelism == 0 || c.Parallelism > math.MaxUint8 {
+		return k, false
+	}
+	k = SealKey{MemoryKiB: c.MemoryKib, Iterations: c.Iterations, Parallelism: uint8(c.Parallelism)}
 	copy(k.Salt[:], c.Salt)
 	copy(k.Check[:], c.Check)
-	keys = append(keys, k)
-	s.seals.keys = keys
-	setVersion(r, uint64(k.ID))
+	return k, true
 }
 
 // holdSealKeys records what a node holds. When there are too many nodes the one that has said nothing for longest makes room: it is

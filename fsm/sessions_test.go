@@ -357,8 +357,8 @@ func TestMalformedCommandsChangeNothing(t *testing.T) {
 
 // withoutIndex cuts the first block's index and checksum and the trailer off a snapshot.
 func withoutIndex(snapshot []byte) []byte {
-	const header, blockHead, index, meta = 12, 5, 8, 152
+	const header, blockHead, index = 12, 5, 8
 	cut := bytes.Clone(snapshot[header+blockHead+index : len(snapshot)-93])
-	clear(cut[meta-index : meta-index+4])
+	clear(cut[metaBytes-index : metaBytes-index+4])
 	return cut
 }

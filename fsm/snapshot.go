@@ -39,6 +39,7 @@ type meta struct {
 	lastSealKey                           uint64
 	maxSessions, onLimit, limitsVersion   uint64
 	home, homeVersion, endingFloor        uint64
+	moving                                moving
 }
 
 type frozenPolicy struct {
@@ -61,6 +62,7 @@ func (m *Machine) Snapshot() *Snapshot {
 			attemptSerial: s.attempts.serial, challengeSerial: s.challenges.serial, lastSealKey: uint64(s.seals.last),
 			maxSessions: uint64(s.limits.MaxSessions), onLimit: uint64(onLimitByte(s.limits.OnLimit)), limitsVersion: s.limits.Version,
 			home: homeNumber(s.home.Node), homeVersion: s.home.Version, endingFloor: s.users.endingFloor,
+			moving: s.moving,
 		},
 		users: s.users.recs.freeze(), sessions: s.sessions.recs.freeze(), idem: s.idem.recs.freeze(), attempts: s.attempts.recs.freeze(), arena: s.arena.freeze(),
 		seals:   seals{keys: slices.Clone(s.seals.keys), holders: s.seals.holders},
@@ -217,8 +219,10 @@ func appendShort(out, b []byte) []byte {
 }
 
 func (m meta) append(out []byte) []byte {
-	return appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
-		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion, m.home, m.homeVersion, m.endingFloor)
+	out = appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
+		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion, m.home, m.homeVersion, m.endingFloor,
+		uint64(m.moving.phase), uint64(m.moving.atMS), uint64(m.moving.sealOffset), uint64(m.moving.sealLast))
+	return appendShort(out, []byte(m.moving.origin))
 }
 
 func (p frozenPolicy) append(out []byte) []byte {

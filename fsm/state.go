@@ -34,6 +34,7 @@ type state struct {
 	removed func(session.ID)
 	awaited bool // somebody waits for the results of the present batch
 
+	moving moving
 	limits session.ClusterLimits
 	room   roomWork
 	pinned uint32 // a user that stays though its last session goes: the one that logs in

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -14,12 +15,7 @@ func textIsValid(c *fsmpb.Command) bool {
 		if s == nil {
 			return true
 		}
-		for _, a := range s.Attributes {
-			if a != nil && !utf8.ValidString(a.Name) {
-				return false
-			}
-		}
-		return valid(s.User, s.Policy, s.UserAgent, verifiedUser(s.Authority))
+		return attributesAreValid(s.Attributes) && valid(s.User, s.Policy, s.UserAgent, verifiedUser(s.Authority))
 	case *fsmpb.Command_TouchSession:
 		return valid(verifiedUser(k.TouchSession.GetAuthority()))
 	case *fsmpb.Command_PatchAttributes:
@@ -59,8 +55,42 @@ func textIsValid(c *fsmpb.Command) bool {
 		return valid(verifiedUser(k.PutLimits.GetAuthority()))
 	case *fsmpb.Command_LoginFailed:
 		return valid(k.LoginFailed.GetUser())
+	case *fsmpb.Command_BeginImport:
+		return importIsValid(k.BeginImport)
+	case *fsmpb.Command_ImportUsers:
+		return valid(k.ImportUsers.GetOrigin()) && !slices.ContainsFunc(k.ImportUsers.GetUsers(), func(m *fsmpb.MovedUser) bool { return !movedUserIsValid(m) })
+	case *fsmpb.Command_ImportSessions:
+		return valid(k.ImportSessions.GetOrigin()) && !slices.ContainsFunc(k.ImportSessions.GetSessions(), func(m *fsmpb.MovedSession) bool { return !movedSessionIsValid(m) })
+	case *fsmpb.Command_FinishImport:
+		return valid(k.FinishImport.GetOrigin())
 	}
 	return true
+}
+
+func importIsValid(m *fsmpb.BeginImport) bool {
+	for _, p := range m.GetPolicies() {
+		if !valid(p.GetPolicy().GetName(), verifiedUser(p.GetPolicy().GetAuthority())) {
+			return false
+		}
+	}
+	for _, p := range m.GetPast() {
+		if !valid(p.GetPolicy()) {
+			return false
+		}
+	}
+	return valid(m.GetOrigin())
+}
+
+func movedUserIsValid(m *fsmpb.MovedUser) bool {
+	return valid(m.GetName(), m.GetAccount().GetPasswordHash()) && valid(m.GetAccount().GetPolicies()...) && attributesAreValid(m.GetPreferences())
+}
+
+func movedSessionIsValid(m *fsmpb.MovedSession) bool {
+	return valid(m.GetUser(), m.GetPolicy(), m.GetUserAgent()) && attributesAreValid(m.GetAttributes())
+}
+
+func attributesAreValid(attributes []*fsmpb.Attribute) bool {
+	return !slices.ContainsFunc(attributes, func(a *fsmpb.Attribute) bool { return !utf8.ValidString(a.GetName()) })
 }
 
 func changesAreValid(changes []*fsmpb.AttributeChange) bool {

@@ -72,6 +72,8 @@ type users struct {
 	shells   int
 	serial   uint64
 
+	bare *btree.BTreeG[bareUser]
+
 	// floor is where the session numbers of new records begin: no less than any number of a user that is gone.
 	floor uint64
 	// endingFloor is the version at which sessions at nodes were last ended of users that have no record.
@@ -97,6 +99,7 @@ func (s *state) initUsers() {
 		}
 		return s.userName(k.slot)
 	}
+	s.users.bare = newBareUsers()
 	s.users.accounts = btree.NewG(accountsDegree, func(a, b accountKey) bool { return bytes.Compare(name(a), name(b)) < 0 })
 }
 
@@ -174,6 +177,7 @@ func (s *state) dropIfForgotten(slot uint32) {
 	if rec.stored() || s.waits(rec) || slot == s.pinned || u.links.at(slot).recorded != 0 || s.remembers(rec) && !s.forgetIfTooMany(rec) {
 		return
 	}
+	s.clothe(slot)
 	s.countUser(slot, -1)
 	u.floor = max(u.floor, rec.lastNumber)
 	u.byName.remove(s.hasher.bytes(s.userName(slot)), slot)

@@ -113,9 +113,7 @@ func (s *state) sessionResult(slot uint32, user string, out *fsmpb.Result) {
 	if r.address != ([16]byte{}) {
 		st.Address = a.address[:]
 	}
-	for _, attribute := range attributesOf(s.arena.get(r.attributes)) {
-		st.Attributes = append(st.Attributes, &fsmpb.Attribute{Name: attribute.Name, Value: attribute.Value})
-	}
+	st.Attributes = protoAttributes(s.arena.get(r.attributes))
 	a.payload.Session = st
 	out.Payload = &a.payload
 }

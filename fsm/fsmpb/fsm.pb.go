@@ -357,26 +357,28 @@ const (
 	Code_CODE_VERSION_MISMATCH     Code = 8
 	Code_CODE_IDEMPOTENCY_MISMATCH Code = 9
 	Code_CODE_THROTTLED            Code = 60
-	Code_CODE_SESSION_LIMIT        Code = 30 // the field names the limit that is reached
-	Code_CODE_BUSY                 Code = 31 // ended sessions are in the way of a log-in, and their removal takes some more entries
+	Code_CODE_SESSION_LIMIT        Code = 30  // the field names the limit that is reached
+	Code_CODE_CLOSED               Code = 110 // the cluster is closed, or being filled: nothing but the move of its sessions changes it
+	Code_CODE_BUSY                 Code = 31  // ended sessions are in the way of a log-in, and their removal takes some more entries
 )
 
 // Enum value maps for Code.
 var (
 	Code_name = map[int32]string{
-		0:  "CODE_OK",
-		1:  "CODE_INVALID",
-		2:  "CODE_TOO_LARGE",
-		3:  "CODE_UNAUTHENTICATED",
-		4:  "CODE_FORBIDDEN",
-		5:  "CODE_NOT_FOUND",
-		6:  "CODE_EXISTS",
-		7:  "CODE_CONFLICT",
-		8:  "CODE_VERSION_MISMATCH",
-		9:  "CODE_IDEMPOTENCY_MISMATCH",
-		60: "CODE_THROTTLED",
-		30: "CODE_SESSION_LIMIT",
-		31: "CODE_BUSY",
+		0:   "CODE_OK",
+		1:   "CODE_INVALID",
+		2:   "CODE_TOO_LARGE",
+		3:   "CODE_UNAUTHENTICATED",
+		4:   "CODE_FORBIDDEN",
+		5:   "CODE_NOT_FOUND",
+		6:   "CODE_EXISTS",
+		7:   "CODE_CONFLICT",
+		8:   "CODE_VERSION_MISMATCH",
+		9:   "CODE_IDEMPOTENCY_MISMATCH",
+		60:  "CODE_THROTTLED",
+		30:  "CODE_SESSION_LIMIT",
+		110: "CODE_CLOSED",
+		31:  "CODE_BUSY",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":                   0,
@@ -391,6 +393,7 @@ var (
 		"CODE_IDEMPOTENCY_MISMATCH": 9,
 		"CODE_THROTTLED":            60,
 		"CODE_SESSION_LIMIT":        30,
+		"CODE_CLOSED":               110,
 		"CODE_BUSY":                 31,
 	}
 )
@@ -646,7 +649,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{40, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{54, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -817,6 +820,12 @@ type Command struct {
 	//	*Command_AlterSession
 	//	*Command_PatchPreferences
 	//	*Command_SetSessionHome
+	//	*Command_BeginImport
+	//	*Command_ImportUsers
+	//	*Command_ImportSessions
+	//	*Command_FinishImport
+	//	*Command_CloseCluster
+	//	*Command_OpenCluster
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -1095,6 +1104,60 @@ func (x *Command) GetSetSessionHome() *SetSessionHome {
 	return nil
 }
 
+func (x *Command) GetBeginImport() *BeginImport {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_BeginImport); ok {
+			return x.BeginImport
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetImportUsers() *ImportUsers {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ImportUsers); ok {
+			return x.ImportUsers
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetImportSessions() *ImportSessions {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ImportSessions); ok {
+			return x.ImportSessions
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetFinishImport() *FinishImport {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_FinishImport); ok {
+			return x.FinishImport
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCloseCluster() *CloseCluster {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_CloseCluster); ok {
+			return x.CloseCluster
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetOpenCluster() *OpenCluster {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_OpenCluster); ok {
+			return x.OpenCluster
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -1210,6 +1273,30 @@ type Command_SetSessionHome struct {
 	SetSessionHome *SetSessionHome `protobuf:"bytes,98,opt,name=set_session_home,json=setSessionHome,proto3,oneof"`
 }
 
+type Command_BeginImport struct {
+	BeginImport *BeginImport `protobuf:"bytes,110,opt,name=begin_import,json=beginImport,proto3,oneof"`
+}
+
+type Command_ImportUsers struct {
+	ImportUsers *ImportUsers `protobuf:"bytes,111,opt,name=import_users,json=importUsers,proto3,oneof"`
+}
+
+type Command_ImportSessions struct {
+	ImportSessions *ImportSessions `protobuf:"bytes,112,opt,name=import_sessions,json=importSessions,proto3,oneof"`
+}
+
+type Command_FinishImport struct {
+	FinishImport *FinishImport `protobuf:"bytes,113,opt,name=finish_import,json=finishImport,proto3,oneof"`
+}
+
+type Command_CloseCluster struct {
+	CloseCluster *CloseCluster `protobuf:"bytes,114,opt,name=close_cluster,json=closeCluster,proto3,oneof"`
+}
+
+type Command_OpenCluster struct {
+	OpenCluster *OpenCluster `protobuf:"bytes,115,opt,name=open_cluster,json=openCluster,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -1261,6 +1348,18 @@ func (*Command_AlterSession) isCommand_Kind() {}
 func (*Command_PatchPreferences) isCommand_Kind() {}
 
 func (*Command_SetSessionHome) isCommand_Kind() {}
+
+func (*Command_BeginImport) isCommand_Kind() {}
+
+func (*Command_ImportUsers) isCommand_Kind() {}
+
+func (*Command_ImportSessions) isCommand_Kind() {}
+
+func (*Command_FinishImport) isCommand_Kind() {}
+
+func (*Command_CloseCluster) isCommand_Kind() {}
+
+func (*Command_OpenCluster) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -3810,6 +3909,1054 @@ func (x *UseChallenge) GetEndMs() int64 {
 	return 0
 }
 
+// BeginImport lets a cluster be filled with the sessions of another home. Only an open one without accounts and sessions takes it:
+// CODE_CONFLICT with field "users", "sessions", "closed" or, where sessions live at nodes, "session_home". One that is filled from the same origin already stays as it is, unless restart
+// says that it begins anew; from another: CODE_CONFLICT with field "origin". CODE_EXISTS where that origin has been moved here before. The
+// result's at_ms is when the filling began.
+type BeginImport struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Origin   string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`     // 1 to 64 bytes; of the home that it is filled from
+	Restart  bool                   `protobuf:"varint,2,opt,name=restart,proto3" json:"restart,omitempty"`  // forget what a filling from the same origin has brought so far
+	Policies []*MovedPolicy         `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // all that there are from now on, "default" among them
+	Past     []*MovedPast           `protobuf:"bytes,4,rep,name=past,proto3" json:"past,omitempty"`
+	// Keys of sealed values. They get other ids here, for this cluster's nodes hold keys of their own already: the highest id that
+	// was ever given before is added, also in the sealed values of ImportUsers and ImportSessions. CODE_TOO_LARGE with field "seal_keys"
+	// when there are too many.
+	SealKeys      []*MovedSealKey `protobuf:"bytes,5,rep,name=seal_keys,json=sealKeys,proto3" json:"seal_keys,omitempty"`             // by their ids, ascending
+	LastSealKey   uint32          `protobuf:"varint,6,opt,name=last_seal_key,json=lastSealKey,proto3" json:"last_seal_key,omitempty"` // no key of the other home ever had a higher id
+	Limits        *MovedLimits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`                                 // of the cluster; absent = none
+	Floor         uint64          `protobuf:"varint,8,opt,name=floor,proto3" json:"floor,omitempty"`                                  // a new user's sessions get numbers above it
+	Version       uint64          `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`                              // no user, policy or limits of the other home ever had a higher one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginImport) Reset() {
+	*x = BeginImport{}
+	mi := &file_fsm_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginImport) ProtoMessage() {}
+
+func (x *BeginImport) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginImport.ProtoReflect.Descriptor instead.
+func (*BeginImport) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *BeginImport) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *BeginImport) GetRestart() bool {
+	if x != nil {
+		return x.Restart
+	}
+	return false
+}
+
+func (x *BeginImport) GetPolicies() []*MovedPolicy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *BeginImport) GetPast() []*MovedPast {
+	if x != nil {
+		return x.Past
+	}
+	return nil
+}
+
+func (x *BeginImport) GetSealKeys() []*MovedSealKey {
+	if x != nil {
+		return x.SealKeys
+	}
+	return nil
+}
+
+func (x *BeginImport) GetLastSealKey() uint32 {
+	if x != nil {
+		return x.LastSealKey
+	}
+	return 0
+}
+
+func (x *BeginImport) GetLimits() *MovedLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *BeginImport) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *BeginImport) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// MovedPolicy is a policy as it stood in another home.
+type MovedPolicy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        *PutPolicy             `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"` // of mode PUT, without authority and expected version
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedPolicy) Reset() {
+	*x = MovedPolicy{}
+	mi := &file_fsm_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedPolicy) ProtoMessage() {}
+
+func (x *MovedPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedPolicy.ProtoReflect.Descriptor instead.
+func (*MovedPolicy) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *MovedPolicy) GetPolicy() *PutPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *MovedPolicy) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// MovedPast says that a policy's sessions that were created at until_ms or before live no longer than lifetime_ms.
+type MovedPast struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	UntilMs       int64                  `protobuf:"varint,2,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	LifetimeMs    int64                  `protobuf:"varint,3,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"` // 0 = it says nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedPast) Reset() {
+	*x = MovedPast{}
+	mi := &file_fsm_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedPast) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedPast) ProtoMessage() {}
+
+func (x *MovedPast) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedPast.ProtoReflect.Descriptor instead.
+func (*MovedPast) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *MovedPast) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *MovedPast) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *MovedPast) GetLifetimeMs() int64 {
+	if x != nil {
+		return x.LifetimeMs
+	}
+	return 0
+}
+
+type MovedSealKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Salt          []byte                 `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"` // 16 bytes
+	MemoryKib     uint32                 `protobuf:"varint,3,opt,name=memory_kib,json=memoryKib,proto3" json:"memory_kib,omitempty"`
+	Iterations    uint32                 `protobuf:"varint,4,opt,name=iterations,proto3" json:"iterations,omitempty"`
+	Parallelism   uint32                 `protobuf:"varint,5,opt,name=parallelism,proto3" json:"parallelism,omitempty"`
+	Check         []byte                 `protobuf:"bytes,6,opt,name=check,proto3" json:"check,omitempty"` // 16 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedSealKey) Reset() {
+	*x = MovedSealKey{}
+	mi := &file_fsm_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedSealKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedSealKey) ProtoMessage() {}
+
+func (x *MovedSealKey) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedSealKey.ProtoReflect.Descriptor instead.
+func (*MovedSealKey) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *MovedSealKey) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *MovedSealKey) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *MovedSealKey) GetMemoryKib() uint32 {
+	if x != nil {
+		return x.MemoryKib
+	}
+	return 0
+}
+
+func (x *MovedSealKey) GetIterations() uint32 {
+	if x != nil {
+		return x.Iterations
+	}
+	return 0
+}
+
+func (x *MovedSealKey) GetParallelism() uint32 {
+	if x != nil {
+		return x.Parallelism
+	}
+	return 0
+}
+
+func (x *MovedSealKey) GetCheck() []byte {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+type MovedLimits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MaxSessions   uint32                 `protobuf:"varint,1,opt,name=max_sessions,json=maxSessions,proto3" json:"max_sessions,omitempty"`                    // 0 = no limit
+	OnLimit       OnLimit                `protobuf:"varint,2,opt,name=on_limit,json=onLimit,proto3,enum=hydrastore.fsm.v1.OnLimit" json:"on_limit,omitempty"` // unspecified = refuse
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedLimits) Reset() {
+	*x = MovedLimits{}
+	mi := &file_fsm_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedLimits) ProtoMessage() {}
+
+func (x *MovedLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedLimits.ProtoReflect.Descriptor instead.
+func (*MovedLimits) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MovedLimits) GetMaxSessions() uint32 {
+	if x != nil {
+		return x.MaxSessions
+	}
+	return 0
+}
+
+func (x *MovedLimits) GetOnLimit() OnLimit {
+	if x != nil {
+		return x.OnLimit
+	}
+	return OnLimit_ON_LIMIT_UNSPECIFIED
+}
+
+func (x *MovedLimits) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// ImportUsers records users of the origin, all of them or none. One that is recorded already and is the same is passed over; one that differs:
+// CODE_CONFLICT with field "user". What no log can have made: CODE_INVALID, and the field says what is wrong. The count is of those recorded now.
+type ImportUsers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Users         []*MovedUser           `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsers) Reset() {
+	*x = ImportUsers{}
+	mi := &file_fsm_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsers) ProtoMessage() {}
+
+func (x *ImportUsers) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsers.ProtoReflect.Descriptor instead.
+func (*ImportUsers) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ImportUsers) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ImportUsers) GetUsers() []*MovedUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// MovedUser is an account, or a user who is known through sessions alone. The latter stays without any until FinishImport.
+type MovedUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                // folded
+	LastNumber    uint64                 `protobuf:"varint,2,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"` // no session of the user ever had a higher number
+	Preferences   []*Attribute           `protobuf:"bytes,3,rep,name=preferences,proto3" json:"preferences,omitempty"`                  // names without repeats; no sealed values
+	Account       *MovedAccount          `protobuf:"bytes,4,opt,name=account,proto3" json:"account,omitempty"`                          // absent = none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedUser) Reset() {
+	*x = MovedUser{}
+	mi := &file_fsm_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedUser) ProtoMessage() {}
+
+func (x *MovedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedUser.ProtoReflect.Descriptor instead.
+func (*MovedUser) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *MovedUser) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MovedUser) GetLastNumber() uint64 {
+	if x != nil {
+		return x.LastNumber
+	}
+	return 0
+}
+
+func (x *MovedUser) GetPreferences() []*Attribute {
+	if x != nil {
+		return x.Preferences
+	}
+	return nil
+}
+
+func (x *MovedUser) GetAccount() *MovedAccount {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type MovedAccount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PasswordHash  string                 `protobuf:"bytes,1,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"` // "" = none
+	Md5Verifier   []byte                 `protobuf:"bytes,2,opt,name=md5_verifier,json=md5Verifier,proto3" json:"md5_verifier,omitempty"`    // sealed; empty = none
+	Md5Login      bool                   `protobuf:"varint,3,opt,name=md5_login,json=md5Login,proto3" json:"md5_login,omitempty"`
+	Roles         []Role                 `protobuf:"varint,4,rep,packed,name=roles,proto3,enum=hydrastore.fsm.v1.Role" json:"roles,omitempty"`
+	Policies      []string               `protobuf:"bytes,5,rep,name=policies,proto3" json:"policies,omitempty"` // that the user may log in under, the default first
+	Disabled      bool                   `protobuf:"varint,6,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,7,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Version       uint64                 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedAccount) Reset() {
+	*x = MovedAccount{}
+	mi := &file_fsm_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedAccount) ProtoMessage() {}
+
+func (x *MovedAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedAccount.ProtoReflect.Descriptor instead.
+func (*MovedAccount) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *MovedAccount) GetPasswordHash() string {
+	if x != nil {
+		return x.PasswordHash
+	}
+	return ""
+}
+
+func (x *MovedAccount) GetMd5Verifier() []byte {
+	if x != nil {
+		return x.Md5Verifier
+	}
+	return nil
+}
+
+func (x *MovedAccount) GetMd5Login() bool {
+	if x != nil {
+		return x.Md5Login
+	}
+	return false
+}
+
+func (x *MovedAccount) GetRoles() []Role {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *MovedAccount) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *MovedAccount) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *MovedAccount) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *MovedAccount) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// ImportSessions records sessions of the origin, all of them or none. They come in the order of their creation, after their users; of a user in the
+// order of their numbers. One that is recorded already and is the same is passed over; one that differs: CODE_CONFLICT with field "id", or
+// "key_hash" where its key is another session's. What no log can have made: CODE_INVALID, and the field says what is wrong. No limit of a policy
+// or the cluster is asked. The count is of those recorded now.
+type ImportSessions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Sessions      []*MovedSession        `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSessions) Reset() {
+	*x = ImportSessions{}
+	mi := &file_fsm_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSessions) ProtoMessage() {}
+
+func (x *ImportSessions) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSessions.ProtoReflect.Descriptor instead.
+func (*ImportSessions) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ImportSessions) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ImportSessions) GetSessions() []*MovedSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// MovedSession is a session that lives.
+type MovedSession struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash           []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"` // 32 bytes
+	Id                []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                          // 16 bytes
+	User              string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                      // folded
+	Policy            string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	Number            uint64                 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"` // among its user's sessions
+	CreatedMs         int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	LastUseMs         int64                  `protobuf:"varint,7,opt,name=last_use_ms,json=lastUseMs,proto3" json:"last_use_ms,omitempty"`                // not after the clock
+	LastActivityMs    int64                  `protobuf:"varint,8,opt,name=last_activity_ms,json=lastActivityMs,proto3" json:"last_activity_ms,omitempty"` // the last recorded use that was no tickle; the same for a permanent session
+	AuthMs            int64                  `protobuf:"varint,9,opt,name=auth_ms,json=authMs,proto3" json:"auth_ms,omitempty"`                           // when the user last proved who it is
+	Permanent         bool                   `protobuf:"varint,10,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	IdleMs            *int64                 `protobuf:"varint,11,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`              // an idle timeout of its own, 0 = none; absent = the policy's
+	WindowMs          int64                  `protobuf:"varint,12,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"`              // with idle_ms: the touch window of that; otherwise 0
+	BindAddress       bool                   `protobuf:"varint,13,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"`     // it is bound to its address, whatever its policy says
+	Roles             []Role                 `protobuf:"varint,14,rep,packed,name=roles,proto3,enum=hydrastore.fsm.v1.Role" json:"roles,omitempty"` // that it was given
+	Methods           []Method               `protobuf:"varint,15,rep,packed,name=methods,proto3,enum=hydrastore.fsm.v1.Method" json:"methods,omitempty"`
+	Address           []byte                 `protobuf:"bytes,16,opt,name=address,proto3" json:"address,omitempty"` // 16 bytes; empty = unknown
+	UserAgent         string                 `protobuf:"bytes,17,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Attributes        []*Attribute           `protobuf:"bytes,18,rep,name=attributes,proto3" json:"attributes,omitempty"` // names without repeats; reserved and sealed ones too
+	AttributesVersion uint64                 `protobuf:"varint,19,opt,name=attributes_version,json=attributesVersion,proto3" json:"attributes_version,omitempty"`
+	Retired           []*MovedKey            `protobuf:"bytes,20,rep,name=retired,proto3" json:"retired,omitempty"` // its earlier keys, oldest first
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *MovedSession) Reset() {
+	*x = MovedSession{}
+	mi := &file_fsm_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedSession) ProtoMessage() {}
+
+func (x *MovedSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedSession.ProtoReflect.Descriptor instead.
+func (*MovedSession) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *MovedSession) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+func (x *MovedSession) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *MovedSession) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *MovedSession) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *MovedSession) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *MovedSession) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetLastUseMs() int64 {
+	if x != nil {
+		return x.LastUseMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetLastActivityMs() int64 {
+	if x != nil {
+		return x.LastActivityMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetAuthMs() int64 {
+	if x != nil {
+		return x.AuthMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetPermanent() bool {
+	if x != nil {
+		return x.Permanent
+	}
+	return false
+}
+
+func (x *MovedSession) GetIdleMs() int64 {
+	if x != nil && x.IdleMs != nil {
+		return *x.IdleMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetWindowMs() int64 {
+	if x != nil {
+		return x.WindowMs
+	}
+	return 0
+}
+
+func (x *MovedSession) GetBindAddress() bool {
+	if x != nil {
+		return x.BindAddress
+	}
+	return false
+}
+
+func (x *MovedSession) GetRoles() []Role {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *MovedSession) GetMethods() []Method {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *MovedSession) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *MovedSession) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *MovedSession) GetAttributes() []*Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *MovedSession) GetAttributesVersion() uint64 {
+	if x != nil {
+		return x.AttributesVersion
+	}
+	return 0
+}
+
+func (x *MovedSession) GetRetired() []*MovedKey {
+	if x != nil {
+		return x.Retired
+	}
+	return nil
+}
+
+// MovedKey is a key that has been rotated.
+type MovedKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`                       // 32 bytes
+	GraceMs       int64                  `protobuf:"varint,2,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"` // it works before this instant; 0 = not any more. Graces never fall from one key to the next
+	Sealed        []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`                   // 48 bytes with a grace, otherwise none: its successor, encrypted under it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedKey) Reset() {
+	*x = MovedKey{}
+	mi := &file_fsm_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedKey) ProtoMessage() {}
+
+func (x *MovedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedKey.ProtoReflect.Descriptor instead.
+func (*MovedKey) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *MovedKey) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *MovedKey) GetGraceMs() int64 {
+	if x != nil {
+		return x.GraceMs
+	}
+	return 0
+}
+
+func (x *MovedKey) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// FinishImport opens a cluster that has been filled: with what it has, which must be what is counted here (else CODE_CONFLICT with field "users" or
+// "sessions"). Users without account and sessions go. A new history begins: what the other home's index tokens said means nothing here.
+// CODE_EXISTS when that has been done already.
+type FinishImport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Users         uint64                 `protobuf:"varint,2,opt,name=users,proto3" json:"users,omitempty"` // with an account
+	Sessions      uint64                 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishImport) Reset() {
+	*x = FinishImport{}
+	mi := &file_fsm_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishImport) ProtoMessage() {}
+
+func (x *FinishImport) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishImport.ProtoReflect.Descriptor instead.
+func (*FinishImport) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *FinishImport) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *FinishImport) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *FinishImport) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// CloseCluster lets all sessions be moved out, as they stand now: the result's at_ms says when that is. A closed cluster stays as it is. CODE_CONFLICT
+// with field "filling" for one that is being filled, or "session_home" where sessions live at nodes.
+type CloseCluster struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseCluster) Reset() {
+	*x = CloseCluster{}
+	mi := &file_fsm_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseCluster) ProtoMessage() {}
+
+func (x *CloseCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseCluster.ProtoReflect.Descriptor instead.
+func (*CloseCluster) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{49}
+}
+
+// OpenCluster opens a closed cluster. CODE_CONFLICT with field "filling" for one that is being filled.
+type OpenCluster struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCluster) Reset() {
+	*x = OpenCluster{}
+	mi := &file_fsm_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCluster) ProtoMessage() {}
+
+func (x *OpenCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCluster.ProtoReflect.Descriptor instead.
+func (*OpenCluster) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{50}
+}
+
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
 type SetFormatLevel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3820,7 +4967,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +4979,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[37]
+	mi := &file_fsm_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +4992,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{37}
+	return file_fsm_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -3866,7 +5013,7 @@ type SetSessionHome struct {
 
 func (x *SetSessionHome) Reset() {
 	*x = SetSessionHome{}
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +5025,7 @@ func (x *SetSessionHome) String() string {
 func (*SetSessionHome) ProtoMessage() {}
 
 func (x *SetSessionHome) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[38]
+	mi := &file_fsm_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +5038,7 @@ func (x *SetSessionHome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionHome.ProtoReflect.Descriptor instead.
 func (*SetSessionHome) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{38}
+	return file_fsm_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetSessionHome) GetHome() SessionHome {
@@ -3909,7 +5056,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +5068,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +5081,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{39}
+	return file_fsm_proto_rawDescGZIP(), []int{53}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -3950,7 +5097,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3962,7 +5109,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3975,7 +5122,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{40}
+	return file_fsm_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -4017,7 +5164,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +5176,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +5189,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{41}
+	return file_fsm_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -4072,6 +5219,7 @@ type Result struct {
 	//	*Result_Version
 	//	*Result_Attempt
 	//	*Result_RetryAfterMs
+	//	*Result_AtMs
 	Payload       isResult_Payload `protobuf_oneof:"payload"`
 	Successors    []*Successor     `protobuf:"bytes,40,rep,name=successors,proto3" json:"successors,omitempty"` // of a key that had been rotated before, up to the present key
 	unknownFields protoimpl.UnknownFields
@@ -4080,7 +5228,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +5240,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +5253,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{42}
+	return file_fsm_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Result) GetCode() Code {
@@ -4181,6 +5329,15 @@ func (x *Result) GetRetryAfterMs() int64 {
 	return 0
 }
 
+func (x *Result) GetAtMs() int64 {
+	if x != nil {
+		if x, ok := x.Payload.(*Result_AtMs); ok {
+			return x.AtMs
+		}
+	}
+	return 0
+}
+
 func (x *Result) GetSuccessors() []*Successor {
 	if x != nil {
 		return x.Successors
@@ -4197,7 +5354,7 @@ type Result_Session struct {
 }
 
 type Result_Count struct {
-	Count uint64 `protobuf:"varint,5,opt,name=count,proto3,oneof"` // revocations: living sessions ended
+	Count uint64 `protobuf:"varint,5,opt,name=count,proto3,oneof"` // revocations: living sessions ended; imports: what is recorded now
 }
 
 type Result_Version struct {
@@ -4212,6 +5369,10 @@ type Result_RetryAfterMs struct {
 	RetryAfterMs int64 `protobuf:"varint,61,opt,name=retry_after_ms,json=retryAfterMs,proto3,oneof"` // CODE_THROTTLED: when an attempt would be let through
 }
 
+type Result_AtMs struct {
+	AtMs int64 `protobuf:"varint,110,opt,name=at_ms,json=atMs,proto3,oneof"` // begin import and close: since when nothing else changes the cluster
+}
+
 func (*Result_Session) isResult_Payload() {}
 
 func (*Result_Count) isResult_Payload() {}
@@ -4221,6 +5382,8 @@ func (*Result_Version) isResult_Payload() {}
 func (*Result_Attempt) isResult_Payload() {}
 
 func (*Result_RetryAfterMs) isResult_Payload() {}
+
+func (*Result_AtMs) isResult_Payload() {}
 
 // SessionState is a session right after a command.
 type SessionState struct {
@@ -4257,7 +5420,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[43]
+	mi := &file_fsm_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4269,7 +5432,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[43]
+	mi := &file_fsm_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4282,7 +5445,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{43}
+	return file_fsm_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -4482,7 +5645,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xa4\x0f\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd1\x12\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -4514,7 +5677,13 @@ const file_fsm_proto_rawDesc = "" +
 	"\ruse_challenge\x18[ \x01(\v2\x1f.hydrastore.fsm.v1.UseChallengeH\x00R\fuseChallenge\x12F\n" +
 	"\ralter_session\x18_ \x01(\v2\x1f.hydrastore.fsm.v1.AlterSessionH\x00R\falterSession\x12R\n" +
 	"\x11patch_preferences\x18` \x01(\v2#.hydrastore.fsm.v1.PatchPreferencesH\x00R\x10patchPreferences\x12M\n" +
-	"\x10set_session_home\x18b \x01(\v2!.hydrastore.fsm.v1.SetSessionHomeH\x00R\x0esetSessionHome\x12\x1c\n" +
+	"\x10set_session_home\x18b \x01(\v2!.hydrastore.fsm.v1.SetSessionHomeH\x00R\x0esetSessionHome\x12C\n" +
+	"\fbegin_import\x18n \x01(\v2\x1e.hydrastore.fsm.v1.BeginImportH\x00R\vbeginImport\x12C\n" +
+	"\fimport_users\x18o \x01(\v2\x1e.hydrastore.fsm.v1.ImportUsersH\x00R\vimportUsers\x12L\n" +
+	"\x0fimport_sessions\x18p \x01(\v2!.hydrastore.fsm.v1.ImportSessionsH\x00R\x0eimportSessions\x12F\n" +
+	"\rfinish_import\x18q \x01(\v2\x1f.hydrastore.fsm.v1.FinishImportH\x00R\ffinishImport\x12F\n" +
+	"\rclose_cluster\x18r \x01(\v2\x1f.hydrastore.fsm.v1.CloseClusterH\x00R\fcloseCluster\x12C\n" +
+	"\fopen_cluster\x18s \x01(\v2\x1e.hydrastore.fsm.v1.OpenClusterH\x00R\vopenCluster\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xe0\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -4767,7 +5936,99 @@ const file_fsm_proto_rawDesc = "" +
 	"\fUseChallenge\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x17\n" +
 	"\ahour_ms\x18\x02 \x01(\x03R\x06hourMs\x12\x15\n" +
-	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"&\n" +
+	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"\xf7\x02\n" +
+	"\vBeginImport\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
+	"\arestart\x18\x02 \x01(\bR\arestart\x12:\n" +
+	"\bpolicies\x18\x03 \x03(\v2\x1e.hydrastore.fsm.v1.MovedPolicyR\bpolicies\x120\n" +
+	"\x04past\x18\x04 \x03(\v2\x1c.hydrastore.fsm.v1.MovedPastR\x04past\x12<\n" +
+	"\tseal_keys\x18\x05 \x03(\v2\x1f.hydrastore.fsm.v1.MovedSealKeyR\bsealKeys\x12\"\n" +
+	"\rlast_seal_key\x18\x06 \x01(\rR\vlastSealKey\x126\n" +
+	"\x06limits\x18\a \x01(\v2\x1e.hydrastore.fsm.v1.MovedLimitsR\x06limits\x12\x14\n" +
+	"\x05floor\x18\b \x01(\x04R\x05floor\x12\x18\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\"]\n" +
+	"\vMovedPolicy\x124\n" +
+	"\x06policy\x18\x01 \x01(\v2\x1c.hydrastore.fsm.v1.PutPolicyR\x06policy\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"_\n" +
+	"\tMovedPast\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x19\n" +
+	"\buntil_ms\x18\x02 \x01(\x03R\auntilMs\x12\x1f\n" +
+	"\vlifetime_ms\x18\x03 \x01(\x03R\n" +
+	"lifetimeMs\"\xa9\x01\n" +
+	"\fMovedSealKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x1d\n" +
+	"\n" +
+	"memory_kib\x18\x03 \x01(\rR\tmemoryKib\x12\x1e\n" +
+	"\n" +
+	"iterations\x18\x04 \x01(\rR\n" +
+	"iterations\x12 \n" +
+	"\vparallelism\x18\x05 \x01(\rR\vparallelism\x12\x14\n" +
+	"\x05check\x18\x06 \x01(\fR\x05check\"\x81\x01\n" +
+	"\vMovedLimits\x12!\n" +
+	"\fmax_sessions\x18\x01 \x01(\rR\vmaxSessions\x125\n" +
+	"\bon_limit\x18\x02 \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"Y\n" +
+	"\vImportUsers\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x122\n" +
+	"\x05users\x18\x02 \x03(\v2\x1c.hydrastore.fsm.v1.MovedUserR\x05users\"\xbb\x01\n" +
+	"\tMovedUser\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vlast_number\x18\x02 \x01(\x04R\n" +
+	"lastNumber\x12>\n" +
+	"\vpreferences\x18\x03 \x03(\v2\x1c.hydrastore.fsm.v1.AttributeR\vpreferences\x129\n" +
+	"\aaccount\x18\x04 \x01(\v2\x1f.hydrastore.fsm.v1.MovedAccountR\aaccount\"\x93\x02\n" +
+	"\fMovedAccount\x12#\n" +
+	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\x12!\n" +
+	"\fmd5_verifier\x18\x02 \x01(\fR\vmd5Verifier\x12\x1b\n" +
+	"\tmd5_login\x18\x03 \x01(\bR\bmd5Login\x12-\n" +
+	"\x05roles\x18\x04 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05roles\x12\x1a\n" +
+	"\bpolicies\x18\x05 \x03(\tR\bpolicies\x12\x1a\n" +
+	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\a \x01(\x03R\tcreatedMs\x12\x18\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"e\n" +
+	"\x0eImportSessions\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12;\n" +
+	"\bsessions\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.MovedSessionR\bsessions\"\xc8\x05\n" +
+	"\fMovedSession\x12\x19\n" +
+	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1e\n" +
+	"\vlast_use_ms\x18\a \x01(\x03R\tlastUseMs\x12(\n" +
+	"\x10last_activity_ms\x18\b \x01(\x03R\x0elastActivityMs\x12\x17\n" +
+	"\aauth_ms\x18\t \x01(\x03R\x06authMs\x12\x1c\n" +
+	"\tpermanent\x18\n" +
+	" \x01(\bR\tpermanent\x12\x1c\n" +
+	"\aidle_ms\x18\v \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12\x1b\n" +
+	"\twindow_ms\x18\f \x01(\x03R\bwindowMs\x12!\n" +
+	"\fbind_address\x18\r \x01(\bR\vbindAddress\x12-\n" +
+	"\x05roles\x18\x0e \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05roles\x123\n" +
+	"\amethods\x18\x0f \x03(\x0e2\x19.hydrastore.fsm.v1.MethodR\amethods\x12\x18\n" +
+	"\aaddress\x18\x10 \x01(\fR\aaddress\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x11 \x01(\tR\tuserAgent\x12<\n" +
+	"\n" +
+	"attributes\x18\x12 \x03(\v2\x1c.hydrastore.fsm.v1.AttributeR\n" +
+	"attributes\x12-\n" +
+	"\x12attributes_version\x18\x13 \x01(\x04R\x11attributesVersion\x125\n" +
+	"\aretired\x18\x14 \x03(\v2\x1b.hydrastore.fsm.v1.MovedKeyR\aretiredB\n" +
+	"\n" +
+	"\b_idle_ms\"Q\n" +
+	"\bMovedKey\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x19\n" +
+	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"X\n" +
+	"\fFinishImport\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x14\n" +
+	"\x05users\x18\x02 \x01(\x04R\x05users\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\x04R\bsessions\"\x0e\n" +
+	"\fCloseCluster\"\r\n" +
+	"\vOpenCluster\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"D\n" +
 	"\x0eSetSessionHome\x122\n" +
@@ -4791,7 +6052,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10REASON_THROTTLED\x10\x06\"7\n" +
 	"\tSuccessor\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x81\x03\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x98\x03\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -4800,7 +6061,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\x04H\x00R\x05count\x12\x1a\n" +
 	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
-	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12<\n" +
+	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12\x15\n" +
+	"\x05at_ms\x18n \x01(\x03H\x00R\x04atMs\x12<\n" +
 	"\n" +
 	"successors\x18( \x03(\v2\x1c.hydrastore.fsm.v1.SuccessorR\n" +
 	"successorsB\t\n" +
@@ -4868,7 +6130,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vSessionHome\x12\x1c\n" +
 	"\x18SESSION_HOME_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SESSION_HOME_CLUSTER\x10\x01\x12\x15\n" +
-	"\x11SESSION_HOME_NODE\x10\x02*\x94\x02\n" +
+	"\x11SESSION_HOME_NODE\x10\x02*\xa5\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x10\n" +
 	"\fCODE_INVALID\x10\x01\x12\x12\n" +
@@ -4881,7 +6143,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\x15CODE_VERSION_MISMATCH\x10\b\x12\x1d\n" +
 	"\x19CODE_IDEMPOTENCY_MISMATCH\x10\t\x12\x12\n" +
 	"\x0eCODE_THROTTLED\x10<\x12\x16\n" +
-	"\x12CODE_SESSION_LIMIT\x10\x1e\x12\r\n" +
+	"\x12CODE_SESSION_LIMIT\x10\x1e\x12\x0f\n" +
+	"\vCODE_CLOSED\x10n\x12\r\n" +
 	"\tCODE_BUSY\x10\x1f*_\n" +
 	"\x06Method\x12\x16\n" +
 	"\x12METHOD_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -4902,7 +6165,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -4952,100 +6215,135 @@ var file_fsm_proto_goTypes = []any{
 	(*ReplaceSealed)(nil),      // 45: hydrastore.fsm.v1.ReplaceSealed
 	(*PutChallengeSecret)(nil), // 46: hydrastore.fsm.v1.PutChallengeSecret
 	(*UseChallenge)(nil),       // 47: hydrastore.fsm.v1.UseChallenge
-	(*SetFormatLevel)(nil),     // 48: hydrastore.fsm.v1.SetFormatLevel
-	(*SetSessionHome)(nil),     // 49: hydrastore.fsm.v1.SetSessionHome
-	(*NoOp)(nil),               // 50: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 51: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 52: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 53: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 54: hydrastore.fsm.v1.SessionState
+	(*BeginImport)(nil),        // 48: hydrastore.fsm.v1.BeginImport
+	(*MovedPolicy)(nil),        // 49: hydrastore.fsm.v1.MovedPolicy
+	(*MovedPast)(nil),          // 50: hydrastore.fsm.v1.MovedPast
+	(*MovedSealKey)(nil),       // 51: hydrastore.fsm.v1.MovedSealKey
+	(*MovedLimits)(nil),        // 52: hydrastore.fsm.v1.MovedLimits
+	(*ImportUsers)(nil),        // 53: hydrastore.fsm.v1.ImportUsers
+	(*MovedUser)(nil),          // 54: hydrastore.fsm.v1.MovedUser
+	(*MovedAccount)(nil),       // 55: hydrastore.fsm.v1.MovedAccount
+	(*ImportSessions)(nil),     // 56: hydrastore.fsm.v1.ImportSessions
+	(*MovedSession)(nil),       // 57: hydrastore.fsm.v1.MovedSession
+	(*MovedKey)(nil),           // 58: hydrastore.fsm.v1.MovedKey
+	(*FinishImport)(nil),       // 59: hydrastore.fsm.v1.FinishImport
+	(*CloseCluster)(nil),       // 60: hydrastore.fsm.v1.CloseCluster
+	(*OpenCluster)(nil),        // 61: hydrastore.fsm.v1.OpenCluster
+	(*SetFormatLevel)(nil),     // 62: hydrastore.fsm.v1.SetFormatLevel
+	(*SetSessionHome)(nil),     // 63: hydrastore.fsm.v1.SetSessionHome
+	(*NoOp)(nil),               // 64: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 65: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 66: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 67: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 68: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
-	12, // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
-	13, // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
-	18, // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
-	20, // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
-	22, // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
-	27, // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
-	28, // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
-	29, // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
-	32, // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
-	34, // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
-	35, // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	37, // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	48, // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	50, // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
-	25, // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
-	33, // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
-	39, // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
-	41, // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
-	42, // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
-	43, // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
-	45, // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	51, // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
-	36, // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
-	46, // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
-	47, // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
-	23, // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
-	24, // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
-	49, // 27: hydrastore.fsm.v1.Command.set_session_home:type_name -> hydrastore.fsm.v1.SetSessionHome
-	0,  // 28: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	15, // 29: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
-	30, // 30: hydrastore.fsm.v1.VerifiedUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14, // 31: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	16, // 32: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	17, // 33: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	3,  // 34: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	19, // 35: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	40, // 36: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	30, // 37: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14, // 38: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	21, // 39: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	14, // 40: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 41: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	21, // 42: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	21, // 43: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	14, // 44: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	26, // 45: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	30, // 46: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14, // 47: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 48: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 49: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,  // 50: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	8,  // 51: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	30, // 52: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	31, // 53: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	14, // 54: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 55: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,  // 56: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,  // 57: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	14, // 58: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,  // 59: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,  // 60: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	4,  // 61: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	4,  // 62: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	14, // 63: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	14, // 64: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	38, // 65: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	38, // 66: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	40, // 67: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	44, // 68: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	5,  // 69: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
-	10, // 70: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	6,  // 71: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	54, // 72: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	40, // 73: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	52, // 74: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,  // 75: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	16, // 76: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,  // 77: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,  // 78: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	7,  // 79: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	12,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
+	13,  // 1: hydrastore.fsm.v1.Batch.commands:type_name -> hydrastore.fsm.v1.Command
+	18,  // 2: hydrastore.fsm.v1.Command.create_session:type_name -> hydrastore.fsm.v1.CreateSession
+	20,  // 3: hydrastore.fsm.v1.Command.touch_session:type_name -> hydrastore.fsm.v1.TouchSession
+	22,  // 4: hydrastore.fsm.v1.Command.patch_attributes:type_name -> hydrastore.fsm.v1.PatchAttributes
+	27,  // 5: hydrastore.fsm.v1.Command.revoke_session:type_name -> hydrastore.fsm.v1.RevokeSession
+	28,  // 6: hydrastore.fsm.v1.Command.revoke_sessions:type_name -> hydrastore.fsm.v1.RevokeSessions
+	29,  // 7: hydrastore.fsm.v1.Command.revoke_user_sessions:type_name -> hydrastore.fsm.v1.RevokeUserSessions
+	32,  // 8: hydrastore.fsm.v1.Command.put_user:type_name -> hydrastore.fsm.v1.PutUser
+	34,  // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
+	35,  // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	37,  // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
+	62,  // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	64,  // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	25,  // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
+	33,  // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
+	39,  // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
+	41,  // 17: hydrastore.fsm.v1.Command.give_back_attempt:type_name -> hydrastore.fsm.v1.GiveBackAttempt
+	42,  // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
+	43,  // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
+	45,  // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
+	65,  // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	36,  // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
+	46,  // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
+	47,  // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
+	23,  // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
+	24,  // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
+	63,  // 27: hydrastore.fsm.v1.Command.set_session_home:type_name -> hydrastore.fsm.v1.SetSessionHome
+	48,  // 28: hydrastore.fsm.v1.Command.begin_import:type_name -> hydrastore.fsm.v1.BeginImport
+	53,  // 29: hydrastore.fsm.v1.Command.import_users:type_name -> hydrastore.fsm.v1.ImportUsers
+	56,  // 30: hydrastore.fsm.v1.Command.import_sessions:type_name -> hydrastore.fsm.v1.ImportSessions
+	59,  // 31: hydrastore.fsm.v1.Command.finish_import:type_name -> hydrastore.fsm.v1.FinishImport
+	60,  // 32: hydrastore.fsm.v1.Command.close_cluster:type_name -> hydrastore.fsm.v1.CloseCluster
+	61,  // 33: hydrastore.fsm.v1.Command.open_cluster:type_name -> hydrastore.fsm.v1.OpenCluster
+	0,   // 34: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	15,  // 35: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	30,  // 36: hydrastore.fsm.v1.VerifiedUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 37: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	16,  // 38: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	17,  // 39: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	3,   // 40: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	19,  // 41: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	40,  // 42: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	30,  // 43: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 44: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21,  // 45: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14,  // 46: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 47: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21,  // 48: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	21,  // 49: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14,  // 50: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	26,  // 51: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	30,  // 52: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 53: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 54: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 55: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,   // 56: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	8,   // 57: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	30,  // 58: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	31,  // 59: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	14,  // 60: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 61: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,   // 62: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,   // 63: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	14,  // 64: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,   // 65: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,   // 66: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	4,   // 67: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	4,   // 68: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	14,  // 69: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 70: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	38,  // 71: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	38,  // 72: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	40,  // 73: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	44,  // 74: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	49,  // 75: hydrastore.fsm.v1.BeginImport.policies:type_name -> hydrastore.fsm.v1.MovedPolicy
+	50,  // 76: hydrastore.fsm.v1.BeginImport.past:type_name -> hydrastore.fsm.v1.MovedPast
+	51,  // 77: hydrastore.fsm.v1.BeginImport.seal_keys:type_name -> hydrastore.fsm.v1.MovedSealKey
+	52,  // 78: hydrastore.fsm.v1.BeginImport.limits:type_name -> hydrastore.fsm.v1.MovedLimits
+	35,  // 79: hydrastore.fsm.v1.MovedPolicy.policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	4,   // 80: hydrastore.fsm.v1.MovedLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	54,  // 81: hydrastore.fsm.v1.ImportUsers.users:type_name -> hydrastore.fsm.v1.MovedUser
+	16,  // 82: hydrastore.fsm.v1.MovedUser.preferences:type_name -> hydrastore.fsm.v1.Attribute
+	55,  // 83: hydrastore.fsm.v1.MovedUser.account:type_name -> hydrastore.fsm.v1.MovedAccount
+	0,   // 84: hydrastore.fsm.v1.MovedAccount.roles:type_name -> hydrastore.fsm.v1.Role
+	57,  // 85: hydrastore.fsm.v1.ImportSessions.sessions:type_name -> hydrastore.fsm.v1.MovedSession
+	0,   // 86: hydrastore.fsm.v1.MovedSession.roles:type_name -> hydrastore.fsm.v1.Role
+	7,   // 87: hydrastore.fsm.v1.MovedSession.methods:type_name -> hydrastore.fsm.v1.Method
+	16,  // 88: hydrastore.fsm.v1.MovedSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	58,  // 89: hydrastore.fsm.v1.MovedSession.retired:type_name -> hydrastore.fsm.v1.MovedKey
+	5,   // 90: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
+	10,  // 91: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	6,   // 92: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	68,  // 93: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	40,  // 94: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	66,  // 95: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,   // 96: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	16,  // 97: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,   // 98: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,   // 99: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	7,   // 100: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -5080,6 +6378,12 @@ func file_fsm_proto_init() {
 		(*Command_AlterSession)(nil),
 		(*Command_PatchPreferences)(nil),
 		(*Command_SetSessionHome)(nil),
+		(*Command_BeginImport)(nil),
+		(*Command_ImportUsers)(nil),
+		(*Command_ImportSessions)(nil),
+		(*Command_FinishImport)(nil),
+		(*Command_CloseCluster)(nil),
+		(*Command_OpenCluster)(nil),
 	}
 	file_fsm_proto_msgTypes[7].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[11].OneofWrappers = []any{}
@@ -5089,12 +6393,14 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[24].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[25].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[26].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[42].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[46].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[56].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
 		(*Result_Attempt)(nil),
 		(*Result_RetryAfterMs)(nil),
+		(*Result_AtMs)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5102,7 +6408,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   44,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

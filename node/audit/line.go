@@ -33,6 +33,8 @@ type line struct {
 	Field     string `json:"field,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
 	Count     uint64 `json:"count,omitempty"`
+	Users     uint64 `json:"users,omitempty"`
+	Origin    string `json:"origin,omitempty"`
 	Version   uint64 `json:"version,omitempty"`
 
 	PasswordChanged bool              `json:"password_changed,omitempty"`
@@ -78,7 +80,7 @@ func lineOf(it item, position int, e fsm.Event) line {
 	l := line{
 		Time: instant(it.clockMS), Event: string(e.Kind), Index: it.index, Position: position,
 		User: e.User, SessionID: id(e.Session), Number: e.Number, Policy: e.Policy, ClientIP: address(e.Address), UserAgent: e.UserAgent,
-		Method: e.Method, Reason: e.Reason, Field: e.Field, Permanent: e.Permanent, Count: e.Count, Version: e.Version, PasswordChanged: e.PasswordChanged,
+		Method: e.Method, Reason: e.Reason, Field: e.Field, Permanent: e.Permanent, Count: e.Count, Users: e.Users, Origin: e.Origin, Version: e.Version, PasswordChanged: e.PasswordChanged,
 		Actor: e.Actor.User, ActorSessionID: id(e.Actor.Session), ActorIP: address(e.Actor.Address), System: e.Actor.System,
 	}
 	if e.Cause != 0 {
