@@ -30,7 +30,11 @@ func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteratio
 		return session.Checked{}, err
 	}
 	powerful := t.principal.has(session.RoleService, session.RoleAdmin)
-	err = s.changeSession(ctx, t.found, func() (*found, error) { return s.lookAgain(ctx, t.presented) }, func(f *found) error {
+	change := s.changeSession
+	if len(patch) > 0 {
+		change = s.changeAttributes
+	}
+	err = change(ctx, t.found, func() (*found, error) { return s.lookAgain(ctx, t.presented) }, func(f *found) error {
 		if err := mayAlterIdle(f, a, powerful); err != nil {
 			return err
 		}

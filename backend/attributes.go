@@ -58,7 +58,7 @@ func (s *Service) patch(ctx context.Context, c session.Call, ifMatch *uint64, ch
 		return session.Checked{}, err
 	}
 	powerful := t.principal.has(session.RoleService, session.RoleAdmin) // also for a service's own session
-	err = s.changeSession(ctx, t.found, func() (*found, error) { return s.lookAgain(ctx, t.presented) }, func(f *found) error {
+	err = s.changeAttributes(ctx, t.found, func() (*found, error) { return s.lookAgain(ctx, t.presented) }, func(f *found) error {
 		policy := f.policy()
 		if !powerful && (policy == nil || policy.AttributesWrite != session.WriteByBearer) {
 			return session.ErrAttributesForbidden()

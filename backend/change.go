@@ -245,13 +245,24 @@ func (s *Service) changeCluster(ctx context.Context, change func(c *clusterRecor
 
 // endSession deletes the record of a session that was found: with that it has ended. True when this call has ended it. still judges it when it
 // was changed meanwhile.
-func (s *Service) endSession(ctx context.Context, f *found, find func() (*found, error), still func(f *found) bool) (bool, error) {
+func (s *Service) endSession(ctx context.Context, f *found, find func() (*found, error), still func(f *found) bool) (ended bool, err error) {
+	_, err = s.unlessInherited(ctx, f, func(judge func(f *found) error) error {
+		ended, err = s.deleteSession(ctx, f, find, still, judge)
+		return err
+	})
+	if ended {
+		s.tidy(f)
+	}
+	return ended, err
+}
+
+func (s *Service) deleteSession(ctx context.Context, f *found, find func() (*found, error), still func(f *found) bool, judge func(f *found) error) (ended bool, err error) {
 	free, err := s.locks.take(ctx, sessionName(f.id))
 	if err != nil {
 		return false, err
 	}
 	defer free()
-	ended, first := false, true
+	first := true
 	err = s.again(ctx, func() error {
 		if !first {
 			anew, err := find()
@@ -264,13 +275,13 @@ func (s *Service) endSession(ctx context.Context, f *found, find func() (*found,
 		if f.session == nil || !still(f) {
 			return nil
 		}
+		if err := judge(f); err != nil {
+			return err
+		}
 		err := s.store.Delete(ctx, sessionName(f.id), f.sessionAt)
 		ended = err == nil
 		return writeError("end a session", err)
 	})
-	if ended {
-		s.tidy(f)
-	}
 	return ended, err
 }
 

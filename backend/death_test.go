@@ -96,6 +96,24 @@ func deeds() []deed {
 				t.Errorf("done %v: the new one opens: %v", done, opens(t, s, made))
 			}
 		}},
+		{"log in in the place of a session", func(ctx context.Context, s *backend.Service, first session.Issued) (session.Issued, error) {
+			if _, err := s.PatchAttributes(ctx, presents(first), session.AttributePatch{"a": []byte("1")}, nil); err != nil {
+				return session.Issued{}, err
+			}
+			return s.Login(ctx, presents(first), session.Login{User: "ada", Vouched: true})
+		}, func(t *testing.T, s *backend.Service, first, made session.Issued, done bool) {
+			if n := count(t, s, "ada"); n != 1 || done == opens(t, s, first) || done != opens(t, s, made) {
+				t.Errorf("done %v: %d sessions, the old one opens: %v, the new one: %v", done, n, opens(t, s, first), opens(t, s, made))
+			}
+			stays := first
+			if done {
+				stays = made
+			}
+			c, err := s.PatchAttributes(t.Context(), presents(stays), session.AttributePatch{"b": []byte("2")}, nil)
+			if err != nil || done && string(c.Attributes["a"]) != "1" {
+				t.Errorf("done %v: patched, %s, %v", done, c.Attributes, err)
+			}
+		}},
 		{"log in under an Idempotency-Key", vouched(session.Login{User: "ada", IdempotencyKey: "k"}), func(t *testing.T, s *backend.Service, first, made session.Issued, done bool) {
 			again, err := s.Login(t.Context(), operator, session.Login{User: "ada", Vouched: true, IdempotencyKey: "k"})
 			if err != nil || count(t, s, "ada") != 2 || done && again.ID != made.ID || !opens(t, s, again) {

@@ -320,7 +320,7 @@ func (l *login) compose(ctx context.Context, u *userChange) (*sessionRecord, err
 		l.begunMS = u.nowMS
 	}
 	rec.AttributesVersion = nextVersion(0, u.nowMS)
-	return rec, l.fillAttributes(ctx, rec)
+	return rec, l.fillAttributes(ctx, u, rec)
 }
 
 // mayHaveIdle tells whether a session may have an idle timeout of its own.
@@ -357,21 +357,19 @@ func (l *login) chooseTimers(u *userChange, p *session.Policy, rec *sessionRecor
 
 // fillAttributes gives the attributes of the new session: those of the same user's session before, and over them the log-in's own. What is
 // sealed opens in its own session only, so it is sealed anew.
-func (l *login) fillAttributes(ctx context.Context, rec *sessionRecord) error {
+func (l *login) fillAttributes(ctx context.Context, u *userChange, rec *sessionRecord) error {
 	s, plain, secret := l.service, session.Attributes{}, session.Attributes{}
-	if l.replaced != nil && l.replaced.session.User == l.User {
-		before, err := s.lookID(ctx, l.replaced.id) // as it is now
+	before, err := l.inherit(ctx, u)
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		maps.Copy(plain, before.session.Attributes)
+		opened, err := s.seals.open(before.id, before.session.Sealed)
 		if err != nil {
 			return err
 		}
-		if before.lives() {
-			maps.Copy(plain, before.session.Attributes)
-			opened, err := s.seals.open(before.id, before.session.Sealed)
-			if err != nil {
-				return err
-			}
-			maps.Copy(secret, opened)
-		}
+		maps.Copy(secret, opened)
 	}
 	for name, value := range l.Attributes {
 		delete(secret, name)

@@ -185,6 +185,7 @@ type sessionRecord struct {
 	Attributes        map[string]json.RawMessage `json:"attributes,omitempty"`
 	Sealed            map[string]sealedValue     `json:"sealed,omitempty"`
 	AttributesVersion uint64                     `json:"attributes_version"`
+	Heir              session.ID                 `json:"heir,omitzero"` // the session of a log-in that was about to take this one's place
 }
 
 // sealedValue is a value as the key with that id has sealed it: nonce and ciphertext.

@@ -78,8 +78,8 @@ func (s *state) createSession(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		return
 	}
 	if s.findReplaced(c, &l); l.old != 0 {
-		if l.blob, code = s.carryOver(c, &l, l.old); code != fsmpb.Code_CODE_OK {
-			fail(r, code, "attributes")
+		if l.blob, code, field = s.carryOver(c, &l, l.old); code != fsmpb.Code_CODE_OK {
+			fail(r, code, field)
 			return
 		}
 	}
@@ -311,15 +311,19 @@ func (s *state) findReplaced(c *fsmpb.CreateSession, l *login) {
 
 // carryOver gives the attributes of the new session: those of the same user's session before, and over them the log-in's own. What is sealed
 // opens in its own session only: the node seals it anew for this one and sends it with the log-in.
-func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte, fsmpb.Code) {
+func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte, fsmpb.Code, string) {
 	rec := s.sessions.recs.at(old)
 	if rec.user != l.user {
-		return l.blob, fsmpb.Code_CODE_OK
+		return l.blob, fsmpb.Code_CODE_OK, ""
+	}
+	if c.CarriesVersion != nil && *c.CarriesVersion != rec.attributesVersion {
+		return nil, fsmpb.Code_CODE_CONFLICT, fieldReplaces // or a patch that has been acknowledged would be lost
 	}
 	before := s.inTheClear(s.arena.get(rec.attributes))
 	if c.AttributesLocal || s.policies.byIndex[rec.policy].Attributes == session.AttributesLocal {
 		before = onlyReserved(before)
 	}
 	// A copy: the old session ends, and its blob with it, before the new one is made.
-	return s.firstAttributes(bytes.Clone(before), c.Attributes)
+	blob, code := s.firstAttributes(bytes.Clone(before), c.Attributes)
+	return blob, code, "attributes"
 }

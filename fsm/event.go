@@ -203,7 +203,7 @@ func (s *state) reportLogin(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		e.Method = "directory"
 	}
 	made := r.GetSession()
-	if OnOtherTerms(r) {
+	if OnOtherTerms(r) || TookAlongOlder(r) {
 		return
 	}
 	if made == nil {

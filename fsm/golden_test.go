@@ -82,6 +82,8 @@ func goldenSteps() []goldenStep {
 	withPassword.Address, withPassword.Reauthentication = goldenAddress(1), &fsmpb.Reauthentication{UserVersion: 11}
 	over := vouched(30, "zoë")
 	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
+	tookAlong := vouched(62, "zoë")
+	tookAlong.Replaces, tookAlong.CarriesVersion = bytesOf(keyOf(60)), ptr(uint64(67))
 	withMD5 := account("old", "$argon2id$old")
 	withMD5.Md5Login, withMD5.Md5Verifier, withMD5.Authority = ptr(true), sealedMD5(2, 'm'), verified("ann", 11, fsmpb.Role_ROLE_ADMIN)
 	withMD5.Authority.Address, withMD5.Authority.Verified.Outside = goldenAddress(1), false
@@ -165,6 +167,7 @@ func goldenSteps() []goldenStep {
 			Changes: []*fsmpb.AttributeChange{{Name: "colour", Value: []byte(`"green"`)}, {Name: "size", Delete: true}}})},
 		{"put_policy_hex", putPolicy(hex)},
 		{"create_session_hex", create(withHex)},
+		{"create_session_took_along", create(tookAlong)},
 		{"set_session_home", setHome(fsmpb.SessionHome_SESSION_HOME_CLUSTER)},
 	}
 }

@@ -295,6 +295,9 @@ func (h *history) create() *fsmpb.CreateSession {
 	switch h.IntN(20) {
 	case 0, 1:
 		c.Replaces = bytesOf(keyOf(h.known()))
+		if h.chance(40) {
+			c.CarriesVersion = ptr(h.last)
+		}
 	case 2:
 		c.Replaces = []byte("short")
 	}

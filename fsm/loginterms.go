@@ -53,6 +53,14 @@ func (s *state) judgeTerms(c *fsmpb.CreateSession, l *login) (fsmpb.Code, string
 	return fsmpb.Code_CODE_OK, ""
 }
 
+// fieldReplaces is that of a log-in whose node has taken attributes along that were changed since.
+const fieldReplaces = "replaces"
+
+// TookAlongOlder tells whether a log-in was refused because its node has taken attributes along that were changed since, so that it has to come again.
+func TookAlongOlder(r *fsmpb.Result) bool {
+	return r.Code == fsmpb.Code_CODE_CONFLICT && r.Field == fieldReplaces
+}
+
 // OnOtherTerms tells whether a log-in was refused because its policy has other terms than its node knew, so that it has to come again.
 func OnOtherTerms(r *fsmpb.Result) bool {
 	return r.Code == fsmpb.Code_CODE_CONFLICT && (r.Field == "key_format" || r.Field == "attributes_local")

@@ -277,6 +277,10 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 	}
 	old := m.opened(c.Replaces, c.Address)
+	if old != nil && old.user == u && c.CarriesVersion != nil && *c.CarriesVersion != old.version {
+		set(r, fsmpb.Code_CODE_CONFLICT, "replaces")
+		return
+	}
 	if !m.makeRoom(s, old, r) {
 		return
 	}

@@ -23,14 +23,17 @@ func TestEverySessionThatGoesIsTold(t *testing.T) {
 			l.clock += h.advance()
 			for _, command := range h.entry() {
 				if c := command.GetCreateSession(); c != nil && len(c.Id) == len(session.ID{}) {
-					// Told before it is known whether it is made: an id is never given twice, so one that is refused is taken back below.
-					if id := session.ID(c.Id); !recorded[id] {
+					// Recorded before it is known whether it is made. The history gives an id twice: the one before may go in the same entry, and then the new one is there.
+					id := session.ID(c.Id)
+					was := recorded[id]
+					recorded[id] = true
+					switch r := l.do(command); {
+					case r.GetSession() != nil && !r.Repeated:
 						recorded[id] = true
-						if r := l.do(command); r.GetSession() == nil || r.Repeated {
-							delete(recorded, id)
-						}
-						continue
+					case !was:
+						delete(recorded, id)
 					}
+					continue
 				}
 				before := len(recorded)
 				l.do(command)

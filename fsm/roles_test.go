@@ -215,6 +215,7 @@ func TestALogInThatFailsLeavesTheSession(t *testing.T) {
 		func(c *fsmpb.CreateSession) { c.Authority = authority(1) },
 		func(c *fsmpb.CreateSession) { c.KeyHash = bytesOf(keyOf(1)) },
 		func(c *fsmpb.CreateSession) { c.Replaces = c.Replaces[1:] },
+		func(c *fsmpb.CreateSession) { c.CarriesVersion = ptr(uint64(99)) },
 	} {
 		c := vouched(2, "ann")
 		c.Replaces = bytesOf(keyOf(1))
@@ -224,4 +225,25 @@ func TestALogInThatFailsLeavesTheSession(t *testing.T) {
 		}
 		l.wantLive(1, true)
 	}
+}
+
+// TestALogInThatTookAlongOlderAttributesComesAgain: a patch came between the node's look and the log-in, which would undo it.
+func TestALogInThatTookAlongOlderAttributesComesAgain(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	version := l.must(create(vouched(1, "ann"))).GetSession().GetAttributesVersion()
+	patched := l.must(patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(1)), Authority: system(), Changes: []*fsmpb.AttributeChange{{Name: "a", Value: []byte("1")}}}))
+	c := vouched(2, "ann")
+	c.Replaces, c.CarriesVersion = bytesOf(keyOf(1)), &version
+	r := l.do(create(c))
+	if !fsm.TookAlongOlder(r) || fsm.OnOtherTerms(r) {
+		t.Fatalf("got %v", r)
+	}
+	l.wantLive(1, true)
+	other := vouched(3, "bob") // takes nothing along from another user
+	other.CarriesVersion = &version
+	l.must(create(other))
+	c.CarriesVersion = ptr(patched.GetSession().GetAttributesVersion())
+	l.must(create(c))
+	l.wantLive(1, false)
 }

@@ -34,12 +34,7 @@ func (n *Node) Login(ctx context.Context, c session.Call, l session.Login) (sess
 	}
 	create.Address = addressBytes(l.ClientAddress)
 	create.Idempotency = idempotency(proof.subject, asked)
-	carried, err := n.carrySealed(ctx, &l, create.Replaces)
-	if err != nil {
-		n.giveBack(ctx, create.Attempt)
-		return session.Issued{}, err
-	}
-	issued, err := n.create(ctx, create, firstAttributes{open: l.Attributes, reserved: l.Reserved, sealed: l.Sealed, sealing: len(asked.Sealed) > 0, carried: carried})
+	issued, err := n.create(ctx, create, firstAttributes{open: l.Attributes, reserved: l.Reserved, sealed: l.Sealed, sealing: len(l.Sealed) > 0})
 	if err == nil && !l.Vouched && l.Digest == nil {
 		n.keepUp(ctx, l.Password, proof.checked)
 	}
@@ -110,8 +105,12 @@ func (n *Node) replaced(ctx context.Context, c session.Call, l session.Login) ([
 	return hash[:], nil
 }
 
-// termDraws bounds how often a log-in is written anew while its policy's terms change.
-const termDraws = 3
+const (
+	// termDraws bounds how often a log-in is written anew while its policy's terms change.
+	termDraws = 3
+	// carryDraws bounds how often, while the attributes change that it takes along.
+	carryDraws = 32
+)
 
 // create draws the id, seals, and writes the session.
 func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first firstAttributes) (session.Issued, error) {
@@ -144,23 +143,35 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first fi
 // createOnTerms writes the session on the terms of its policy as this node knows them: with a key of its format, and the attributes where it
 // has them. Where the log knows better, the node reads that and writes anew.
 func (n *Node) createOnTerms(ctx context.Context, id session.ID, create *fsmpb.CreateSession, first firstAttributes) (key session.Key, result *fsmpb.Result, index uint64, err error) {
-	for range termDraws {
-		terms := n.fsm.LoginTerms(create.User, create.Policy)
-		if err := n.place(id, create, terms, first); err != nil {
+	for terms, carries := 0, 0; terms < termDraws && carries < carryDraws; {
+		all, err := n.carryOver(ctx, create, first)
+		if err != nil {
 			n.giveBack(ctx, create.Attempt)
 			return key, nil, 0, err
 		}
-		if key, err = session.NewKeyFor(create.User, terms.KeyFormat, n.config.Random); err != nil {
+		known := n.fsm.LoginTerms(create.User, create.Policy)
+		if err := n.place(id, create, known, all); err != nil {
+			n.giveBack(ctx, create.Attempt)
+			return key, nil, 0, err
+		}
+		if key, err = session.NewKeyFor(create.User, known.KeyFormat, n.config.Random); err != nil {
 			return key, nil, 0, internalError("create session", err)
 		}
 		hash := key.Hash()
 		create.KeyHash, create.KeyFormat = hash[:], 0
-		if terms.KeyFormat != session.KeyNative {
-			create.KeyFormat = keyFormatTo(terms.KeyFormat)
+		if known.KeyFormat != session.KeyNative {
+			create.KeyFormat = keyFormatTo(known.KeyFormat)
 		}
 		result, index, err = n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_CreateSession{CreateSession: create}})
-		if err != nil || !fsm.OnOtherTerms(result) {
-			break
+		switch {
+		case err != nil:
+			return key, nil, 0, err
+		case fsm.OnOtherTerms(result):
+			terms++
+		case fsm.TookAlongOlder(result):
+			carries++
+		default:
+			return key, result, index, nil
 		}
 		if err = n.cluster.WaitApplied(ctx, index); err != nil {
 			return key, nil, 0, asError("read policy", err)
@@ -193,6 +204,8 @@ func loginError(r *fsmpb.Result) error {
 	case r.Code == fsmpb.Code_CODE_BUSY:
 		return &session.Error{Code: session.CodeOverloaded, Field: r.Field, RetryAfter: removalPause,
 			Message: "sessions that have ended still count towards this limit until they are removed, which is under way; nothing was done"}
+	case fsm.TookAlongOlder(r):
+		return &session.Error{Code: session.CodeConflict, Field: "attributes", Message: "the attributes that the log-in takes along change all the time; log in again"}
 	case fsm.OnOtherTerms(r):
 		return &session.Error{Code: session.CodeConflict, Field: "policy", Message: "the policy's key_format or attributes were changed meanwhile; log in again"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:

@@ -44,35 +44,37 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 	return checked, err
 }
 
-// carrySealed adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
-// clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried. It returns
-// the credentials that session has in the clear, and the log-in does not bring, nil when there are none: the new one may keep them sealed.
-func (n *Node) carrySealed(ctx context.Context, l *session.Login, replaces []byte) (credentials json.RawMessage, err error) {
-	if replaces == nil || n.sealing.held() == 0 && n.config.Sealing.PlainCredentials {
-		return nil, nil
+// carryOver adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
+// clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried. The credentials that it
+// has in the clear are told apart, for the new session may keep them sealed. Apply refuses the log-in where these attributes were changed since.
+func (n *Node) carryOver(ctx context.Context, create *fsmpb.CreateSession, first firstAttributes) (firstAttributes, error) {
+	create.CarriesVersion = nil
+	if len(create.Replaces) == 0 || n.sealing.held() == 0 && n.config.Sealing.PlainCredentials {
+		return first, nil
 	}
-	hash := session.KeyHash(replaces)
+	hash := session.KeyHash(create.Replaces)
 	old, ok := n.fsm.SessionByKey(hash)
 	if !ok { // perhaps made a moment ago at another node
 		if _, err := n.read(ctx, session.Call{}); err != nil {
-			return nil, asError("read", err)
+			return first, asError("read", err)
 		}
 		old, ok = n.fsm.SessionByKey(hash)
 	}
-	if !ok || !carriesOver(old, l.User, l.ClientAddress) {
-		return nil, nil
+	if !ok || !carriesOver(old, create.User, addressFrom(create.Address)) {
+		return first, nil
 	}
-	if _, own := l.Sealed[session.CredentialsAttribute]; !own && !old.AttributesLocal {
-		credentials = attributes(old.Attributes)[session.CredentialsAttribute]
+	create.CarriesVersion = &old.AttributesVersion
+	if _, own := first.sealed[session.CredentialsAttribute]; !own && !old.AttributesLocal {
+		first.carried = attributes(old.Attributes)[session.CredentialsAttribute]
 	}
 	before, err := n.sealing.open(old.ID, old.Attributes)
 	if err != nil || before == nil {
-		return credentials, err
+		return first, err
 	}
-	maps.Copy(before, l.Sealed)
-	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := l.Attributes[name]; return inTheClear })
-	l.Sealed = before
-	return credentials, nil
+	maps.Copy(before, first.sealed)
+	maps.DeleteFunc(before, func(name string, _ json.RawMessage) bool { _, inTheClear := first.open[name]; return inTheClear })
+	first.sealed = before
+	return first, nil
 }
 
 // carriesOver tells, as apply does, whether a user's log-in at an address gets the attributes of the session in whose place it comes.

@@ -260,3 +260,61 @@ func concurrentAdmins(e *env) {
 		e.Errorf("%d admins stayed", stayed)
 	}
 }
+
+// carriedPatches patches a session while log-ins take its place, one after the other. What was acknowledged is in the last one.
+func carriedPatches(e *env) {
+	carriedAlong(e, "in the clear", func(c session.Call, p session.AttributePatch) (session.Checked, error) {
+		return e.other.PatchAttributes(e.Context(), c, p, nil)
+	})
+	carriedAlong(e, "sealed", func(c session.Call, p session.AttributePatch) (session.Checked, error) {
+		return e.other.SealAttributes(e.Context(), c, p, nil)
+	})
+}
+
+func carriedAlong(e *env, how string, change func(c session.Call, p session.AttributePatch) (session.Checked, error)) {
+	const logIns, patches = 10, 10
+	var present atomic.Pointer[session.Issued]
+	first := e.vouched(session.Login{User: "ada"})
+	present.Store(&first)
+	var made, acknowledged atomic.Int64
+	going := func() bool {
+		return (made.Load() < logIns || acknowledged.Load() < patches) && e.Context().Err() == nil
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for going() {
+			next, err := e.s.Login(e.Context(), e.asAdmin(*present.Load()), session.Login{User: "ada", Vouched: true})
+			switch code := session.CodeOf(err); {
+			case err == nil:
+				present.Store(&next)
+				made.Add(1)
+			case code != session.CodeOverloaded && code != session.CodeUnavailable && code != session.CodeConflict:
+				ended <- err
+				return
+			}
+			pause(breathing)
+		}
+		ended <- nil
+	}()
+	asked := int64(0)
+	for going() && len(ended) == 0 {
+		_, err := change(e.asAdmin(*present.Load()), patchOf("n", fmt.Sprint(acknowledged.Load()+1)))
+		asked = acknowledged.Load() + 1
+		switch session.CodeOf(err) {
+		case "":
+			acknowledged.Add(1)
+		case session.CodeUnauthenticated, session.CodeOverloaded, session.CodeUnavailable: // replaced meanwhile, or nothing was done
+		default:
+			e.Errorf("%s: patch: %v", how, err)
+		}
+	}
+	e.ok(how+": log in", <-ended)
+	c, got := e.alive("the last of all", *present.Load()), int64(0)
+	if value := string(c.Attributes["n"]) + string(c.Sealed["n"]); value != "" {
+		_, err := fmt.Sscan(value, &got)
+		e.ok("read the attribute", err)
+	}
+	if last := acknowledged.Load(); got != last && got != asked {
+		e.Errorf("%s: patch %d was acknowledged, %d asked for, and the last of %d sessions has %d", how, last, asked, made.Load(), got)
+	}
+}

@@ -99,6 +99,7 @@ func ServiceCases() []ServiceCase {
 		{"revocation stays against uses in flight", revocationStays},
 		{"callers that rotate at once share a successor", concurrentRotation},
 		{"patches at once are all there", concurrentPatches},
+		{"log-ins take along every acknowledged patch", carriedPatches},
 		{"repetitions at once are one session", concurrentIdempotency},
 		{"admins that resign at once leave one", concurrentAdmins},
 	}

@@ -1169,6 +1169,13 @@ func (m *CreateSession) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x92
 	}
+	if m.CarriesVersion != nil {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.CarriesVersion))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc8
+	}
 	if len(m.Replaces) > 0 {
 		i -= len(m.Replaces)
 		copy(dAtA[i:], m.Replaces)
@@ -5497,6 +5504,9 @@ func (m *CreateSession) SizeVT() (n int) {
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.CarriesVersion != nil {
+		n += 2 + protohelpers.SizeOfVarint(uint64(*m.CarriesVersion))
+	}
 	if m.Outside != nil {
 		l = m.Outside.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
@@ -9753,6 +9763,26 @@ func (m *CreateSession) UnmarshalVT(dAtA []byte) error {
 				m.Replaces = []byte{}
 			}
 			iNdEx = postIndex
+		case 41:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field CarriesVersion", wireType)
+			}
+			var v uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.CarriesVersion = &v
 		case 50:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Outside", wireType)
