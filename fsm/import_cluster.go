@@ -29,17 +29,12 @@ func (s *state) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_INVALID, "origin")
 		return
 	}
-	switch m := s.moving; {
-	case m.phase == PhaseFilling && m.origin == c.Origin && !c.Restart:
+	if m := s.moving; m.phase == PhaseFilling && m.origin == c.Origin && !c.Restart {
 		setAt(r, m.atMS)
 		return
-	case m.phase != PhaseFilling:
-		if code, field := s.mayBeFilled(c.Origin); code != fsmpb.Code_CODE_OK {
-			fail(r, code, field)
-			return
-		}
-	case m.origin != c.Origin:
-		fail(r, fsmpb.Code_CODE_CONFLICT, "origin")
+	}
+	if code, field := s.mayBeFilled(c); code != fsmpb.Code_CODE_OK {
+		fail(r, code, field)
 		return
 	}
 	in, code, field := s.parseImport(c)
@@ -51,15 +46,18 @@ func (s *state) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	setAt(r, s.moving.atMS)
 }
 
-// mayBeFilled judges a cluster that is not being filled.
-func (s *state) mayBeFilled(origin string) (fsmpb.Code, string) {
+// mayBeFilled judges whether a filling may begin; one that begins anew forgets what is there, unless that is closed.
+func (s *state) mayBeFilled(c *fsmpb.BeginImport) (fsmpb.Code, string) {
 	switch {
-	case s.moving.phase == PhaseClosed:
-		return fsmpb.Code_CODE_CONFLICT, "closed"
-	case s.moving.origin == origin:
-		return fsmpb.Code_CODE_EXISTS, "origin"
 	case s.home.Node:
 		return fsmpb.Code_CODE_CONFLICT, homeField
+	case s.moving.phase == PhaseClosed: // it may be the very home that all comes from
+		return fsmpb.Code_CODE_CONFLICT, "closed"
+	case c.Restart:
+	case s.moving.phase == PhaseFilling:
+		return fsmpb.Code_CODE_CONFLICT, "origin"
+	case s.moving.origin == c.Origin:
+		return fsmpb.Code_CODE_EXISTS, "origin"
 	case s.users.accounts.Len() > 0:
 		return fsmpb.Code_CODE_CONFLICT, "users"
 	case s.sessions.n > 0:

@@ -35,6 +35,7 @@ type Moving struct {
 	Origin     string // of the home that fills the cluster, or has filled it; "" = none
 	AtMS       int64  // since when nothing but the move changes the cluster; 0 while it is open
 	SealOffset uint32 // what was added to the ids of the origin's seal keys
+	SealLast   uint32 // the highest of them here; nodes have added those above it since
 	Accounts   int
 	Sessions   int // recorded: ExportSessions of a closed cluster leaves those out that do not live
 }
@@ -52,7 +53,7 @@ type moving struct {
 func (m *Machine) Moving() Moving {
 	return reading(m, func(s *state) Moving {
 		return Moving{
-			Phase: s.moving.phase, Origin: s.moving.origin, AtMS: s.moving.atMS, SealOffset: s.moving.sealOffset,
+			Phase: s.moving.phase, Origin: s.moving.origin, AtMS: s.moving.atMS, SealOffset: s.moving.sealOffset, SealLast: s.moving.sealLast,
 			Accounts: s.users.accounts.Len(), Sessions: s.sessions.n,
 		}
 	})

@@ -3920,13 +3920,13 @@ func (x *UseChallenge) GetEndMs() int64 {
 }
 
 // BeginImport lets a cluster be filled with the sessions of another home. Only an open one without accounts and sessions takes it:
-// CODE_CONFLICT with field "users", "sessions", "closed" or, where sessions live at nodes, "session_home". One that is filled from the same origin already stays as it is, unless restart
-// says that it begins anew; from another: CODE_CONFLICT with field "origin". CODE_EXISTS where that origin has been moved here before. The
-// result's at_ms is when the filling began.
+// CODE_CONFLICT with field "users", "sessions", "closed" or, where sessions live at nodes, "session_home". One that is filled
+// from the same origin already stays as it is; from another: CODE_CONFLICT with field "origin". CODE_EXISTS where that origin has been moved here
+// before. With restart all that an open or a filling cluster holds is forgotten, and does not stand in the way. The result's at_ms is when the filling began.
 type BeginImport struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Origin   string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`     // 1 to 64 bytes; of the home that it is filled from
-	Restart  bool                   `protobuf:"varint,2,opt,name=restart,proto3" json:"restart,omitempty"`  // forget what a filling from the same origin has brought so far
+	Restart  bool                   `protobuf:"varint,2,opt,name=restart,proto3" json:"restart,omitempty"`  // forget what is there
 	Policies []*MovedPolicy         `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // all that there are from now on, "default" among them
 	Past     []*MovedPast           `protobuf:"bytes,4,rep,name=past,proto3" json:"past,omitempty"`
 	// Keys of sealed values. They get other ids here, for this cluster's nodes hold keys of their own already: the highest id that
