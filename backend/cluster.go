@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -34,4 +35,24 @@ func (s *Service) RemoveMember(ctx context.Context, c session.Call, _ string) (s
 // TransferLeadership implements session.Cluster.
 func (s *Service) TransferLeadership(ctx context.Context, c session.Call, _ string) (session.Meta, error) {
 	return session.Meta{}, s.noCluster(ctx, c)
+}
+
+// Moving implements session.Moves. What has no log is moved from one store to another, without a server: see MoveStore.
+func (s *Service) Moving(ctx context.Context, c session.Call) (session.Moving, error) {
+	return session.Moving{}, s.noCluster(ctx, c)
+}
+
+// Move implements session.Moves.
+func (s *Service) Move(ctx context.Context, c session.Call, _ session.MoveStep) (session.Moving, error) {
+	return session.Moving{}, s.noCluster(ctx, c)
+}
+
+// ExportRecords implements session.Moves.
+func (s *Service) ExportRecords(ctx context.Context, c session.Call, _ string) (session.PortableRecords, error) {
+	return session.PortableRecords{}, s.noCluster(ctx, c)
+}
+
+// ImportRecords implements session.Moves.
+func (s *Service) ImportRecords(ctx context.Context, c session.Call, _ string, _ []json.RawMessage) (session.Moving, error) {
+	return session.Moving{}, s.noCluster(ctx, c)
 }

@@ -171,6 +171,9 @@ func (n *Node) Ready(local bool) error {
 	if !n.sealing.settled.Load() {
 		return errStarting("its safe_password is compared with the cluster's")
 	}
+	if err := n.serves(); err != nil {
+		return err
+	}
 	if age > most {
 		return &session.Error{Code: session.CodeNoQuorum, RetryAfter: electionPause, Message: "no leader with a majority has been heard of for longer than requests wait"}
 	}

@@ -16,8 +16,17 @@ import (
 // upper bound of G4, which allows a second in all.
 const minIndexFreshness = 800 * time.Millisecond
 
-// read waits until this node may answer c as it asks to.
+// read waits until this node may answer c as it asks to. A cluster whose sessions are being moved answers nobody.
 func (n *Node) read(ctx context.Context, c session.Call) (readPoint, error) {
+	point, err := n.readAnyway(ctx, c)
+	if err == nil {
+		err = n.serves()
+	}
+	return point, err
+}
+
+// readAnyway is read for what goes on while sessions are being moved.
+func (n *Node) readAnyway(ctx context.Context, c session.Call) (readPoint, error) {
 	if n.cluster.ClusterID() == "" {
 		return readPoint{}, errStarting("it does not belong to a cluster yet")
 	}

@@ -92,6 +92,8 @@ func resultError(r *fsmpb.Result, what string) error {
 	switch r.Code {
 	case fsmpb.Code_CODE_OK:
 		return nil
+	case fsmpb.Code_CODE_CLOSED:
+		return errClosed()
 	case fsmpb.Code_CODE_UNAUTHENTICATED:
 		return session.ErrUnauthenticated()
 	case fsmpb.Code_CODE_FORBIDDEN:

@@ -17,13 +17,14 @@ import (
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // Sealing is what sealed attributes are sealed with.
 type Sealing = auth.Sealing
 
-// sealing holds the seal keys that this node could derive. They are found once, when the node starts: settle compares its passwords
-// with what the cluster knows, and until then the node is not ready.
+// sealing holds the seal keys that this node could derive. They are found when the node starts: settle compares its passwords with what the
+// cluster knows, and until then the node is not ready. A move of sessions into the cluster brings others, which are looked at then.
 type sealing struct {
 	node    *Node
 	settled atomic.Bool
@@ -31,6 +32,8 @@ type sealing struct {
 	mu      sync.RWMutex
 	keys    map[uint32]*auth.SealKey
 	present uint32 // the one of the present password; 0 = not known yet
+
+	judged string // what was known when this was looked at; of run alone
 }
 
 func newSealing(n *Node) *sealing { return &sealing{node: n, keys: map[uint32]*auth.SealKey{}} }
@@ -56,12 +59,52 @@ func (s *sealing) run(ctx context.Context) {
 	for every := time.NewTicker(sealWatch); ; {
 		select {
 		case <-every.C:
+			s.lookAgain(ctx)
 			s.remind(ctx)
 		case <-ctx.Done():
 			every.Stop()
 			return
 		}
 	}
+}
+
+// lookAgain derives what the node's passwords fit among keys that the cluster did not know before. A node that cannot open values among them goes on: it
+// says so, and for those values others must be asked.
+func (s *sealing) lookAgain(ctx context.Context) {
+	now := s.knownKeys()
+	if now == s.judged {
+		return
+	}
+	err := s.settle(ctx)
+	var bad *misfit
+	if errors.As(err, &bad) {
+		s.node.log.Error("this node cannot open what is sealed in sessions that were moved here", slog.String("error", bad.text))
+		s.judged = now
+	}
+}
+
+// knownKeys changes when the cluster knows other keys, and when a move has come to its end.
+func (s *sealing) knownKeys() string {
+	known, _ := s.node.fsm.SealKeys()
+	ids := make([]uint32, len(known))
+	for i, k := range known {
+		ids[i] = k.ID
+	}
+	return fmt.Sprint(s.node.fsm.History(), ids)
+}
+
+// fits tells whether one of the node's passwords gives another home's seal key.
+func (s *sealing) fits(k portable.SealKey) bool {
+	recipe := auth.SealRecipe{Params: auth.Params{MemoryKiB: k.MemoryKiB, Iterations: k.Iterations, Parallelism: k.Parallelism}}
+	if len(k.Salt) != len(recipe.Salt) || len(k.Check) != len(recipe.Check) {
+		return false
+	}
+	copy(recipe.Salt[:], k.Salt)
+	copy(recipe.Check[:], k.Check)
+	return slices.ContainsFunc(s.node.config.Sealing.Passwords(), func(password string) bool {
+		_, fits := recipe.Key(password)
+		return fits
+	})
 }
 
 // remind says what this node holds if the cluster has forgotten it. What fails is tried again.
@@ -98,15 +141,17 @@ func (s *sealing) begin(ctx context.Context) {
 func (s *sealing) settle(ctx context.Context) error {
 	ctx, cancel := s.node.limit(ctx)
 	defer cancel()
-	if _, err := s.node.read(ctx, session.Call{}); err != nil {
+	if _, err := s.node.readAnyway(ctx, session.Call{}); err != nil {
 		return err
 	}
+	now := s.knownKeys()
 	known, last := s.node.fsm.SealKeys()
 	current, err := s.judge(known)
 	if err != nil {
 		return err
 	}
-	if s.node.config.Sealing.Password != "" && !current {
+	s.judged = now
+	if s.node.config.Sealing.Password != "" && !current && s.node.serves() == nil {
 		if err := s.add(ctx, last); err != nil {
 			return err
 		}

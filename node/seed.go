@@ -15,15 +15,18 @@ import (
 const firstAdmin = "admin"
 
 // seed writes, at a new leader, what the cluster should have and does not: first policies, the first admin, and the
-// format level that all members support. Each is a create that fails when it is there.
+// format level that all members support. Each is a create that fails when it is there. It does so again after sessions were moved into the
+// cluster, which begins a new history.
 func (n *Node) seed(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := n.seedOnce(ctx)
-		if err == nil && n.fsm.FormatLevel() >= fsm.SupportedFormatLevel {
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("first values are not written yet; trying again", slog.Any("error", err))
+	for seeded := uint64(0); ctx.Err() == nil; {
+		if history := n.fsm.History(); history != seeded && n.serves() == nil {
+			err := n.seedOnce(ctx)
+			if err == nil && n.fsm.FormatLevel() >= fsm.SupportedFormatLevel {
+				seeded = history
+			}
+			if err != nil && ctx.Err() == nil {
+				n.log.Warn("first values are not written yet; trying again", slog.Any("error", err))
+			}
 		}
 		select {
 		case <-time.After(time.Second):

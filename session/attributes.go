@@ -48,6 +48,18 @@ func (a Attributes) Canonical() (Attributes, error) {
 	return out, nil
 }
 
+// CanonicalAttribute gives a value that an attribute, reserved or not, may have, in canonical JSON.
+func CanonicalAttribute(name string, value json.RawMessage) (json.RawMessage, error) {
+	if err := validateAttributeName(strings.TrimPrefix(name, ReservedAttributePrefix)); err != nil {
+		return nil, err
+	}
+	canonical, err := canonicalValue(name, value)
+	if err == nil && IsDeletion(canonical) {
+		return nil, Invalid("attributes."+cut(name), "null is no value")
+	}
+	return canonical, err
+}
+
 // IsDeletion tells whether a canonical value of a patch deletes its key.
 func IsDeletion(value json.RawMessage) bool { return string(value) == "null" }
 

@@ -229,6 +229,7 @@ type Service interface {
 	Users
 	Policies
 	Cluster
+	Moves
 	// Ready tells whether a request would be served: a linearizable one, or with local a local one. It never blocks.
 	Ready(local bool) error
 }

@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -374,4 +375,88 @@ func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (se
 		return session.Resealed{Count: 1, Meta: s.written()}, nil
 	}
 	return session.Resealed{}, session.Invalid("cursor", "is not one of this list")
+}
+
+// operator lets operators through, and tells the others what they lack.
+func (s *Service) operator(ctx context.Context, method string, c session.Call) (leave func(), err error) {
+	leave, err = s.admin(ctx, method, c)
+	if err == nil && !c.Operator {
+		leave()
+		err = session.ErrOperatorOnly()
+	}
+	return leave, err
+}
+
+// Moving implements session.Moves.
+func (s *Service) Moving(ctx context.Context, c session.Call) (session.Moving, error) {
+	leave, err := s.operator(ctx, "Moving", c)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	defer leave()
+	return s.moving(s.meta(c)), nil
+}
+
+func (s *Service) moving(m session.Meta) session.Moving {
+	out := session.Moving{Phase: s.phase, Origin: s.origin, Users: len(s.users), Sessions: len(s.sessions), Meta: m}
+	if s.phase != session.MoveOpen {
+		out.At = s.now
+	}
+	return out
+}
+
+// Move implements session.Moves: the phases change, and nothing hangs on them.
+func (s *Service) Move(ctx context.Context, c session.Call, step session.MoveStep) (session.Moving, error) {
+	leave, err := s.operator(ctx, "Move", c)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	defer leave()
+	switch step.Kind {
+	case session.MoveClose:
+		s.phase = session.MoveClosed
+	case session.MoveBegin:
+		s.phase, s.origin = session.MoveFilling, string(step.Cluster)
+	case session.MoveReopen:
+		s.phase = session.MoveOpen
+	case session.MoveFinish:
+		if step.Origin != s.origin || step.Users != len(s.users) || step.Sessions != len(s.sessions) {
+			return session.Moving{}, session.Errorf(session.CodeConflict, "there are others")
+		}
+		s.phase = session.MoveOpen
+	default:
+		return session.Moving{}, session.Invalid("step", "is none")
+	}
+	return s.moving(s.written()), nil
+}
+
+// ExportRecords implements session.Moves: two pages, of what was imported.
+func (s *Service) ExportRecords(ctx context.Context, c session.Call, cursor string) (session.PortableRecords, error) {
+	leave, err := s.operator(ctx, "ExportRecords", c)
+	if err != nil {
+		return session.PortableRecords{}, err
+	}
+	defer leave()
+	half := len(s.records) / 2
+	switch cursor {
+	case "":
+		return session.PortableRecords{Records: s.records[:half], NextCursor: "second", Meta: s.meta(c)}, nil
+	case "second":
+		return session.PortableRecords{Records: s.records[half:], Meta: s.meta(c)}, nil
+	}
+	return session.PortableRecords{}, session.Invalid("cursor", "is not one of this list")
+}
+
+// ImportRecords implements session.Moves.
+func (s *Service) ImportRecords(ctx context.Context, c session.Call, origin string, records []json.RawMessage) (session.Moving, error) {
+	leave, err := s.operator(ctx, "ImportRecords", c)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	defer leave()
+	if origin != s.origin {
+		return session.Moving{}, session.Errorf(session.CodeConflict, "another home fills this one")
+	}
+	s.records = append(s.records, records...)
+	return s.moving(s.written()), nil
 }

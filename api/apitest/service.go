@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -25,6 +26,10 @@ type Service struct {
 	members  []session.Member
 	hook     Hook
 	ready    error
+
+	phase   session.MovePhase
+	origin  string
+	records []json.RawMessage // that were imported
 }
 
 // Hook sees every call before it is carried out; its error becomes the call's. It may block, and may panic.
@@ -59,6 +64,7 @@ func New() *Service {
 		now: Start(), index: 1, sessions: map[session.KeyHash]*held{}, repeated: map[string]*held{}, users: map[string]*user{},
 		policies: map[string]session.Policy{policy.Name: policy},
 		limits:   session.ClusterLimits{OnLimit: session.OnLimitRefuse},
+		phase:    session.MoveOpen,
 		members: []session.Member{
 			{ID: "n1", Name: "one", PeerAddress: "127.0.0.1:8701", APIAddress: "127.0.0.1:8700", GossipAddress: "127.0.0.1:8702",
 				Role: "leader", Healthy: true, State: "alive", Applied: 9, LastContact: -1, Version: "1", FormatLevel: 1},

@@ -131,6 +131,51 @@ func (e Method) Valid() bool {
 	}
 }
 
+// Defines values for MoveStepStep.
+const (
+	MoveStepStepBegin  MoveStepStep = "begin"
+	MoveStepStepClose  MoveStepStep = "close"
+	MoveStepStepFinish MoveStepStep = "finish"
+	MoveStepStepOpen   MoveStepStep = "open"
+)
+
+// Valid indicates whether the value is a known member of the MoveStepStep enum.
+func (e MoveStepStep) Valid() bool {
+	switch e {
+	case MoveStepStepBegin:
+		return true
+	case MoveStepStepClose:
+		return true
+	case MoveStepStepFinish:
+		return true
+	case MoveStepStepOpen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MovingPhase.
+const (
+	MovingPhaseClosed  MovingPhase = "closed"
+	MovingPhaseFilling MovingPhase = "filling"
+	MovingPhaseOpen    MovingPhase = "open"
+)
+
+// Valid indicates whether the value is a known member of the MovingPhase enum.
+func (e MovingPhase) Valid() bool {
+	switch e {
+	case MovingPhaseClosed:
+		return true
+	case MovingPhaseFilling:
+		return true
+	case MovingPhaseOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OnLimit.
 const (
 	EvictIdle   OnLimit = "evict_idle"
@@ -531,6 +576,47 @@ type Member struct {
 // answered for the user.
 type Method string
 
+// MoveStep defines model for MoveStep.
+type MoveStep struct {
+	// Cluster A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `user` or `session`. docs/backends.md has its members.
+	Cluster *PortableRecord `json:"cluster,omitempty"`
+
+	// Origin With `finish`.
+	Origin *string `json:"origin,omitempty"`
+
+	// Restart With `begin`: drop what an earlier attempt has brought.
+	Restart *bool `json:"restart,omitempty"`
+
+	// Sessions With `finish`.
+	Sessions *int         `json:"sessions,omitempty"`
+	Step     MoveStepStep `json:"step"`
+
+	// Users With `finish`.
+	Users *int `json:"users,omitempty"`
+}
+
+// MoveStepStep defines model for MoveStep.Step.
+type MoveStepStep string
+
+// Moving defines model for Moving.
+type Moving struct {
+	// At When the phase began; null while open.
+	At *time.Time `json:"at"`
+
+	// Origin The home that fills the cluster or has filled it.
+	Origin *string     `json:"origin"`
+	Phase  MovingPhase `json:"phase"`
+
+	// Sessions Sessions that are there; those whose time is over may be among them.
+	Sessions int `json:"sessions"`
+
+	// Users Users with an account.
+	Users int `json:"users"`
+}
+
+// MovingPhase defines model for Moving.Phase.
+type MovingPhase string
+
 // NewMember defines model for NewMember.
 type NewMember struct {
 	// PeerAddress host:port of the waiting node's peer port.
@@ -680,6 +766,9 @@ type PolicySettings struct {
 	TouchWindowS *float64 `json:"touch_window_s,omitempty"`
 }
 
+// PortableRecord A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `user` or `session`. docs/backends.md has its members.
+type PortableRecord = json.RawMessage
+
 // Problem RFC 9457. Programs judge by `code`; people read `detail`.
 type Problem struct {
 	Code   ProblemCode `json:"code"`
@@ -707,6 +796,22 @@ type ProblemCode string
 type Proof struct {
 	// Password Left out by a service that answers for the user.
 	Password *string `json:"password,omitempty"`
+}
+
+// RecordImport defines model for RecordImport.
+type RecordImport struct {
+	Items []PortableRecord `json:"items"`
+
+	// Origin As `begin` was answered.
+	Origin string `json:"origin"`
+}
+
+// RecordList defines model for RecordList.
+type RecordList struct {
+	Items []PortableRecord `json:"items"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // Resealed defines model for Resealed.
@@ -955,6 +1060,12 @@ type ClusterStatusParams struct {
 	// MinIndex Answer from this node once it has applied this index (of a `Hydrastore-Index`). 409 `history_mismatch` when the index
 	// is of another history, 504 `index_timeout` when the node does not get there in time.
 	MinIndex *MinIndex `form:"min_index,omitempty" json:"min_index,omitempty"`
+}
+
+// ExportRecordsParams defines parameters for ExportRecords.
+type ExportRecordsParams struct {
+	// Cursor The `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ResealParams defines parameters for Reseal.
@@ -1254,6 +1365,12 @@ type TransferLeadershipJSONRequestBody = LeaderTransfer
 
 // AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
 type AddMemberJSONRequestBody = NewMember
+
+// MoveJSONRequestBody defines body for Move for application/json ContentType.
+type MoveJSONRequestBody = MoveStep
+
+// ImportRecordsJSONRequestBody defines body for ImportRecords for application/json ContentType.
+type ImportRecordsJSONRequestBody = RecordImport
 
 // PatchLimitsJSONRequestBody defines body for PatchLimits for application/json ContentType.
 type PatchLimitsJSONRequestBody = LimitsChange

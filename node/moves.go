@@ -1,0 +1,352 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hydrastore/hydrastore/fsm"
+	"github.com/hydrastore/hydrastore/fsm/fsmpb"
+	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
+)
+
+// errClosed refuses what a closed cluster does not do, and one that is being filled.
+func errClosed() *session.Error {
+	return &session.Error{
+		Code: session.CodeUnavailable, RetryAfter: movePause,
+		Message: "this cluster is closed: its sessions are being moved (hydrastore migrate), or were moved to another home; nothing was changed",
+	}
+}
+
+// movePause is what clients are told to wait while sessions are moved: longer than for a leader, for it is not over in a moment.
+const movePause = 10 * time.Second
+
+// serves refuses while the cluster is closed, or being filled.
+func (n *Node) serves() error {
+	if n.fsm.Moving().Phase != fsm.PhaseOpen {
+		return errClosed()
+	}
+	return nil
+}
+
+// operate is for steps of a move: it lets operators through, and makes sure that this node knows where the move stands.
+func (n *Node) operate(ctx context.Context, c session.Call) (readPoint, error) {
+	if !c.Operator {
+		if _, err := n.authenticateAs(ctx, c, session.RoleAdmin); err != nil {
+			return readPoint{}, err
+		}
+		return readPoint{}, session.ErrOperatorOnly()
+	}
+	point, err := n.readAnyway(ctx, session.Call{})
+	return point, asError("read", err)
+}
+
+// Moving implements session.Moves.
+func (n *Node) Moving(ctx context.Context, c session.Call) (session.Moving, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	point, err := n.operate(ctx, c)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	return n.moving(n.writeMeta(point.index)), nil
+}
+
+func (n *Node) moving(meta session.Meta) session.Moving {
+	m := n.fsm.Moving()
+	out := session.Moving{Phase: session.MovePhase(m.Phase.String()), Origin: m.Origin, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
+	if m.Phase != fsm.PhaseOpen {
+		out.At = instant(m.AtMS)
+	}
+	return out
+}
+
+// Move implements session.Moves.
+func (n *Node) Move(ctx context.Context, c session.Call, s session.MoveStep) (session.Moving, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if _, err := n.operate(ctx, c); err != nil {
+		return session.Moving{}, err
+	}
+	switch s.Kind {
+	case session.MoveClose:
+		return n.step(ctx, "close the cluster", &fsmpb.Command{Kind: &fsmpb.Command_CloseCluster{CloseCluster: &fsmpb.CloseCluster{}}})
+	case session.MoveReopen:
+		return n.step(ctx, "open the cluster", &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{}}})
+	case session.MoveBegin:
+		return n.beginMove(ctx, s)
+	case session.MoveFinish:
+		if err := n.awaitSealKeys(ctx); err != nil {
+			return session.Moving{}, err
+		}
+		return n.step(ctx, "finish the move", &fsmpb.Command{Kind: &fsmpb.Command_FinishImport{FinishImport: &fsmpb.FinishImport{
+			Origin: s.Origin, Users: uint64(max(0, s.Users)), Sessions: uint64(max(0, s.Sessions)),
+		}}})
+	}
+	return session.Moving{}, session.Invalid("step", "must be %q, %q, %q or %q", session.MoveClose, session.MoveReopen, session.MoveBegin, session.MoveFinish)
+}
+
+// beginMove looks, before anything is changed, whether this node could open what will come.
+func (n *Node) beginMove(ctx context.Context, s session.MoveStep) (session.Moving, error) {
+	record, err := portable.Parse(s.Cluster)
+	if err != nil || record.Cluster == nil {
+		return session.Moving{}, session.Invalid("cluster", "is no portable record of a cluster: %v", err)
+	}
+	fits := 0
+	for _, k := range record.Cluster.Seals {
+		if n.sealing.fits(k) {
+			fits++
+		}
+	}
+	if fits == 0 && len(record.Cluster.Seals) > 0 {
+		return session.Moving{}, session.Errorf(session.CodeConflict, "what is sealed there opens with no password of this node: give its tokenizer.safe_password, or one of tokenizer.safe_password_previous, the value of the home that the sessions come from")
+	}
+	return n.step(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart)}})
+}
+
+// step takes a step through the log.
+func (n *Node) step(ctx context.Context, what string, c *fsmpb.Command) (session.Moving, error) {
+	result, index, err := n.outbox.submit(ctx, c)
+	if err == nil {
+		err = moveError(result, what)
+	}
+	if err == nil && n.cluster.WaitApplied(ctx, index) != nil {
+		err = errOutcomeUnknown()
+	}
+	if err != nil {
+		return session.Moving{}, err
+	}
+	return n.moving(n.writeMeta(index)), nil
+}
+
+// moveError says what stands in the way of a move.
+func moveError(r *fsmpb.Result, what string) error {
+	conflict := func(text string) error {
+		return &session.Error{Code: session.CodeConflict, Field: r.Field, Message: "cannot " + what + ": " + text}
+	}
+	switch {
+	case r.Code == fsmpb.Code_CODE_EXISTS:
+		return &session.Error{Code: session.CodeExists, Field: r.Field, Message: "the sessions of that home were moved here before, and the cluster has been in use since"}
+	case r.Code == fsmpb.Code_CODE_INVALID && strings.HasSuffix(r.Field, "_ms"):
+		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "an instant of a record is in this cluster's future, or impossible: where the clock of the old home is ahead of this one, repeat the move when that time has passed"}
+	case r.Code == fsmpb.Code_CODE_INVALID:
+		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "a record is not possible, or does not fit the others"}
+	case r.Code != fsmpb.Code_CODE_CONFLICT:
+		return resultError(r, what)
+	}
+	switch r.Field {
+	case "users", "sessions":
+		return conflict("its " + r.Field + " are not as they should be: a cluster that is filled must hold none, and one that is finished just those that were moved")
+	case "closed":
+		return conflict("the cluster is closed, because its own sessions were moved out")
+	case "filling":
+		return conflict("the sessions of another home are being moved into the cluster")
+	case "open":
+		return conflict("no move into the cluster has begun")
+	case "origin":
+		return conflict("the sessions of yet another home are being moved into the cluster")
+	case "user", "id", "key_hash":
+		return conflict("the cluster has one of the records already, and it is another one now: the old home was in use since the move began; empty the cluster and begin anew")
+	}
+	return resultError(r, what)
+}
+
+// awaitSealKeys waits until every member can open what has come.
+func (n *Node) awaitSealKeys(ctx context.Context) error {
+	for {
+		err := n.opensWhatCame()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(sealRetry):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// opensWhatCame refuses to serve values that some member could not open.
+func (n *Node) opensWhatCame() error {
+	known, _ := n.fsm.SealKeys()
+	held := n.sealing.heldBy()
+	for _, k := range known {
+		if k.Uses == 0 {
+			continue
+		}
+		for _, m := range n.cluster.Members() {
+			if !slices.Contains(held[m.ID], k.ID) {
+				return session.Errorf(session.CodeConflict, "%d values are sealed with a key that node %s cannot derive yet: give each node the old home's tokenizer.safe_password, or put it into tokenizer.safe_password_previous, and repeat the move", k.Uses, m.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// ImportRecords implements session.Moves.
+func (n *Node) ImportRecords(ctx context.Context, c session.Call, origin string, records []json.RawMessage) (session.Moving, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	if _, err := n.operate(ctx, c); err != nil {
+		return session.Moving{}, err
+	}
+	if len(records) > session.MaxImportRecords {
+		return session.Moving{}, session.TooLarge("items", "at most %d records at once", session.MaxImportRecords)
+	}
+	commands, err := n.importCommands(origin, records)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	moving := n.moving(n.writeMeta(n.cluster.AppliedIndex()))
+	for _, command := range commands { // one after the other: sessions come in their order
+		if moving, err = n.step(ctx, "bring records", command); err != nil {
+			return session.Moving{}, err
+		}
+	}
+	return moving, nil
+}
+
+// importCommands makes commands that are not too large for the log.
+func (n *Node) importCommands(origin string, records []json.RawMessage) ([]*fsmpb.Command, error) {
+	b := &importBuilder{origin: origin, most: n.config.Limits.BatchBytes / 2, seals: sealIDs{n.fsm.Moving().SealOffset}}
+	for i, text := range records {
+		r, err := portable.Parse(text)
+		if err == nil {
+			err = b.add(r)
+		}
+		if err != nil {
+			return nil, session.Invalid("items", "record %d: %v", i+1, err)
+		}
+	}
+	b.flush()
+	return b.commands, nil
+}
+
+// importBuilder gathers records of one kind into a command.
+type importBuilder struct {
+	origin   string
+	most     int // bytes of one command
+	seals    sealIDs
+	users    []*fsmpb.MovedUser
+	sessions []*fsmpb.MovedSession
+	bytes    int
+	commands []*fsmpb.Command
+}
+
+func (b *importBuilder) add(r portable.Record) error {
+	switch {
+	case r.User != nil:
+		u, err := b.seals.movedUser(r.User)
+		if err != nil {
+			return err
+		}
+		b.room(u.SizeVT(), len(b.sessions) > 0)
+		b.users = append(b.users, u)
+	case r.Session != nil:
+		s, err := b.seals.movedSession(r.Session)
+		if err != nil {
+			return err
+		}
+		b.room(s.SizeVT(), len(b.users) > 0)
+		b.sessions = append(b.sessions, s)
+	default:
+		return fmt.Errorf("a cluster's record begins a move, and comes by step %q", session.MoveBegin)
+	}
+	return nil
+}
+
+// room makes room for a record of that size, which with other is of another kind than those before it.
+func (b *importBuilder) room(size int, other bool) {
+	const around = 16 // tag and length of a record, and of the command
+	if other || b.bytes+size+around > b.most-around-fsm.MaxOriginBytes {
+		b.flush()
+	}
+	b.bytes += size + around
+}
+
+func (b *importBuilder) flush() {
+	switch {
+	case len(b.users) > 0:
+		b.commands = append(b.commands, &fsmpb.Command{Kind: &fsmpb.Command_ImportUsers{ImportUsers: &fsmpb.ImportUsers{Origin: b.origin, Users: b.users}}})
+	case len(b.sessions) > 0:
+		b.commands = append(b.commands, &fsmpb.Command{Kind: &fsmpb.Command_ImportSessions{ImportSessions: &fsmpb.ImportSessions{Origin: b.origin, Sessions: b.sessions}}})
+	}
+	b.users, b.sessions, b.bytes = nil, nil, 0
+}
+
+// What a cursor of an export begins with: where it goes on.
+const (
+	exportUsers    = "u:"
+	exportSessions = "s:"
+	exportPage     = 256
+)
+
+// ExportRecords implements session.Moves.
+func (n *Node) ExportRecords(ctx context.Context, c session.Call, cursor string) (session.PortableRecords, error) {
+	ctx, cancel := n.limit(ctx)
+	defer cancel()
+	point, err := n.operate(ctx, c)
+	if err != nil {
+		return session.PortableRecords{}, err
+	}
+	m := n.fsm.Moving()
+	if m.Phase == fsm.PhaseOpen {
+		return session.PortableRecords{}, session.Errorf(session.CodeConflict, "the cluster is open, and what it holds may change: take the step %q first", session.MoveClose)
+	}
+	page, next, err := n.exportRecords(m, cursor)
+	if err != nil {
+		return session.PortableRecords{}, session.Invalid("cursor", "is not one of this list: %v", err)
+	}
+	out := session.PortableRecords{NextCursor: next, Meta: n.writeMeta(point.index)}
+	for _, r := range page {
+		text, err := r.Encode()
+		if err != nil {
+			return session.PortableRecords{}, internalError("write a record", err)
+		}
+		out.Records = append(out.Records, text)
+	}
+	return out, nil
+}
+
+func (n *Node) exportRecords(m fsm.Moving, cursor string) (page []portable.Record, next string, err error) {
+	seals := sealIDs{m.SealOffset}
+	if m.Phase == fsm.PhaseClosed {
+		seals = sealIDs{} // they are all this cluster's own by now
+		m.SealOffset = 0
+	}
+	if cursor == "" {
+		id := m.Origin
+		if id == "" {
+			id = n.cluster.ClusterID()
+		}
+		return []portable.Record{{Cluster: portableCluster(n.fsm.ExportCluster(), m, id)}}, exportUsers, nil
+	}
+	if after, ok := strings.CutPrefix(cursor, exportUsers); ok {
+		users, next, err := n.fsm.ExportUsers(after, exportPage)
+		for _, u := range users {
+			page = append(page, portable.Record{User: seals.portableUser(u)})
+		}
+		if next == "" {
+			return page, exportSessions + "0", err
+		}
+		return page, exportUsers + next, err
+	}
+	after, ok := strings.CutPrefix(cursor, exportSessions)
+	seq, err := strconv.ParseUint(after, 10, 64)
+	if !ok || err != nil {
+		return nil, "", fmt.Errorf("%q", cursor)
+	}
+	sessions, seq, done := n.fsm.ExportSessions(seq, exportPage)
+	for _, s := range sessions {
+		page = append(page, portable.Record{Session: seals.portableSession(s)})
+	}
+	if done {
+		return page, "", nil
+	}
+	return page, exportSessions + strconv.FormatUint(seq, 10), nil
+}
