@@ -11,7 +11,7 @@ import (
 
 func (p *Program) clusterCommand() *cobra.Command {
 	c := group(&cobra.Command{Use: "cluster", Short: "Look at and change the cluster's servers"})
-	c.AddCommand(p.clusterMembersCommand(), p.clusterAddCommand(), p.clusterRemoveCommand(), p.clusterTransferCommand(), p.clusterResealCommand())
+	c.AddCommand(p.clusterMembersCommand(), p.clusterAddCommand(), p.clusterRemoveCommand(), p.clusterTransferCommand(), p.clusterResealCommand(), p.clusterOpenCommand())
 	return c
 }
 
@@ -101,6 +101,21 @@ earlier password can leave tokenizer.safe_password_previous on all nodes. Shows 
 			fmt.Fprintf(p.Stderr, "%d values are sealed anew, %d are left\n", all.Resealed, all.Left)
 		}
 		return r.say(all, "%d values are sealed anew, %d are left", all.Resealed, all.Left)
+	})
+}
+
+func (p *Program) clusterOpenCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "open", Short: "Let a cluster serve again whose sessions were moved out", Args: cobra.NoArgs,
+		Long: `hydrastore migrate closes the cluster that it moves sessions out of, and leaves it closed: two homes must not serve the same sessions. This opens
+it again, with all that it held, where the move was given up. Log-outs at the new home are not known here. Needs --socket, at one of the nodes.`,
+	}
+	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
+		moving, err := r.Move(ctx, session.MoveStep{Kind: session.MoveReopen})
+		if err != nil {
+			return err
+		}
+		return r.say(done{true}, "the cluster serves again: %d users, %d sessions", moving.Users, moving.Sessions)
 	})
 }
 

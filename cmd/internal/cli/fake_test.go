@@ -319,6 +319,15 @@ func (f *fake) Reseal(_ context.Context, c session.Call, cursor string) (session
 	return session.Resealed{Count: 2, Meta: meta}, err
 }
 
+func (f *fake) Move(_ context.Context, c session.Call, step session.MoveStep) (session.Moving, error) {
+	_, err := f.enter(c)
+	defer f.mu.Unlock()
+	if err == nil && !c.Operator {
+		err = session.ErrOperatorOnly()
+	}
+	return session.Moving{Phase: session.MoveOpen, Users: 3, Sessions: 4, Meta: f.changed("move: %s", step.Kind)}, err
+}
+
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

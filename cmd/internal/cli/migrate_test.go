@@ -67,14 +67,10 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("in the new home: %v", err)
 		}
 	}
-	raft := filepath.Join(dir, "raft.yaml")
-	if err := os.WriteFile(raft, []byte("cluster: {name: c}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for line, want := range map[string]string{
-		"migrate --from " + oldConfig:                      "--from and --to are needed",
-		"migrate --from " + raft + " --to " + file:         "tokenizer.type raft",
-		"migrate --from " + oldConfig + " --to /none.yaml": "/none.yaml",
+		"migrate --from " + oldConfig:                                           "--from and --to are needed",
+		"migrate --from " + oldConfig + " --to " + newConfig + " --drop-target": "--drop-target is for clusters",
+		"migrate --from " + oldConfig + " --to /none.yaml":                      "/none.yaml",
 	} {
 		if _, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: got %d %s", line, code, stderr)

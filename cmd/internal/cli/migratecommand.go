@@ -23,42 +23,53 @@ const progressPause = 2 * time.Second
 
 func (p *Program) migrateCommand() *cobra.Command {
 	var from, to string
+	var dropTarget bool
 	c := &cobra.Command{
 		Use:   "migrate --from CONFIG|FILE.jsonl --to CONFIG|FILE.jsonl",
 		Short: "Move sessions, users and policies to another home",
 		Long: `Moves accounts, policies, sessions and the hashes of their keys from one home to another: the keys that clients have stay valid. Each side is
-a server's configuration, whose tokenizer.type is local, redis or dynamodb, or a file of JSON lines (.jsonl), which is made with mode
-0600. Stop the servers of both sides first. The target must be empty. A move that broke off is repeated: it finds what is there. In the end the
-target is read anew and compared, by count and by checksum.
+a server's configuration, or a file of JSON lines (.jsonl), which is made with mode 0600.
 
-Settings in the environment are not read: they could not say which side they mean. What is sealed needs the same tokenizer.safe_password on the new side. Idempotency-Keys and counts of wrong passwords are not moved.`,
+Where tokenizer.type is local, redis or dynamodb, stop the side's servers first. Where it is raft they must run, one of them on this machine: it is
+asked over its own socket (api.socket). The cluster serves nobody while its sessions are moved out, nor after that, until hydrastore cluster open;
+and one that they are moved into serves nobody until all has arrived.
+
+The target must be empty. A move that broke off is repeated: it finds what is there. In the end the target is read anew and compared, by count and
+by checksum.
+
+Settings in the environment are not read: they could not say which side they mean. What is sealed needs the same tokenizer.safe_password on the new
+side. Idempotency-Keys, counts of wrong passwords and attributes in the memory of single nodes are not moved.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if from == "" || to == "" {
 				return usagef("migrate: --from and --to are needed")
 			}
-			return p.migrate(c.Context(), from, to)
+			return p.migrate(c.Context(), from, to, dropTarget)
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "configuration of the present home, or a .jsonl file")
 	c.Flags().StringVar(&to, "to", "", "configuration of the new home, or a .jsonl file")
+	c.Flags().BoolVar(&dropTarget, "drop-target", false, "where --to is a cluster: forget the users and sessions that it holds, and what an earlier move has brought")
 	return c
 }
 
-func (p *Program) migrate(ctx context.Context, from, to string) (err error) {
-	source, closeSource, err := p.side(ctx, "--from", from)
+func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool) (err error) {
+	source, closeSource, err := p.side(ctx, from, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
-	target, closeTarget, err := p.side(ctx, "--to", to)
+	target, closeTarget, err := p.side(ctx, to, dropTarget)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeTarget()) }()
 	begun := time.Now()
 	moved, err := portable.Move(ctx, source, target, p.tellProgress(begun))
-	if err != nil {
+	switch {
+	case errors.Is(err, errMovedBefore):
+		return err
+	case err != nil:
 		return fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d accounts, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
@@ -82,8 +93,12 @@ func (p *Program) tellProgress(begun time.Time) func(*portable.Tally) {
 	}
 }
 
-// side opens one side of a move. done gives it up.
-func (p *Program) side(ctx context.Context, flag, name string) (side portable.Target, done func() error, err error) {
+// side opens one side of a move, which with drop is to forget what it holds. done gives it up.
+func (p *Program) side(ctx context.Context, name string, drop bool) (side portable.Target, done func() error, err error) {
+	notEmptied := usagef("migrate: --drop-target is for clusters; empty %s by its own means", name)
+	if filepath.Ext(name) == linesFile && drop {
+		return nil, nil, notEmptied
+	}
 	if filepath.Ext(name) == linesFile {
 		file := portable.NewFile(name)
 		return file, file.Close, nil
@@ -93,7 +108,14 @@ func (p *Program) side(ctx context.Context, flag, name string) (side portable.Ta
 		return nil, nil, err
 	}
 	if settings.Home == config.HomeRaft {
-		return nil, nil, usagef("migrate: %s: %s keeps its sessions in a cluster (tokenizer.type raft), which this command does not move: use hydrastore cluster backup and restore between clusters", flag, name)
+		cluster, err := newClusterSide(settings.API.Socket, drop, func(format string, args ...any) { fmt.Fprintf(p.Stderr, format+"\n", args...) })
+		if err != nil {
+			return nil, nil, err
+		}
+		return cluster, cluster.Close, nil
+	}
+	if drop {
+		return nil, nil, notEmptied
 	}
 	store, err := server.OpenStore(ctx, settings, server.NewLogger(p.Stderr, settings.Log))
 	if err != nil {

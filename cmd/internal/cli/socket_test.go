@@ -48,7 +48,10 @@ func TestOperatorSocket(t *testing.T) {
 	if out := x.must("cluster members"); !strings.Contains(out, "leader one") {
 		t.Errorf("got %s", out)
 	}
-	if got := x.fake.changes(); got != "update admin password=long-enough" {
+	if out := x.must("cluster open"); !strings.Contains(out, "the cluster serves again: 3 users, 4 sessions") {
+		t.Errorf("got %s", out)
+	}
+	if got := x.fake.changes(); got != "update admin password=long-enough; move: open" {
 		t.Errorf("asked: %s", got)
 	}
 	for _, line := range []string{"whoami", "logout", "login ada", "bench check"} {
