@@ -153,37 +153,33 @@ func (m *storeMove) mayList(user string, list []listed, last uint64) error {
 	return nil
 }
 
-// dropOthers deletes the sessions that an earlier move has brought and the source has no more. No list names them any more.
+// dropOthers deletes the sessions that an earlier move has brought and the source has no more, which no list names any more, and the keys that lead
+// nowhere.
 func (m *storeMove) dropOthers(ctx context.Context) error {
 	m.arrivals.sortByID()
-	return m.eachPage(ctx, KindSession, func(page []Record) error {
-		return sideBySide(len(page), func(i int) error {
-			id, err := session.ParseID(page[i].ID)
-			if err != nil || m.arrivals.hasSession(id) {
-				return err
-			}
-			return m.dropSession(ctx, page[i])
-		})
-	})
-}
-
-// dropSession deletes a session's record after those of its keys.
-func (m *storeMove) dropSession(ctx context.Context, r Record) error {
-	var rec sessionRecord
-	if err := decode(r.Value, &rec); err != nil {
-		return err
-	}
-	keys, err := m.store.Get(ctx, rec.keyNames()...)
+	err := m.dropEach(ctx, KindSession, func(r Record) (session.ID, error) { return session.ParseID(r.ID) })
 	if err != nil {
 		return err
 	}
-	for _, k := range append(keys.Records, r) {
-		if k.Version == "" {
-			continue
-		}
-		if err := m.store.Delete(ctx, k.Name, k.Version); err != nil && !errors.Is(err, ErrChanged) { // ErrChanged: the store has dropped it
-			return err
-		}
-	}
-	return nil
+	return m.dropEach(ctx, KindKey, func(r Record) (session.ID, error) {
+		var k keyRecord
+		err := decode(r.Value, &k)
+		return k.Session, err
+	})
+}
+
+// dropEach deletes the records of a kind that are of a session which has not arrived.
+func (m *storeMove) dropEach(ctx context.Context, kind Kind, of func(Record) (session.ID, error)) error {
+	return m.eachPage(ctx, kind, func(page []Record) error {
+		return sideBySide(len(page), func(i int) error {
+			id, err := of(page[i])
+			if err != nil || m.arrivals.hasSession(id) {
+				return err
+			}
+			if err := m.store.Delete(ctx, page[i].Name, page[i].Version); !errors.Is(err, ErrChanged) { // then the store has dropped it
+				return err
+			}
+			return nil
+		})
+	})
 }

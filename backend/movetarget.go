@@ -262,16 +262,14 @@ func (m *storeMove) putKey(ctx context.Context, name Name, rec *sessionRecord, i
 		return err
 	}
 	there, err := m.store.Get(ctx, name)
-	if err != nil {
+	if err != nil || bytes.Equal(there.Records[0].Value, value) {
 		return err
 	}
-	if _, err = m.store.Put(ctx, name, value, there.Records[0].Version, until); errors.Is(err, ErrChanged) {
-		return errTargetUsed
-	}
+	_, err = m.replace(ctx, name, value, there.Records[0].Version, until)
 	return err
 }
 
-// put replaces what was there.
+// put writes a record over the one that was read.
 func (m *storeMove) put(ctx context.Context, name Name, r formatted, was Version, expires time.Time) (Version, error) {
 	value, err := encode(r)
 	if err != nil {
@@ -280,7 +278,15 @@ func (m *storeMove) put(ctx context.Context, name Name, r formatted, was Version
 	if len(value) > MaxValueBytes {
 		return "", fmt.Errorf("it has %d bytes, and a record has at most %d where sessions are kept in %s", len(value), MaxValueBytes, m.store.Features().Name)
 	}
+	return m.replace(ctx, name, value, was, expires)
+}
+
+// replace writes a record over the one that was read, or over nothing if the store has dropped that one since.
+func (m *storeMove) replace(ctx context.Context, name Name, value []byte, was Version, expires time.Time) (Version, error) {
 	version, err := m.store.Put(ctx, name, value, was, expires)
+	if errors.Is(err, ErrChanged) && was != "" {
+		version, err = m.store.Put(ctx, name, value, "", expires)
+	}
 	if errors.Is(err, ErrChanged) {
 		return "", errTargetUsed
 	}

@@ -1,5 +1,6 @@
 // Package backendtest holds the two suites that every home for sessions must pass: StoreCases for the contract of backend.Store,
-// and ServiceCases for what session.Service promises whatever stands behind it.
+// and ServiceCases for what session.Service promises whatever stands behind it. MoveThrough moves sessions into a
+// store and out of it.
 //
 // A test runs each case as a subtest with a harness of its own:
 //

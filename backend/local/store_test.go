@@ -282,3 +282,13 @@ func BenchmarkPut(b *testing.B) {
 		})
 	}
 }
+
+func TestMove(t *testing.T) {
+	t.Parallel()
+	s, err := local.Open(local.Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	backendtest.MoveThrough(t, s)
+}
