@@ -82,7 +82,8 @@ func (b *birth) tell() {
 }
 
 // round asks everyone once and takes the step that the answers allow. Its error
-// is fatal: the disk did not take the identity.
+// is fatal: the disk did not take the identity, or the cluster does not take a
+// node with these terms.
 func (b *birth) round(ctx context.Context) (born bool, err error) {
 	defer b.tell()
 	answers := b.probeAll(ctx)
@@ -171,6 +172,9 @@ func (b *birth) enter(ctx context.Context, clusterID string, members []*clusterp
 		err := b.enterBy(ctx, clusterID, m)
 		if err == nil {
 			return true, b.c.ident.update(func(id *identity) { id.ClusterID = clusterID })
+		}
+		if errors.Is(err, ErrTerms) {
+			return false, err // its settings do not change while it runs
 		}
 		b.say("cluster %s at %s did not let this node in: %v", clusterID, m.GetPeerAddress(), err)
 	}

@@ -290,6 +290,35 @@ func TestNameInUse(t *testing.T) {
 	}
 }
 
+// TestOtherTermsAreRefused: a node that wants to join and has other terms ends, and is no member. One that restarts with other terms stays one, and all see them.
+func TestOtherTermsAreRefused(t *testing.T) {
+	t.Parallel()
+	nodes := born(t, nil)
+	cfg := testConfig(t)
+	cfg.Name, cfg.BootstrapExpect, cfg.Join, cfg.Terms = "late", 0, []string{nodes[1].PeerAddress()}, "colour: red"
+	ended := make(chan error, 1)
+	cfg.Fatal = func(err error) { ended <- err }
+	open(t, nil, cfg).start()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, cluster.ErrTerms) || !strings.Contains(err.Error(), "colour: red") {
+			t.Errorf("ended with %v, want ErrTerms that names them", err)
+		}
+	case <-time.After(patience):
+		t.Error("the newcomer goes on")
+	}
+	if got := len(nodes[0].Members()); got != 3 {
+		t.Errorf("%d members, want 3", got)
+	}
+	nodes[2].kill()
+	nodes[2].cfg.Terms = "colour: red"
+	nodes[2].reopen()
+	nodes[2].start()
+	eventually(t, "the terms of the restarted node known", func() bool {
+		return slices.ContainsFunc(nodes[0].Members(), func(m cluster.Member) bool { return m.ID == nodes[2].NodeID() && m.Terms == "colour: red" })
+	})
+}
+
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
 	good := testConfig(t)
@@ -299,6 +328,7 @@ func TestConfigValidate(t *testing.T) {
 	for name, spoil := range map[string]func(*cluster.Config){
 		"data folder":       func(c *cluster.Config) { c.Dir = "" },
 		"fatal handler":     func(c *cluster.Config) { c.Fatal = nil },
+		"terms":             func(c *cluster.Config) { c.Terms = strings.Repeat("x", cluster.MaxTermsBytes+1) },
 		"node name":         func(c *cluster.Config) { c.Name = strings.Repeat("x", cluster.MaxNameBytes+1) },
 		"cluster name":      func(c *cluster.Config) { c.ClusterName = "" },
 		"bootstrap_expect":  func(c *cluster.Config) { c.BootstrapExpect = cluster.MaxBootstrapExpect + 1 },

@@ -16,6 +16,8 @@ const (
 	// MaxEntryBytes bounds the data of one proposal. Larger entries hold up
 	// heartbeats on the replication stream.
 	MaxEntryBytes = 512 << 10
+	// MaxTermsBytes bounds what all members must have alike.
+	MaxTermsBytes = 256
 	// MaxNameBytes bounds a node's name.
 	MaxNameBytes = 128
 	// MaxBootstrapExpect bounds how many nodes a cluster can be born with.
@@ -50,6 +52,13 @@ type Config struct {
 	// FormatLevel is the highest format level that this node's software
 	// supports; announced to the other members.
 	FormatLevel uint32
+
+	// Terms is a setting that all members must have alike, in the words of the
+	// application, at most MaxTermsBytes; announced to the other members. A node
+	// that wants to join with other terms than the leader's is refused, and ends
+	// with ErrTerms by Fatal. What it means when members differ, which restart with
+	// other terms, is for the application to judge. Default: none.
+	Terms string
 
 	// PeerListen is the host:port on which Raft and peer RPC listen. Port 0
 	// takes a free one. Default "127.0.0.1:8701".
@@ -184,6 +193,9 @@ func (c Config) Validate() error {
 	}
 	if len(c.Name) > MaxNameBytes {
 		bad("node name: %d bytes, at most %d", len(c.Name), MaxNameBytes)
+	}
+	if len(c.Terms) > MaxTermsBytes {
+		bad("terms: %d bytes, at most %d", len(c.Terms), MaxTermsBytes)
 	}
 	if c.ClusterName == "" || len(c.ClusterName) > MaxNameBytes {
 		bad("cluster name: must have 1 to %d bytes", MaxNameBytes)

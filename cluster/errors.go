@@ -34,6 +34,9 @@ const (
 	// CodeConflict: the change contradicts a live member or another cluster (a
 	// name or address in use, another cluster id).
 	CodeConflict Code = "conflict"
+	// CodeTerms: the node that wants to join has other terms than the cluster; see
+	// Config.Terms.
+	CodeTerms Code = "terms"
 	// CodeInvalid: the request itself is wrong.
 	CodeInvalid Code = "invalid"
 )
@@ -76,6 +79,7 @@ var (
 	ErrClosed         = &Error{Code: CodeClosed, Message: "the cluster is shut down on this node"}
 	ErrUnknownNode    = &Error{Code: CodeUnknownNode, Message: "no member has this id"}
 	ErrRemoved        = &Error{Code: CodeRemoved, Message: "this node has been removed from the cluster"}
+	ErrTerms          = &Error{Code: CodeTerms, Message: "this node has other terms than the cluster"}
 	ErrQuorum         = &Error{Code: CodeQuorum, Message: "the change would cost the quorum"}
 	ErrConflict       = &Error{Code: CodeConflict, Message: "the change contradicts a live member"}
 	ErrInvalid        = &Error{Code: CodeInvalid, Message: "the request is invalid"}

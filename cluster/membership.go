@@ -43,6 +43,9 @@ func (c *Cluster) admit(ctx context.Context, m *clusterpb.Member) error {
 		}
 		return newError(CodeRemoved, "node %s has been removed from the cluster: empty its data folder to let it come back as a new node", m.GetId())
 	}
+	if !member && m.GetTerms() != c.cfg.Terms {
+		return newError(CodeTerms, "this node says %s, and the cluster's leader says %s: all nodes must say the same", m.GetTerms(), c.cfg.Terms)
+	}
 	if !member || c.registeredAddress(server) != m.GetPeerAddress() {
 		if err := c.makeRoom(ctx, m); err != nil {
 			return err

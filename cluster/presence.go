@@ -28,7 +28,7 @@ func (c *Cluster) announcement() *clusterpb.Announce {
 		ClusterId:   id.ClusterID,
 		Member: &clusterpb.Member{
 			Id: id.NodeID, Name: c.name, PeerAddress: c.PeerAddress(), ApiAddress: c.cfg.APIAddress,
-			GossipAddress: c.gossipAddress(), FormatLevel: c.cfg.FormatLevel, Incarnation: id.Incarnation,
+			GossipAddress: c.gossipAddress(), FormatLevel: c.cfg.FormatLevel, Incarnation: id.Incarnation, Terms: c.cfg.Terms,
 		},
 	}
 }
@@ -169,7 +169,7 @@ func wellFormed(m *clusterpb.Member) bool {
 			return false
 		}
 	}
-	return m.GetId() != "" && len(m.GetId()) <= link.MaxIDBytes && m.GetPeerAddress() != "" && len(m.GetName()) <= MaxNameBytes
+	return m.GetId() != "" && len(m.GetId()) <= link.MaxIDBytes && len(m.GetTerms()) <= MaxTermsBytes && m.GetPeerAddress() != "" && len(m.GetName()) <= MaxNameBytes
 }
 
 func (c *Cluster) passOn(ctx context.Context, q *clusterpb.Announce) error {

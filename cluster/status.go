@@ -47,6 +47,8 @@ type Member struct {
 	// FormatLevel is the highest format level the node supports; 0 = not yet
 	// announced.
 	FormatLevel uint32
+	// Terms are what the node has announced as such; see Config.
+	Terms string
 	// Suffrage says whether the node votes.
 	Suffrage Suffrage
 	// Leader says that this node leads, as far as the asked node knows.

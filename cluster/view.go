@@ -31,7 +31,7 @@ func (c *Cluster) member(r *raft.Raft, s raft.Server, leader bool) Member {
 		m.Suffrage = Voter
 	}
 	if t := c.table.get(id); t != nil {
-		m.Name, m.APIAddress, m.GossipAddress, m.FormatLevel = t.GetName(), t.GetApiAddress(), t.GetGossipAddress(), t.GetFormatLevel()
+		m.Name, m.APIAddress, m.GossipAddress, m.FormatLevel, m.Terms = t.GetName(), t.GetApiAddress(), t.GetGossipAddress(), t.GetFormatLevel(), t.GetTerms()
 	}
 	if m.Self {
 		m.Alive, m.Healthy, m.LastSeen = true, true, time.Now()

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,6 +43,12 @@ func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.Clust
 // that the page also works when no majority does.
 func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 	if c.Operator {
+		return nil
+	}
+	if known, ok := ctx.Value(callerKey{}).(Caller); ok {
+		if !slices.Contains(known.Roles, session.RoleAdmin) {
+			return session.ErrNeedsRole(session.RoleAdmin)
+		}
 		return nil
 	}
 	if c.Key.IsZero() {
@@ -167,6 +174,9 @@ func (n *Node) Ready(local bool) error {
 	}
 	if _, seeded := n.fsm.Policy(session.DefaultPolicyName); !seeded {
 		return errStarting("the cluster's first values are not written yet")
+	}
+	if !n.atHome() {
+		return n.errOtherHome()
 	}
 	if !n.sealing.settled.Load() {
 		return errStarting("its safe_password is compared with the cluster's")

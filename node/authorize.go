@@ -23,6 +23,9 @@ type principal struct {
 
 // authenticate reads at the consistency that c asks for and finds the caller's session.
 func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, error) {
+	if known, err := n.knownCaller(ctx, c); known != nil || err != nil {
+		return known, err
+	}
 	if c.Credentials != nil {
 		return n.authenticateByPassword(ctx, c)
 	}

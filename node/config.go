@@ -16,7 +16,7 @@ import (
 // Config of a Node. Start from DefaultConfig; it is copied by New and not changed after.
 type Config struct {
 	// Cluster holds the node's place in the cluster: folder, addresses, join list, peer security. New fills in its
-	// FormatLevel, Fatal and Logger.
+	// FormatLevel, Terms, Fatal and Logger.
 	Cluster cluster.Config
 
 	// Version of the software, shown to operators.
@@ -39,6 +39,10 @@ type Config struct {
 
 	// Throttle bounds how often passwords may be tried.
 	Throttle Throttle
+
+	// SessionsAtNode says that sessions live at the node that made them, kept by somebody above who asks this node for users and policies: the node's
+	// own Sessions methods then make none. All nodes must say the same. Default: they live in the log, and every node knows all.
+	SessionsAtNode bool
 
 	// Audit is the trail of who did what. Only File, Nodes and QueueLines are its owner's to set. Default: none.
 	Audit audit.Config

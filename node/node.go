@@ -130,6 +130,7 @@ func (c Config) filled() Config {
 		c.Policies = append([]session.Policy{session.DefaultPolicy()}, c.Policies...)
 	}
 	c.Cluster.FormatLevel = fsm.SupportedFormatLevel
+	c.Cluster.Terms = homeTerms(c.SessionsAtNode)
 	c.Cluster.Fatal = c.Fatal
 	c.Cluster.Logger = c.Logger
 	return c
@@ -154,6 +155,7 @@ func (n *Node) Start(ctx context.Context) error {
 	n.cancel = cancel
 	n.work.Go(func() { n.leader.run(running) })
 	n.work.Go(func() { n.sealing.run(running) })
+	n.work.Go(func() { n.watchHome(running) })
 	return nil
 }
 

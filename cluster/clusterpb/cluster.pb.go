@@ -83,6 +83,7 @@ type Member struct {
 	GossipAddress string                 `protobuf:"bytes,5,opt,name=gossip_address,json=gossipAddress,proto3" json:"gossip_address,omitempty"`
 	FormatLevel   uint32                 `protobuf:"varint,6,opt,name=format_level,json=formatLevel,proto3" json:"format_level,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Terms         string                 `protobuf:"bytes,8,opt,name=terms,proto3" json:"terms,omitempty"` // a setting that all members must have alike, in the application's words
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +165,13 @@ func (x *Member) GetIncarnation() uint64 {
 		return x.Incarnation
 	}
 	return 0
+}
+
+func (x *Member) GetTerms() string {
+	if x != nil {
+		return x.Terms
+	}
+	return ""
 }
 
 // Internal is a log entry that belongs to the cluster, not to the application.
@@ -1189,7 +1197,7 @@ var File_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\rcluster.proto\x12\x15hydrastore.cluster.v1\"\xdc\x01\n" +
+	"\rcluster.proto\x12\x15hydrastore.cluster.v1\"\xf2\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1198,7 +1206,8 @@ const file_cluster_proto_rawDesc = "" +
 	"apiAddress\x12%\n" +
 	"\x0egossip_address\x18\x05 \x01(\tR\rgossipAddress\x12!\n" +
 	"\fformat_level\x18\x06 \x01(\rR\vformatLevel\x12 \n" +
-	"\vincarnation\x18\a \x01(\x04R\vincarnation\"\xea\x01\n" +
+	"\vincarnation\x18\a \x01(\x04R\vincarnation\x12\x14\n" +
+	"\x05terms\x18\b \x01(\tR\x05terms\"\xea\x01\n" +
 	"\bInternal\x12F\n" +
 	"\vestablished\x18\x01 \x01(\v2\".hydrastore.cluster.v1.EstablishedH\x00R\vestablished\x12A\n" +
 	"\n" +
