@@ -38,6 +38,10 @@ type Config struct {
 	// Authenticators outside judge users that have no password here, in this order. Shutdown closes them. Default: none.
 	Authenticators []auth.Authenticator
 
+	// Directory keeps accounts, policies, the throttle and the time for a Service that keeps sessions alone, for one process. AdminPassword, Policies, Throttle
+	// and Authenticators are its then, and so are the methods of session.Users, Policies and Cluster, but for Reseal. Default: none, the Service keeps all.
+	Directory Directory
+
 	// Figures are told what the service does. Default: nobody.
 	Figures Figures
 

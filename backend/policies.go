@@ -217,9 +217,8 @@ func (s *Service) PatchLimits(ctx context.Context, c session.Call, ch session.Cl
 	if ch.IfMatch != nil && *ch.IfMatch != 0 {
 		return session.ClusterLimitsResult{}, session.ErrVersion("limits")
 	}
-	if wanted.MaxSessions != 0 {
-		return session.ClusterLimitsResult{}, session.Invalid("max_sessions",
-			"a limit on all sessions cannot be held exactly where sessions are kept in %s: leave it out (0), or use tokenizer.type raft", s.features.Name)
+	if err := s.features.supportsLimit(wanted.MaxSessions); err != nil {
+		return session.ClusterLimitsResult{}, err
 	}
 	return current, nil
 }

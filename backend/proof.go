@@ -63,16 +63,21 @@ func triedFrom(c session.Call, client netip.Addr) netip.Addr {
 // checkedPassword is a password that was right.
 type checkedPassword struct {
 	proof
-	attempt  *attempt // to be given back; nil = none was taken
-	outdated bool     // the password's hash should be made anew
-	account  account  // that it was checked against; zero = none
+	attempt  *attempt              // to be given back; nil = none was taken
+	outdated bool                  // the password's hash should be made anew
+	account  account               // that it was checked against; zero = none
+	keepUp   func(context.Context) // a Directory's own; nil = none
 }
 
 // checkPassword wants a context that ends with the request. It counts the attempt in the store, then reads the user and compares, or has it judged outside. A right
 // password's attempt is returned: giveBack gives it back. Unknown and disabled users cost what others cost. Errors: CodeThrottled and
 // CodeOverloaded, for which nothing was compared, CodeUnauthenticated.
 func (s *Service) checkPassword(ctx context.Context, c passwordCheck) (checkedPassword, error) {
-	checked, err := s.tryPassword(ctx, c)
+	try := s.tryPassword
+	if s.config.Directory != nil {
+		try = s.checkByDirectory
+	}
+	checked, err := try(ctx, c)
 	s.figures.password(err)
 	return checked, err
 }
@@ -148,6 +153,10 @@ func (s *Service) haveTurn(ctx context.Context, c passwordCheck) (checkedPasswor
 // keepUp stores what should be kept of a password that was just verified and is not: a hash of today's costs, and the verifier of a user that may
 // log in by MD5. It is done when the request has succeeded, and a failure is left to the next one.
 func (s *Service) keepUp(ctx context.Context, user, password string, checked *checkedPassword) {
+	if checked.keepUp != nil {
+		checked.keepUp(ctx)
+		return
+	}
 	wanted := checked.account.MD5Login && checked.account.Verifier == nil && !checked.outside
 	if !checked.outdated && !wanted {
 		return
@@ -174,7 +183,10 @@ func (s *Service) keepUp(ctx context.Context, user, password string, checked *ch
 }
 
 // attempt is one that was counted.
-type attempt struct{ taken []counted }
+type attempt struct {
+	taken    []counted
+	giveBack func(context.Context) // a Directory's own; nil = none
+}
 
 type counted struct {
 	name    Name
@@ -283,6 +295,9 @@ func (s *Service) count(ctx context.Context, c counter) (runMS int64, err error)
 func (s *Service) giveBack(ctx context.Context, a *attempt) {
 	if a == nil {
 		return
+	}
+	if a.giveBack != nil {
+		a.giveBack(ctx)
 	}
 	for _, k := range a.taken {
 		_ = s.changeAttempts(ctx, k.name, func(r *attemptRecord, _ int64) error {

@@ -66,6 +66,10 @@ type clusterRecord struct {
 	LastSeal uint32           `json:"last_seal,omitempty"`
 	Floor    uint64           `json:"floor,omitempty"` // numbers of sessions of users whose record was dropped are not above it
 	Version  uint64           `json:"version"`         // the highest version that a policy ever had
+
+	// While a Service has it: what the Directory knows, if there is one.
+	PastElsewhere []PolicyPast `json:"past_elsewhere,omitempty"`
+	MaxSessions   int          `json:"max_sessions,omitempty"`
 }
 
 // pastPolicy is a policy as it was until it was changed. It matters to sessions that were last used before that: what was dead under it stays dead, and
@@ -110,6 +114,10 @@ type userRecord struct {
 	Requests   []requested `json:"requests,omitempty"` // log-ins with an Idempotency-Key, oldest first
 
 	Preferences map[string]json.RawMessage `json:"preferences,omitempty"`
+
+	// Where a Directory keeps the accounts: which of them the preferences are of, and, while a Service has the record, the marks of new sessions.
+	PreferencesOf string `json:"preferences_of,omitempty"`
+	Marks         *marks `json:"marks,omitempty"`
 }
 
 type account struct {
@@ -130,6 +138,7 @@ type listed struct {
 	Number    uint64     `json:"number"`
 	Policy    string     `json:"policy"`
 	Permanent bool       `json:"permanent,omitempty"`
+	Under     string     `json:"under,omitempty"` // a Directory's mark; see overlay
 }
 
 // requested is a session that a log-in with an Idempotency-Key has made.

@@ -48,6 +48,10 @@ func New(c Config, store Store) (*Service, error) {
 		return nil, err
 	}
 	c = c.filled()
+	if c.Directory != nil {
+		store = &overlay{Store: store, directory: c.Directory}
+		f = store.Features()
+	}
 	hasher, err := auth.NewHasher(c.Hashing)
 	if err != nil {
 		return nil, fmt.Errorf("prepare password hashing: %w", err)

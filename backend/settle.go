@@ -52,6 +52,9 @@ func (s *Service) settle(ctx context.Context) bool {
 func (s *Service) settleOnce(ctx context.Context) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	if s.config.Directory != nil {
+		return s.settleWithDirectory(ctx)
+	}
 	if err := s.found(ctx); err != nil {
 		return err
 	}
@@ -288,14 +291,14 @@ func (s *Service) sweepSession(ctx context.Context, r Record, nowMS int64) error
 	return nil
 }
 
-// sweepKey deletes the record of a key that never expires, for its session was permanent, and whose session has ended; a log-in may still be about to write
-// a young one. Other keys' records the store drops.
+// sweepKey deletes the record of a key whose session has ended and that the store does not drop by itself: it never expires, for its session was permanent, or
+// its time is over. A log-in may still be about to write a young one.
 func (s *Service) sweepKey(ctx context.Context, r Record, nowMS int64) error {
 	var k keyRecord
 	if err := decode(r.Value, &k); err != nil {
 		return internalError("read a key", err)
 	}
-	if k.UntilMS != 0 || nowMS-drawnMS(k.Session) < orphanAge.Milliseconds() {
+	if k.UntilMS != 0 && nowMS < k.UntilMS || nowMS-drawnMS(k.Session) < orphanAge.Milliseconds() {
 		return nil
 	}
 	snapshot, err := s.read(ctx, sessionName(k.Session))

@@ -117,4 +117,6 @@ type Features struct {
 	// Durable: a write that was acknowledged survives the sudden end of any process, and of any machine that the store's own
 	// documentation says it may lose. False where an acknowledged write may be lost in a failover.
 	Durable bool
+	// OneNode: the sessions are one node's of a cluster, which keeps their users and policies; see Config.Directory.
+	OneNode bool
 }

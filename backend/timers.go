@@ -44,6 +44,7 @@ func sooner(a, b int64) int64 {
 type rules struct {
 	policy *session.Policy
 	past   []pastPolicy
+	gone   *PolicyPast // a Directory's; nil = none
 }
 
 // rulesOf finds the rules for a session.
@@ -51,6 +52,11 @@ func (c *clusterRecord) rulesOf(r *sessionRecord) rules {
 	out := rules{policy: c.policy(r.Policy)}
 	if out.policy == nil || out.policy.Version == r.PolicyVersion {
 		return out
+	}
+	for i := range c.PastElsewhere {
+		if c.PastElsewhere[i].Name == r.Policy {
+			out.gone = &c.PastElsewhere[i]
+		}
 	}
 	for _, p := range c.Past {
 		if p.Name == r.Policy && p.Version > r.PolicyVersion {
@@ -71,6 +77,9 @@ func (r *sessionRecord) timersNow(u rules) timers {
 		if p.AbsoluteEndMS != 0 {
 			t.AbsoluteEndMS = sooner(t.AbsoluteEndMS, r.CreatedMS+p.AbsoluteEndMS)
 		}
+	}
+	if life := u.gone.lifetimeMS(r.CreatedMS); life != 0 {
+		t.AbsoluteEndMS = sooner(t.AbsoluteEndMS, r.CreatedMS+life)
 	}
 	return t
 }
@@ -97,7 +106,37 @@ func (r *sessionRecord) deadlineMS(u rules) int64 {
 			return end
 		}
 	}
+	if end, gone := u.gone.ended(r); gone {
+		return end
+	}
 	return r.endUnder(r.timersNow(u))
+}
+
+// lifetimeMS is the shorter absolute lifetime of sessions that were made then; 0 = there is none.
+func (p *PolicyPast) lifetimeMS(createdMS int64) int64 {
+	if p == nil {
+		return 0
+	}
+	for _, l := range p.Lifetimes {
+		if createdMS <= l.ThroughMS {
+			return l.LifetimeMS
+		}
+	}
+	return 0
+}
+
+// ended tells whether a session was due when its policy was extended, and since when it was. Uses that are not recorded may have come within its window.
+func (p *PolicyPast) ended(r *sessionRecord) (sinceMS int64, ended bool) {
+	if p == nil {
+		return 0, false
+	}
+	if p.UsedMS != 0 && r.OwnIdleMS == nil && r.LastUseMS+r.Timers.WindowMS <= p.UsedMS {
+		return r.LastUseMS + p.UsedSpanMS, true
+	}
+	if p.ActiveMS != 0 && r.LastActivityMS+r.Timers.WindowMS <= p.ActiveMS {
+		return r.LastActivityMS + p.ActiveSpanMS, true
+	}
+	return 0, false
 }
 
 func (r *sessionRecord) endUnder(t timers) int64 {

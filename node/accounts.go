@@ -21,6 +21,9 @@ type Accounts struct{ node *Node }
 // Accounts of the cluster, as this node knows them.
 func (n *Node) Accounts() Accounts { return Accounts{n} }
 
+// Ending is the change that last ended some of a user's sessions.
+type Ending = fsm.Ending
+
 // Account is a user, or what is left of one.
 type Account struct {
 	session.User      // without Sessions
@@ -56,11 +59,11 @@ func (a Accounts) User(name string) Account {
 	return out
 }
 
-// Policies are those in force, with what their past means, and a version that rises whenever they change.
-func (a Accounts) Policies() ([]fsm.PolicyWithPast, uint64) {
-	version := a.node.fsm.PoliciesVersion() // before: so the policies are at least as new
-	return a.node.fsm.PoliciesWithPast(), version
-}
+// Policies are those in force, with what their past means.
+func (a Accounts) Policies() []fsm.PolicyWithPast { return a.node.fsm.PoliciesWithPast() }
+
+// PoliciesVersion rises whenever policies or limits change, and not only then. Who asks for it first and for them then has them at least as new.
+func (a Accounts) PoliciesVersion() uint64 { return a.node.fsm.PoliciesVersion() }
 
 // Limits are those on the cluster's sessions.
 func (a Accounts) Limits() session.ClusterLimits { return a.node.fsm.Limits() }

@@ -49,6 +49,8 @@ type Presented struct {
 type Meta struct {
 	Index IndexToken    // of the write, or the index that the read saw at least
 	Age   time.Duration // of local reads: the time since this node's data was known to be current; -1 otherwise
+	// Node names the node whose sessions alone the answer speaks of, in lists and counts too; "" = all of the cluster's.
+	Node string
 }
 
 // Login asks for a new session. It takes the place of the session whose key comes with the call, as Subject or, for a log-in by
@@ -337,6 +339,7 @@ type ClusterStatus struct {
 	FormatLevel uint32
 	Time        time.Time // the replicated clock
 	Sessions    int
+	SessionsOf  string // the node whose Sessions are counted; "" = all of the cluster
 	Healthy     bool
 	Failures    int // servers that may still be lost while a majority stays
 	Members     []Member

@@ -68,6 +68,8 @@ type Store struct {
 	once    sync.Once
 	work    sync.WaitGroup
 
+	counts counts
+
 	mu     sync.Mutex
 	broken error // why nothing can be written any more
 }
@@ -132,9 +134,11 @@ func (s *Store) prepare() error {
 	last := int64(0)
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		for _, kind := range backend.Kinds() {
-			if _, err := tx.CreateBucketIfNotExists(bucketOf(kind)); err != nil {
+			bucket, err := tx.CreateBucketIfNotExists(bucketOf(kind))
+			if err != nil {
 				return err
 			}
+			s.counts.add(kind, bucket.Stats().KeyN)
 		}
 		if _, err := tx.CreateBucketIfNotExists(expiresBucket); err != nil {
 			return err

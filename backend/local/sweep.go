@@ -35,7 +35,7 @@ func (s *Store) Sweep() error {
 		if !s.anyExpired() { // a transaction that changes nothing flushes too
 			return nil
 		}
-		dropped := 0
+		var dropped []backend.Kind
 		err := s.db.Update(func(tx *bolt.Tx) (err error) {
 			dropped, err = dropExpired(tx, s.clock.now().UnixMilli())
 			return err
@@ -43,7 +43,10 @@ func (s *Store) Sweep() error {
 		if err != nil {
 			return s.commitError(err)
 		}
-		if dropped < sweepBatch {
+		for _, kind := range dropped {
+			s.counts.add(kind, -1)
+		}
+		if len(dropped) < sweepBatch {
 			return nil
 		}
 	}
@@ -61,7 +64,7 @@ func (s *Store) anyExpired() (any bool) {
 	return any
 }
 
-func dropExpired(tx *bolt.Tx, nowMS int64) (dropped int, err error) {
+func dropExpired(tx *bolt.Tx, nowMS int64) (dropped []backend.Kind, err error) {
 	var due [][]byte
 	cursor := tx.Bucket(expiresBucket).Cursor()
 	for key, _ := cursor.First(); key != nil && len(due) < sweepBatch; key, _ = cursor.Next() {
@@ -73,11 +76,12 @@ func dropExpired(tx *bolt.Tx, nowMS int64) (dropped int, err error) {
 	for _, key := range due {
 		kind, id := backend.Kind(key[8]), key[9:]
 		if err := tx.Bucket(bucketOf(kind)).Delete(id); err != nil {
-			return 0, err
+			return nil, err
 		}
 		if err := tx.Bucket(expiresBucket).Delete(key); err != nil {
-			return 0, err
+			return nil, err
 		}
+		dropped = append(dropped, kind)
 	}
-	return len(due), nil
+	return dropped, nil
 }

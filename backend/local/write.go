@@ -96,12 +96,26 @@ func (s *Store) commit(batch []*write) {
 		err = s.commitError(err)
 	}
 	for i, w := range batch {
+		if err == nil && errs[i] == nil {
+			s.counts.add(w.name.Kind, w.adds())
+		}
 		w.version, w.err = results[i].tag(), errs[i]
 		if err != nil {
 			w.version, w.err = "", err
 		}
 		close(w.done)
 	}
+}
+
+// adds is how many records more there are after the write.
+func (w *write) adds() int {
+	switch {
+	case w.delete:
+		return -1
+	case w.was == "":
+		return 1
+	}
+	return 0
 }
 
 // refusal gives the errors that end a whole transaction; nil for those that refuse one write of it.

@@ -1,0 +1,180 @@
+package ownsessions
+
+import (
+	"context"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// Login implements session.Sessions.
+func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (out session.Issued, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.Login(ctx, c, l)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Check implements session.Sessions.
+func (s *Service) Check(ctx context.Context, c session.Call, look bool) (out session.Checked, err error) {
+	meta, err := s.read(ctx, c)
+	if err == nil {
+		out, err = s.own.Check(ctx, c, look)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Touch implements session.Sessions.
+func (s *Service) Touch(ctx context.Context, c session.Call) (out session.Checked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.Touch(ctx, c)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Rotate implements session.Sessions.
+func (s *Service) Rotate(ctx context.Context, c session.Call) (out session.Issued, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.Rotate(ctx, c)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Reauthenticate implements session.Sessions.
+func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (out session.Issued, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.Reauthenticate(ctx, c, p)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// PatchAttributes implements session.Sessions.
+func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.PatchAttributes(ctx, c, p, ifMatch)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// SealAttributes implements session.Sessions.
+func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.SealAttributes(ctx, c, p, ifMatch)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Alter implements session.Sessions.
+func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteration) (out session.Checked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.Alter(ctx, c, a)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Preferences implements session.Sessions.
+func (s *Service) Preferences(ctx context.Context, c session.Call) (out session.Preferences, err error) {
+	meta, err := s.read(ctx, c)
+	if err == nil {
+		out, err = s.own.Preferences(ctx, c)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// PatchPreferences implements session.Sessions.
+func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p session.AttributePatch) (out session.Checked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.PatchPreferences(ctx, c, p)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// Logout implements session.Sessions.
+func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		_, err = s.own.Logout(ctx, c)
+	}
+	return meta, err
+}
+
+// ListSessions implements session.Sessions: those of this node.
+func (s *Service) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (out session.SessionList, err error) {
+	meta, err := s.read(ctx, c)
+	if err == nil {
+		out, err = s.own.ListSessions(ctx, c, f, p)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// RevokeSessions implements session.Sessions: those of this node.
+func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (out session.Revoked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.RevokeSessions(ctx, c, f)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// GetSession implements session.Sessions.
+func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID) (out session.Checked, err error) {
+	meta, err := s.read(ctx, c)
+	if err == nil {
+		out, err = s.own.GetSession(ctx, c, id)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// RevokeSession implements session.Sessions.
+func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		_, err = s.own.RevokeSession(ctx, c, id)
+	}
+	return meta, err
+}
+
+// RevokeUserSessions implements session.Sessions: those of this node.
+func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user string, which session.UserSessions) (out session.Revoked, err error) {
+	meta, err := s.now(ctx)
+	if err == nil {
+		out, err = s.own.RevokeUserSessions(ctx, c, user, which)
+	}
+	out.Meta = meta
+	return out, err
+}
+
+// IssueChallenge implements session.Proofs: every node can check it.
+func (s *Service) IssueChallenge(ctx context.Context, c session.Call) (session.Challenge, error) {
+	return s.node.IssueChallenge(ctx, c)
+}
+
+// Identify implements session.Proofs.
+func (s *Service) Identify(ctx context.Context, c session.Call) (out session.Identity, err error) {
+	meta, err := s.read(ctx, c)
+	if err == nil {
+		out, err = s.own.Identify(ctx, c)
+	}
+	out.Meta = meta
+	return out, err
+}
