@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,13 +30,16 @@ func (m *meddled) before(call string, name backend.Name) {
 }
 
 // onNext does f once, before the next such call of a record of that kind.
-func (m *meddled) onNext(call string, kind backend.Kind, f func()) {
-	var once sync.Once
+func (m *meddled) onNext(call string, kind backend.Kind, f func()) { m.onNth(call, kind, 1, f) }
+
+// onNth does f once, before the nth such call.
+func (m *meddled) onNth(call string, kind backend.Kind, n int64, f func()) {
+	var seen atomic.Int64
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.meddle = func(c string, name backend.Name) {
-		if c == call && name.Kind == kind {
-			once.Do(f)
+		if c == call && name.Kind == kind && seen.Add(1) == n {
+			f()
 		}
 	}
 }

@@ -76,6 +76,9 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 			return nil
 		}
 		key = r.successor
+		if err := s.stillProves(ctx, r, f); err != nil {
+			return err
+		}
 		if err := r.apply(f); err != nil {
 			return err
 		}
@@ -143,15 +146,30 @@ func (r *rotation) apply(f *found) error {
 	return nil
 }
 
-// mayProve judges who speaks for the user, as a log-in does.
+// stillProves judges a password that was verified by the user's record as it is after the session's was read. A password that is changed after that
+// has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late.
+func (s *Service) stillProves(ctx context.Context, r *rotation, f *found) error {
+	if r.proof == nil || r.proof.vouched {
+		return nil
+	}
+	u, err := s.readUser(ctx, f.session.User)
+	if err != nil {
+		return err
+	}
+	if u.user.find(f.id) == nil {
+		return session.ErrUnauthenticated()
+	}
+	if !r.proof.holdsFor(u.user) {
+		return session.ErrUserChanged()
+	}
+	f.user = u.user
+	return nil
+}
+
+// mayProve judges a service that speaks for the user, as a log-in does.
 func (r *rotation) mayProve(f *found) error {
 	switch {
-	case r.proof == nil:
-		return nil
-	case !r.proof.vouched:
-		if !r.proof.holdsFor(f.user) {
-			return session.ErrUserChanged()
-		}
+	case r.proof == nil || !r.proof.vouched:
 		return nil
 	case f.user.Account != nil && isPowerful(f.user.Account.Roles):
 		return session.ErrVouchForPowerful()

@@ -156,7 +156,7 @@ func (s *Service) provePassword(ctx context.Context, c session.Call, name string
 }
 
 // writeUser writes the account, and ends the sessions that were won with what is no longer true, in one write. The list of admins is shortened
-// before it and lengthened after it, so that who stands there is one.
+// before it and lengthened after it (admins.go).
 func (s *Service) writeUser(ctx context.Context, name string, put *accountChange) (session.UserResult, error) {
 	var gone []session.ID
 	var after *userChange
@@ -165,11 +165,11 @@ func (s *Service) writeUser(ctx context.Context, name string, put *accountChange
 		if err := put.judge(u); err != nil {
 			return err
 		}
-		if u.user.isAdmin() && put.endsAdmin() && !resigned {
+		if u.user.isAdmin() && put.endsAdmin() {
+			resigned = true
 			if err := s.resign(ctx, name); err != nil {
 				return err
 			}
-			resigned = true
 		}
 		gone, after = put.apply(u), u
 		s.applyVerifier(name, put, u.user.Account)
@@ -183,6 +183,11 @@ func (s *Service) writeUser(ctx context.Context, name string, put *accountChange
 	}
 	s.tidyIDs(gone)
 	s.figures.ended("user", len(gone))
+	if put.hash != nil {
+		if err := s.renewSpared(ctx, after.user.Sessions); err != nil {
+			return session.UserResult{}, err
+		}
+	}
 	if after.user.isAdmin() {
 		s.enlistAdmin(ctx, name)
 	}
@@ -244,47 +249,6 @@ func (put *accountChange) apply(u *userChange) (gone []session.ID) {
 	}
 	u.user.drop(gone...)
 	return gone
-}
-
-// resign takes a name out of the list of admins, unless no other one in it is an admin.
-func (s *Service) resign(ctx context.Context, name string) error {
-	return s.changeCluster(ctx, func(c *clusterRecord, _ int64) error {
-		var others []Name
-		for _, admin := range c.Admins {
-			if admin != name {
-				others = append(others, userName(admin))
-			}
-		}
-		snapshot, err := s.read(ctx, others...)
-		if err != nil {
-			return err
-		}
-		another := false
-		for _, r := range snapshot.Records {
-			var u userRecord
-			if r.Version != "" && decode(r.Value, &u) == nil {
-				another = another || u.isAdmin()
-			}
-		}
-		if !another {
-			return session.ErrLastAdmin()
-		}
-		c.Admins = slices.DeleteFunc(c.Admins, func(admin string) bool { return admin == name })
-		return nil
-	})
-}
-
-// enlistAdmin puts a name into the list of admins, if it is one. When that fails the sweep does it.
-func (s *Service) enlistAdmin(ctx context.Context, name string) {
-	_ = s.changeCluster(ctx, func(c *clusterRecord, _ int64) error {
-		u, err := s.readUser(ctx, name)
-		if err != nil || !u.user.isAdmin() || slices.Contains(c.Admins, name) {
-			return orKeep(err)
-		}
-		c.Admins = append(c.Admins, name)
-		slices.Sort(c.Admins)
-		return nil
-	})
 }
 
 // shownUser gives the public form of an account.
@@ -397,11 +361,11 @@ func (s *Service) DeleteUser(ctx context.Context, c session.Call, name string) (
 		if u.user.Account == nil {
 			return session.ErrNoSuchUser()
 		}
-		if u.user.isAdmin() && !resigned {
+		if u.user.isAdmin() {
+			resigned = true
 			if err := s.resign(ctx, folded); err != nil {
 				return err
 			}
-			resigned = true
 		}
 		gone = nil
 		for _, l := range u.user.Sessions {
