@@ -95,6 +95,7 @@ func TestEverySessionsBeginAndEndIsReportedOnce(t *testing.T) {
 			recorded := map[session.ID]bool{}
 			for range 300 {
 				l.clock += h.advance()
+				h.follow(l.m)
 				commands := h.entry()
 				applied := l.apply(commands...)
 				noteVersions(h, applied)
@@ -115,7 +116,9 @@ func follow(t *testing.T, recorded map[session.ID]bool, applied *fsm.Applied) {
 	var byItself []fsm.Cause
 	for _, e := range applied.Events {
 		switch e.Kind {
-		case fsm.EventLogin:
+		case fsm.EventImportBegun:
+			clear(recorded)
+		case fsm.EventLogin, fsm.EventSessionImported:
 			if recorded[e.Session] {
 				t.Fatalf("entry %d: the beginning of %v is reported twice", applied.Index, e.Session)
 			}
@@ -217,6 +220,8 @@ func eventText(e fsm.Event) string {
 	add("count", e.Count)
 	add("password", e.PasswordChanged)
 	add("system", e.Actor.System)
+	add("users", e.Users)
+	add("origin", e.Origin)
 	add("actor", e.Actor.User)
 	if e.Address.IsValid() {
 		add("from", e.Address)

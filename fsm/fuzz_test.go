@@ -151,6 +151,7 @@ func exercise(t *testing.T, m *fsm.Machine) {
 	clock := m.ClockMS()
 	for range 30 {
 		clock = min(clock+h.advance()*10, fsm.MaxClockMS)
+		h.follow(m)
 		if _, err := m.Apply(m.Index()+1, term, encode(t, max(clock, 0), h.entry()...)); err != nil {
 			t.Fatal(err)
 		}

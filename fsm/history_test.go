@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -20,6 +21,18 @@ type history struct {
 
 	attempts []*fsmpb.Attempt // taken, the last few
 	sealKeys int              // the last id given
+
+	m             *fsm.Machine // what the commands are for; nil = sessions are not moved
+	filled        bool         // it begins with a move into the machine
+	numbers       uint64       // the highest of a session that was moved
+	movedUsers    map[string]*fsmpb.MovedUser
+	movedSessions []*fsmpb.MovedSession
+}
+
+// follow lets the history move sessions in and out of a machine.
+func (h *history) follow(m *fsm.Machine) {
+	_, last := m.SealKeys()
+	h.m, h.sealKeys = m, int(last)
 }
 
 func newHistory(seed uint64) *history { return &history{Rand: rand.New(rand.NewPCG(seed, 1))} }
@@ -108,6 +121,9 @@ func (h *history) entry() []*fsmpb.Command {
 }
 
 func (h *history) command() *fsmpb.Command {
+	if c := h.move(); c != nil {
+		return c
+	}
 	if h.crowd && h.chance(85) {
 		return h.crowded()
 	}

@@ -18,6 +18,10 @@ const (
 // do applies a command; one that succeeds is a use of the key behind its authority, if that session still lives.
 func (m *model) do(c *fsmpb.Command, r *fsmpb.Result) {
 	m.by, m.judged = nil, c.GetTouchSession().GetJudged()
+	if !m.open() && !mayMove(c) {
+		set(r, fsmpb.Code_CODE_CLOSED, "")
+		return
+	}
 	m.dispatch(c, r)
 	if r.Code == fsmpb.Code_CODE_OK && m.by != nil && slices.Contains(m.sessions, m.by) && m.alive(m.by) {
 		m.useSparingly(m.by)
@@ -70,6 +74,18 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		}
 	case *fsmpb.Command_SetSessionHome:
 		m.setSessionHome(k.SetSessionHome, r)
+	case *fsmpb.Command_BeginImport:
+		m.beginImport(k.BeginImport, r)
+	case *fsmpb.Command_ImportUsers:
+		m.importUsers(k.ImportUsers, r)
+	case *fsmpb.Command_ImportSessions:
+		m.importSessions(k.ImportSessions, r)
+	case *fsmpb.Command_FinishImport:
+		m.finishImport(k.FinishImport, r)
+	case *fsmpb.Command_CloseCluster:
+		m.closeCluster(r)
+	case *fsmpb.Command_OpenCluster:
+		m.openCluster(r)
 	case *fsmpb.Command_PutSealKey:
 		m.putSealKey(k.PutSealKey, r)
 	case *fsmpb.Command_HoldSealKeys:
@@ -376,6 +392,7 @@ func (m *model) record(name string, s *modelSession) {
 		s.user = &modelUser{name: name, roles: []fsmpb.Role{plain}, lastNumber: m.floor}
 		m.users[name] = s.user
 	}
+	m.clothe(s.user)
 	m.lastSeq++
 	s.user.lastNumber++
 	s.seq, s.number = m.lastSeq, s.user.lastNumber
@@ -677,6 +694,7 @@ func (m *model) changeUser(u *modelUser, c *fsmpb.PutUser, roles []fsmpb.Role) {
 	if c.Disabled != nil {
 		u.disabled = *c.Disabled
 	}
+	m.clothe(u)
 	u.stored, u.version = true, m.nextVersion()
 	if m.home.Node && (all || others) {
 		spared := session.ID{}

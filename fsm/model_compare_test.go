@@ -89,24 +89,30 @@ func asResult(r fsm.Record) *fsmpb.SessionState {
 
 func TestMachineBehavesLikeTheModel(t *testing.T) {
 	t.Parallel()
-	compareWithModel(t, false)
+	compareWithModel(t, func(*history) {})
 }
 
 func TestMachineBehavesLikeTheModelUnderLimits(t *testing.T) {
 	t.Parallel()
-	compareWithModel(t, true)
+	compareWithModel(t, func(h *history) { h.crowd = true })
 }
 
-func compareWithModel(t *testing.T, crowd bool) {
+func TestMachineBehavesLikeTheModelAfterAMove(t *testing.T) {
+	t.Parallel()
+	compareWithModel(t, func(h *history) { h.filled = true })
+}
+
+func compareWithModel(t *testing.T, prepare func(*history)) {
 	for seed := range *modelSeeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(seed)
-			h.crowd = crowd
+			prepare(h)
 			ends := 1 + h.IntN(6)
 			l, want := newLog(t, fsm.Options{EndsPerEntry: ends, HashSeed: seed}), newModel(ends)
 			for range 300 {
 				l.clock += h.advance()
+				h.follow(l.m)
 				commands := h.entry()
 				applied := l.apply(commands...)
 				noteVersions(h, applied)
@@ -163,10 +169,16 @@ func compareReads(t *testing.T, h *history, got *fsm.Machine, want *model) {
 	if l := got.Limits(); l.MaxSessions != want.limits.total || string(l.OnLimit) != onLimitNames[want.limits.onLimit] || l.Version != want.version2 {
 		t.Fatalf("limits %+v, want %+v of version %d", l, want.limits, want.version2)
 	}
+	moving := want.moving
+	moving.Accounts, moving.Sessions = want.accounts(), len(want.sessions)
+	if got.Moving() != moving || got.History() != want.history {
+		t.Fatalf("moving %+v of history %d, want %+v of %d", got.Moving(), got.History(), moving, want.history)
+	}
 	retired := 0
 	for _, s := range want.sessions {
 		retired += len(s.retired)
 	}
+	compareExports(t, h, got, want)
 	compareSeals(t, got, want)
 	compareChallenges(t, got, want)
 	st := got.Stats()

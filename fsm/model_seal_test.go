@@ -46,7 +46,7 @@ func (m *model) putSealKey(c *fsmpb.PutSealKey, r *fsmpb.Result) {
 		return
 	}
 	if len(m.sealKeys) == 16 {
-		unused := slices.IndexFunc(m.sealKeys, func(id uint32) bool { return m.sealUses(id) == 0 })
+		unused := slices.IndexFunc(m.sealKeys, func(id uint32) bool { return m.sealUses(id) == 0 && !m.isMoved(id) })
 		if unused < 0 {
 			set(r, fsmpb.Code_CODE_TOO_LARGE, "seal_keys")
 			return

@@ -32,8 +32,15 @@ type model struct {
 	limits   modelLimits     // of the cluster; only total and onLimit
 	version2 uint64          // of these
 	home     fsm.Home
-	spare    int // endings that the present entry's log-ins share
-	pinned   *modelUser
+	moving   fsm.Moving // but its figures
+	history  uint64
+	bare     []*modelUser // users whom an import brought, and who have no session yet
+
+	movedSealLast uint32
+	gracesUntil   int64 // whose successors have been forgotten
+
+	spare  int // endings that the present entry's log-ins share
+	pinned *modelUser
 
 	byCommands []fsm.Ended // what the commands of the present entry ended beside their purpose
 
@@ -56,6 +63,7 @@ type modelUser struct {
 	version     uint64
 	lastNumber  uint64
 	preferences map[string]string
+	moved       *fsmpb.MovedUser // what it came as
 	endings     fsm.Endings
 }
 
@@ -84,6 +92,7 @@ type modelSession struct {
 	retired     []*modelKey
 	address     string
 	agent       string
+	moved       *fsmpb.MovedSession // what it came as
 }
 
 // modelKey is a key that was rotated.
@@ -127,7 +136,7 @@ func newModel(ends int) *model {
 		ends: ends, users: map[string]*modelUser{},
 		policies: map[string]*modelPolicy{"default": {name: "default", idle: 30 * 60 * 1000, absolute: day, window: -1, grace: 30_000,
 			bind: fsmpb.AddressBinding_ADDRESS_BINDING_OFF, keys: fsmpb.KeyFormat_KEY_FORMAT_NATIVE, limits: modelLimits{onLimit: refuse}}},
-		limits: modelLimits{onLimit: refuse},
+		limits: modelLimits{onLimit: refuse}, history: 1,
 	}
 }
 
@@ -332,6 +341,7 @@ func (m *model) forget(u *modelUser) {
 	if !u.stored && !(m.home.Node && u.endings != (fsm.Endings{})) && u != m.pinned && !slices.Contains(m.reaps, u) && m.find(func(s *modelSession) bool { return s.user == u }) == nil {
 		m.floor = max(m.floor, u.lastNumber)
 		delete(m.users, u.name)
+		m.clothe(u)
 	}
 }
 
@@ -341,7 +351,10 @@ func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (res
 	m.repeats = slices.DeleteFunc(m.repeats, func(r *modelRepeat) bool { return m.clock >= r.made+600_000 })
 	m.forgetDry()
 	m.forgetChallenges()
-	for budget := m.ends; budget > 0; budget-- {
+	if m.open() {
+		m.gracesUntil = m.clock
+	}
+	for budget := m.ends; budget > 0 && m.open(); budget-- {
 		e, more := m.endOne()
 		if !more {
 			break
@@ -366,6 +379,10 @@ func (m *model) endOne() (*fsm.Ended, bool) {
 			return cmp.Or(cmp.Compare(a.deadline(), b.deadline()), bytes.Compare(a.id[:], b.id[:]))
 		})
 		return m.end(s, m.deathOf(s)), true
+	}
+	if len(m.reaps) == 0 && len(m.bare) > 0 {
+		m.forget(m.bare[0])
+		return nil, true
 	}
 	if len(m.reaps) == 0 {
 		return nil, false
@@ -430,14 +447,17 @@ func (m *model) nextVersion() uint64 {
 
 // nextDeadline is what NextDeadlineMS must say.
 func (m *model) nextDeadline() (int64, bool) {
-	if len(m.reaps) > 0 {
+	if m.open() && len(m.reaps)+len(m.bare) > 0 {
 		return m.clock, true
 	}
 	first := never
 	for _, s := range m.sessions {
+		if !m.open() {
+			break
+		}
 		first = min(first, s.deadline())
 		for _, k := range s.retired {
-			if k.until > m.clock { // few in a test: all that are over are forgotten at once
+			if k.until > m.gracesUntil { // few in a test: all that are over are forgotten at once
 				first = min(first, k.until)
 			}
 		}
