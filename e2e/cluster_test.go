@@ -25,6 +25,7 @@ type cluster struct {
 	dir     string
 	nodes   []*server
 	changes func(i int, settings fields) // of each node's configuration; nil = none
+	noAdmin bool                         // the cluster begins without any account
 }
 
 // server is one node: its place, and the process that runs there at the moment.
@@ -33,13 +34,18 @@ type server struct {
 	t                      *testing.T
 	name, dir, config, bin string
 	api, peer, gossip      string // addresses
+	environ                []string
 }
 
 // startCluster starts n nodes that found a cluster together, and waits until each is ready. changes may alter each node's
 // configuration before it is written.
 func startCluster(t *testing.T, n int, changes func(i int, settings fields)) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), changes: changes}
+	return (&cluster{t: t, dir: t.TempDir(), changes: changes}).found(n)
+}
+
+func (c *cluster) found(n int) *cluster {
+	c.t.Helper()
 	for range n {
 		c.place()
 	}
@@ -58,6 +64,10 @@ func (c *cluster) place() *server {
 	s := &server{
 		t: c.t, name: name, dir: filepath.Join(c.dir, name), config: filepath.Join(c.dir, name+".yaml"), bin: mustBinary(c.t),
 		api: freeAddress(c.t), peer: freeAddress(c.t), gossip: freeAddress(c.t),
+		environ: environment("HYDRASTORE_ADMIN_PASSWORD=" + adminPassword),
+	}
+	if c.noAdmin {
+		s.environ = environment()
 	}
 	c.nodes = append(c.nodes, s)
 	return s
@@ -102,7 +112,7 @@ func (c *cluster) configure(i int, join []string, expect int) {
 // start runs the node at its place. It does not wait.
 func (s *server) start() {
 	s.t.Helper()
-	s.process = startProcess(s.t, filepath.Dir(s.dir), s.name, environment("HYDRASTORE_ADMIN_PASSWORD="+adminPassword), s.bin, "server", "--config", s.config)
+	s.process = startProcess(s.t, filepath.Dir(s.dir), s.name, s.environ, s.bin, "server", "--config", s.config)
 }
 
 // environment is what processes under test see of this one's.

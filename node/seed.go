@@ -18,7 +18,12 @@ const firstAdmin = "admin"
 // format level that all members support. Each is a create that fails when it is there. It does so again after sessions were moved into the
 // cluster, which begins a new history.
 func (n *Node) seed(ctx context.Context) {
+	serves := true
 	for seeded := uint64(0); ctx.Err() == nil; {
+		if now := n.serves() == nil; now != serves {
+			serves = now
+			n.log.Warn("sessions are moved between this cluster and another home", slog.Bool("serves", serves), slog.String("phase", n.fsm.Moving().Phase.String()))
+		}
 		if history := n.fsm.History(); history != seeded && n.serves() == nil {
 			err := n.seedOnce(ctx)
 			if err == nil && n.fsm.FormatLevel() >= fsm.SupportedFormatLevel {
