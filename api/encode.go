@@ -114,6 +114,9 @@ func appendSessionList(b []byte, list *session.SessionList) []byte {
 	} else {
 		b = appendText(b, list.NextCursor)
 	}
+	if list.Node != "" {
+		b = appendText(append(b, `,"sessions_node":`...), list.Node)
+	}
 	return append(b, '}')
 }
 

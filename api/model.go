@@ -29,7 +29,7 @@ func userPageModel(list session.UserList) rest.UserPage {
 	for i, u := range list.Items {
 		items[i] = userModel(u)
 	}
-	return rest.UserPage{Items: items, NextCursor: unlessZero(list.NextCursor)}
+	return rest.UserPage{Items: items, NextCursor: unlessZero(list.NextCursor), SessionsNode: present(list.Node)}
 }
 
 func policyModel(p session.Policy) rest.Policy {
@@ -66,7 +66,7 @@ func clusterModel(s session.ClusterStatus) rest.ClusterStatus {
 	}
 	return rest.ClusterStatus{
 		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: unlessZero(s.LeaderID), Term: s.Term, CommitIndex: s.CommitIndex,
-		AppliedIndex: s.Applied, FormatLevel: s.FormatLevel, Time: rest.Timestamp{Time: s.Time}, Sessions: s.Sessions,
+		AppliedIndex: s.Applied, FormatLevel: s.FormatLevel, Time: rest.Timestamp{Time: s.Time}, Sessions: s.Sessions, SessionsNode: present(s.SessionsOf),
 		Healthy: s.Healthy, FailuresTolerated: s.Failures, Members: members,
 	}
 }
@@ -85,6 +85,9 @@ func memberModel(m session.Member) rest.Member {
 	}
 	return model
 }
+
+// present gives a text that is left out when it is empty.
+func present(text string) *rest.SessionsNode { return unlessZero(text) }
 
 // unlessZero spells "none" as null.
 func unlessZero[T comparable](value T) *T {

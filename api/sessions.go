@@ -133,7 +133,7 @@ func (h *handlers) RevokeUserSessions(c echo.Context, user string, p rest.Revoke
 
 func answerRevoked(c echo.Context, revoked session.Revoked) error {
 	setMeta(c, revoked.Meta)
-	return writeModel(c, http.StatusOK, rest.Revoked{Revoked: revoked.Count})
+	return writeModel(c, http.StatusOK, rest.Revoked{Revoked: revoked.Count, SessionsNode: present(revoked.Node)})
 }
 
 // GetSession answers GET /v1/sessions/{id}.

@@ -91,5 +91,7 @@ func (h *handlers) DeleteUser(c echo.Context, name string) error {
 func answerUser(c echo.Context, call *session.Call, status int, user session.UserResult) error {
 	setReadMeta(c, call, user.Meta)
 	setETag(c, user.Version)
-	return writeModel(c, status, userModel(user.User))
+	model := userModel(user.User)
+	model.SessionsNode = present(user.Node)
+	return writeModel(c, status, model)
 }

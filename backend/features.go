@@ -20,7 +20,7 @@ func (f Features) supports(p session.Policy) error {
 		return f.refusal("max_sessions_per_address", p.Name, "a limit on the sessions of one address")
 	case p.MaxSessions > 0:
 		return f.refusal("max_sessions", p.Name, "a limit on all sessions of a policy")
-	case p.Attributes == session.AttributesLocal:
+	case p.Attributes == session.AttributesLocal && !f.OneNode: // there they are the node's anyway, and kept with the session
 		return session.Invalid("attributes", "policy %q asks for attributes in one node's memory, and there is none where %s: write shared, or use %s", p.Name, f.place(), f.instead())
 	case p.MaxSessionsPerUser > MaxSessionsOfUser:
 		return session.Invalid("max_sessions_per_user", "policy %q: at most %d where %s", p.Name, MaxSessionsOfUser, f.place())

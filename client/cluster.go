@@ -76,7 +76,7 @@ func statusOf(w wire.ClusterStatus) session.ClusterStatus {
 	}
 	return session.ClusterStatus{
 		ClusterID: w.ClusterID, NodeID: w.NodeID, LeaderID: orEmpty(w.LeaderID), Term: w.Term, CommitIndex: w.CommitIndex,
-		Applied: w.AppliedIndex, FormatLevel: w.FormatLevel, Time: w.Time.UTC(), Sessions: w.Sessions, Healthy: w.Healthy,
+		Applied: w.AppliedIndex, FormatLevel: w.FormatLevel, Time: w.Time.UTC(), Sessions: w.Sessions, SessionsOf: orEmpty(w.SessionsNode), Healthy: w.Healthy,
 		Failures: w.FailuresTolerated, Members: members,
 	}
 }

@@ -193,6 +193,7 @@ func (c *Client) ListSessions(ctx context.Context, f session.Filter, p session.P
 	var page wire.SessionPage
 	meta, err := a.read(&page)
 	list := session.SessionList{Items: make([]session.Session, len(page.Items)), NextCursor: orEmpty(page.NextCursor), Meta: meta}
+	list.Node = orEmpty(page.SessionsNode)
 	for i := 0; err == nil && i < len(page.Items); i++ {
 		list.Items[i], err = sessionOf(page.Items[i])
 	}
@@ -258,6 +259,7 @@ func (c *Client) revoked(ctx context.Context, r *request) (session.Revoked, erro
 	}
 	var w wire.Revoked
 	meta, err := a.read(&w)
+	meta.Node = orEmpty(w.SessionsNode)
 	return session.Revoked{Count: w.Revoked, Meta: meta}, err
 }
 

@@ -71,6 +71,7 @@ func (c *Client) ListUsers(ctx context.Context, p session.Page, options ...Optio
 	}
 	var page wire.UserPage
 	meta, err := a.read(&page)
+	meta.Node = orEmpty(page.SessionsNode)
 	list := session.UserList{Items: make([]session.User, len(page.Items)), NextCursor: orEmpty(page.NextCursor), Meta: meta}
 	for i, w := range page.Items {
 		list.Items[i] = userOf(w)
@@ -93,6 +94,7 @@ func (c *Client) user(ctx context.Context, r *request) (session.UserResult, erro
 	}
 	var w wire.User
 	meta, err := a.read(&w)
+	meta.Node = orEmpty(w.SessionsNode)
 	return session.UserResult{User: userOf(w), Meta: meta}, err
 }
 

@@ -108,6 +108,20 @@ func (a Accounts) CheckPassword(ctx context.Context, c PasswordCheck) (Verified,
 	return out, nil
 }
 
+// Used is told to the node's metrics, as are the following: figures of its own sessions have the names that the cluster's have.
+func (a Accounts) Used(touch string) { a.node.metrics.touches.WithLabelValues(touch).Inc() }
+
+// Ended is told that sessions have ended, by a cause.
+func (a Accounts) Ended(cause string, n int) {
+	a.node.metrics.expired.WithLabelValues(cause).Add(float64(n))
+}
+
+// Elsewhere is told of a key at another address than that of its log-in.
+func (a Accounts) Elsewhere(binding string) { a.node.metrics.elsewhere.WithLabelValues(binding).Inc() }
+
+// Count lets the node's metrics ask how many sessions it keeps.
+func (a Accounts) Count(sessions func() int) { a.node.ownSessions.Store(&sessions) }
+
 // Caller is somebody whom the keeper of this node's own sessions has authenticated.
 type Caller struct {
 	User    string // folded

@@ -88,7 +88,7 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	gauge := func(name, help string, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "hydrastore", Name: name, Help: help}, value))
 	}
-	gauge("sessions", "Sessions in memory; those due but not ended yet are among them.", func() float64 { return float64(n.fsm.Stats().Sessions) })
+	gauge("sessions", "Sessions; those due but not ended yet are among them. Where each node keeps its own, this node's.", func() float64 { return float64(n.countSessions()) })
 	gauge("users", "User accounts.", func() float64 { return float64(n.fsm.Stats().Users) })
 	gauge("idempotency_records", "Remembered Idempotency-Keys.", func() float64 { return float64(n.fsm.Stats().IdempotencyRecords) })
 	gauge("used_challenges", "Challenges of log-ins that are remembered as used; at most 100,000, beyond which log-ins by challenge fail.", func() float64 { return float64(n.fsm.Stats().UsedChallenges) })
@@ -109,6 +109,14 @@ func (n *Node) registerMetrics(r prometheus.Registerer) error {
 		errs = append(errs, r.Register(c))
 	}
 	return errors.Join(errs...)
+}
+
+// countSessions counts those that live here.
+func (n *Node) countSessions() int {
+	if own := n.ownSessions.Load(); own != nil {
+		return (*own)()
+	}
+	return n.fsm.Stats().Sessions
 }
 
 func (n *Node) ageSeconds() float64 {

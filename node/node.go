@@ -48,6 +48,7 @@ type Node struct {
 	mismatches mismatches
 
 	historyName atomic.Pointer[historyName]
+	ownSessions atomic.Pointer[func() int] // how many its keeper has; nil = they live in the log
 
 	draining atomic.Bool
 	stopped  chan struct{} // closed when waiting is over for everybody

@@ -414,7 +414,11 @@ type ClusterStatus struct {
 	// NodeID The answering node.
 	NodeID   string `json:"node_id"`
 	Sessions int    `json:"sessions"`
-	Term     uint64 `json:"term"`
+
+	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+	// the cluster's.
+	SessionsNode *SessionsNode `json:"sessions_node,omitempty"`
+	Term         uint64        `json:"term"`
 
 	// Time The replicated clock.
 	Time Timestamp `json:"time"`
@@ -831,6 +835,10 @@ type Resealed struct {
 type Revoked struct {
 	// Revoked Sessions that were alive and are ended now.
 	Revoked int `json:"revoked"`
+
+	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+	// the cluster's.
+	SessionsNode *SessionsNode `json:"sessions_node,omitempty"`
 }
 
 // Role `user` has its own sessions, `service` creates and checks sessions for users, `admin` may do everything.
@@ -888,7 +896,15 @@ type SessionPage struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`
+
+	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+	// the cluster's.
+	SessionsNode *SessionsNode `json:"sessions_node,omitempty"`
 }
+
+// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+// the cluster's.
+type SessionsNode = string
 
 // User defines model for User.
 type User struct {
@@ -904,9 +920,13 @@ type User struct {
 	Roles    []Role   `json:"roles"`
 
 	// Sessions Live sessions.
-	Sessions int    `json:"sessions"`
-	User     string `json:"user"`
-	Version  uint64 `json:"version"`
+	Sessions int `json:"sessions"`
+
+	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+	// the cluster's.
+	SessionsNode *SessionsNode `json:"sessions_node,omitempty"`
+	User         string        `json:"user"`
+	Version      uint64        `json:"version"`
 }
 
 // UserChange defines model for UserChange.
@@ -931,6 +951,10 @@ type UserChange struct {
 type UserPage struct {
 	Items      []User  `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+
+	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
+	// the cluster's.
+	SessionsNode *SessionsNode `json:"sessions_node,omitempty"`
 }
 
 // Cursor defines model for Cursor.
@@ -1244,7 +1268,7 @@ type RevokeSessionsParams struct {
 	// Permanent Permanent sessions, which are listed apart, instead of the others.
 	Permanent *FilterPermanent `form:"permanent,omitempty" json:"permanent,omitempty"`
 
-	// All End every session of the cluster that is not permanent.
+	// All End every session of the cluster that is not permanent. Where each node keeps its own, of the asked node.
 	All *bool `form:"all,omitempty" json:"all,omitempty"`
 }
 

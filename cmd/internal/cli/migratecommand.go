@@ -107,6 +107,9 @@ func (p *Program) side(ctx context.Context, name string, drop bool) (side portab
 	if err != nil {
 		return nil, nil, err
 	}
+	if settings.OwnSessions {
+		return nil, nil, usagef("migrate: in %s each node keeps its own sessions (user.sessionPersistence: false): they are not moved to another home, nor from one. Let the cluster share them first (true), or let clients log in anew", name)
+	}
 	if settings.Home == config.HomeRaft {
 		cluster, err := newClusterSide(settings.API.Socket, drop, func(format string, args ...any) { fmt.Fprintf(p.Stderr, format+"\n", args...) })
 		if err != nil {

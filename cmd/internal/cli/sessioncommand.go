@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,24 +65,23 @@ func (p *Program) sessionListCommand() *cobra.Command {
 		if limit < 0 {
 			return usagef("--limit must not be negative")
 		}
-		view := listView[sessionView]{Items: []sessionView{}}
-		var items []session.Session
-		more := false
-		for s, err := range r.Sessions(ctx, filter) {
-			if err != nil {
-				return err
-			}
-			if more = limit > 0 && len(items) == limit; more {
-				break
-			}
-			items = append(items, s)
+		list, err := gather(limit, func(p session.Page) ([]session.Session, string, session.Meta, error) {
+			page, err := r.ListSessions(ctx, filter, p)
+			return page.Items, page.NextCursor, page.Meta, err
+		})
+		if err != nil {
+			return err
+		}
+		view := listView[sessionView]{Items: []sessionView{}, SessionsNode: strings.Join(list.nodes, ",")}
+		for _, s := range list.items {
 			view.Items = append(view.Items, viewOfSession(s))
 		}
 		return r.print(view, func() *table {
-			t := sessionTable(items)
-			if more {
-				t.foot = fmt.Sprintf("only the first %d; --limit 0 shows all", limit)
+			t, cut := sessionTable(list.items), ""
+			if list.more {
+				cut = fmt.Sprintf("only the first %d; --limit 0 shows all", limit)
 			}
+			t.foot = lines(cut, ofNodes("these are the sessions", list.nodes...))
 			return t
 		})
 	})
@@ -118,16 +118,16 @@ of the cluster that is not permanent, your own too.`,
 		if err != nil {
 			return err
 		}
-		count, err := revoke(ctx, r, args, filter, all)
+		revoked, err := revoke(ctx, r, args, filter, all)
 		if err != nil {
 			return err
 		}
-		return r.say(revokedView{Revoked: count}, "%s ended", plural(count, "session"))
+		return r.say(revokedView{Revoked: revoked.Count, SessionsNode: revoked.Node}, "%s", lines(plural(revoked.Count, "session")+" ended", ofNodes("they were sessions", revoked.Node)))
 	})
 }
 
 // revoke takes exactly one way of saying which.
-func revoke(ctx context.Context, r *remote, ids []string, filter session.Filter, all bool) (int, error) {
+func revoke(ctx context.Context, r *remote, ids []string, filter session.Filter, all bool) (session.Revoked, error) {
 	ways := 0
 	for _, given := range []bool{len(ids) > 0, !filter.IsZero(), all} {
 		if given {
@@ -135,29 +135,27 @@ func revoke(ctx context.Context, r *remote, ids []string, filter session.Filter,
 		}
 	}
 	if ways != 1 {
-		return 0, usagef("say which sessions: ids, or filters (--of-user, --client-ip, --policy, --idle-longer-than, --permanent), or --all")
+		return session.Revoked{}, usagef("say which sessions: ids, or filters (--of-user, --client-ip, --policy, --idle-longer-than, --permanent), or --all")
 	}
 	switch {
 	case all:
-		revoked, err := r.RevokeAllSessions(ctx)
-		return revoked.Count, err
+		return r.RevokeAllSessions(ctx)
 	case !filter.IsZero():
-		revoked, err := r.RevokeSessions(ctx, filter)
-		return revoked.Count, err
+		return r.RevokeSessions(ctx, filter)
 	}
 	parsed := make([]session.ID, len(ids)) // all of them first: a typo in the last must not leave half done
 	for i, text := range ids {
 		var err error
 		if parsed[i], err = session.ParseID(text); err != nil {
-			return 0, err
+			return session.Revoked{}, err
 		}
 	}
 	for i, id := range parsed {
 		if _, err := r.RevokeSession(ctx, id); err != nil {
-			return i, fmt.Errorf("%s ended, then %s: %w", plural(i, "session"), id, err)
+			return session.Revoked{Count: i}, fmt.Errorf("%s ended, then %s: %w", plural(i, "session"), id, err)
 		}
 	}
-	return len(parsed), nil
+	return session.Revoked{Count: len(parsed)}, nil
 }
 
 func plural(n int, noun string) string {

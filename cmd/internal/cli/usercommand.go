@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -179,16 +180,18 @@ func (p *Program) changeOwnPassword(ctx context.Context, r *remote, o ownPasswor
 func (p *Program) userListCommand() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List users", Args: cobra.NoArgs}
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
-		view := listView[userView]{Items: []userView{}}
-		var items []session.User
-		for u, err := range r.Users(ctx) {
-			if err != nil {
-				return err
-			}
-			items = append(items, u)
+		list, err := gather(0, func(p session.Page) ([]session.User, string, session.Meta, error) {
+			page, err := r.ListUsers(ctx, p)
+			return page.Items, page.NextCursor, page.Meta, err
+		})
+		if err != nil {
+			return err
+		}
+		view := listView[userView]{Items: []userView{}, SessionsNode: strings.Join(list.nodes, ",")}
+		for _, u := range list.items {
 			view.Items = append(view.Items, viewOfUser(u))
 		}
-		return r.print(view, func() *table { return userTable(items) })
+		return r.print(view, func() *table { return userTable(list.items, list.nodes...) })
 	})
 }
 
@@ -199,7 +202,7 @@ func (p *Program) userShowCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return r.print(viewOfUser(user.User), func() *table { return userTable([]session.User{user.User}) })
+		return r.print(viewOfUser(user.User), func() *table { return userTable([]session.User{user.User}, user.Node) })
 	})
 }
 

@@ -81,10 +81,13 @@ type limitsView struct {
 type listView[T any] struct {
 	Items      []T     `json:"items"`
 	NextCursor *string `json:"next_cursor"`
+	// SessionsNode names the node whose sessions alone it speaks of, or several that were asked one after the other; "" = all of the cluster's.
+	SessionsNode string `json:"sessions_node,omitempty"`
 }
 
 type revokedView struct {
-	Revoked int `json:"revoked"`
+	Revoked      int    `json:"revoked"`
+	SessionsNode string `json:"sessions_node,omitempty"`
 }
 
 type clusterView struct {
@@ -97,6 +100,7 @@ type clusterView struct {
 	FormatLevel uint32       `json:"format_level"`
 	Time        time.Time    `json:"time"`
 	Sessions    int          `json:"sessions"`
+	SessionsOf  string       `json:"sessions_node,omitempty"`
 	Healthy     bool         `json:"healthy"`
 	Failures    int          `json:"failures_tolerated"`
 	Members     []memberView `json:"members"`
@@ -167,7 +171,7 @@ func viewOfPolicy(p session.Policy) policyView {
 func viewOfCluster(s session.ClusterStatus) clusterView {
 	v := clusterView{
 		ClusterID: s.ClusterID, NodeID: s.NodeID, Term: s.Term, CommitIndex: s.CommitIndex, Applied: s.Applied, FormatLevel: s.FormatLevel,
-		Time: s.Time.UTC(), Sessions: s.Sessions, Healthy: s.Healthy, Failures: s.Failures, Members: []memberView{},
+		Time: s.Time.UTC(), Sessions: s.Sessions, SessionsOf: s.SessionsOf, Healthy: s.Healthy, Failures: s.Failures, Members: []memberView{},
 	}
 	if s.LeaderID != "" {
 		v.LeaderID = &s.LeaderID
@@ -254,8 +258,8 @@ func provedText(s session.Session) string {
 	return text
 }
 
-func userTable(items []session.User) *table {
-	t := &table{head: []string{"user", "roles", "policies", "state", "password", "sessions", "created"}}
+func userTable(items []session.User, nodes ...string) *table {
+	t := &table{head: []string{"user", "roles", "policies", "state", "password", "sessions", "created"}, foot: ofNodes("these are the numbers of sessions", nodes...)}
 	for _, u := range items {
 		state, password := "enabled", "none"
 		if u.Disabled {
@@ -384,8 +388,22 @@ func clusterSummary(s session.ClusterStatus) string {
 	}
 	return strings.Join([]string{
 		leader, "term " + strconv.FormatUint(s.Term, 10), "index " + strconv.FormatUint(s.CommitIndex, 10),
-		plural(s.Sessions, "session"), survives,
+		sessionCount(s), survives,
 	}, ", ")
+}
+
+// sessionCount says whose sessions are counted when they are not all of the cluster's.
+func sessionCount(s session.ClusterStatus) string {
+	text := plural(s.Sessions, "session")
+	if s.SessionsOf == "" {
+		return text
+	}
+	for _, m := range s.Members {
+		if m.ID == s.SessionsOf {
+			return text + " of " + m.Name + " alone"
+		}
+	}
+	return text + " of the asked node alone"
 }
 
 func roleList(roles []session.Role) string {

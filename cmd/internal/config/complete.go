@@ -354,7 +354,8 @@ func (l *loader) logging() {
 // seeds refuses the values of the seeds' words that this version does not do.
 func (l *loader) seeds() {
 	l.oneOf("tokenizer.type", l.config.Home, HomeRaft, HomeLocal, HomeRedis, HomeDynamoDB)
-	if !l.config.sessionPersistence {
-		l.problem("user.sessionPersistence", "false is not in this version: every node knows every session; write true or remove it")
+	l.config.OwnSessions = !l.config.sessionPersistence
+	if l.config.OwnSessions && l.config.Home != HomeRaft {
+		l.problem(keyPersistence, "false lets each node of a cluster keep its own sessions, and there is no cluster while tokenizer.type is %s: remove it", describe(l.config.Home))
 	}
 }

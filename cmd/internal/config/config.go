@@ -38,10 +38,12 @@ type Config struct {
 	Redis    redis.Config    // with tokenizer.type redis; its Logger is the caller's to set
 	DynamoDB dynamodb.Config // with tokenizer.type dynamodb; the same
 
-	// The seeds' words that are accepted because they say what is so anyway.
+	// OwnSessions: each node of the cluster keeps the sessions that it made, and knows no others. The seed's word for the opposite is sessionPersistence.
+	OwnSessions        bool
 	sessionPersistence bool
-	seed               seedTimers
-	stores             stores
+
+	seed   seedTimers
+	stores stores
 
 	implied []string // names of policies that the operator did not write
 }

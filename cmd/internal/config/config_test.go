@@ -308,7 +308,9 @@ func TestRefusals(t *testing.T) {
 		{name: "limits that only a cluster holds", yaml: "tokenizer: {type: local}\npolicies: {web: {max_sessions_per_address: 5}}", want: []string{
 			`:1: tokenizer.type: max_sessions_per_address: policy "web" asks for a limit on the sessions of one address, which cannot be held exactly where sessions are kept in local`}},
 		{name: "tokenizer timeout", yaml: "tokenizer: {timeout: 0}", want: []string{":1: tokenizer.timeout: a number above 0"}},
-		{name: "no persistence", yaml: "user: {sessionPersistence: false}", want: []string{"user.sessionPersistence: false is not in this version"}},
+		{name: "no persistence without a cluster", yaml: "tokenizer: {type: redis}\nuser: {sessionPersistence: false}", want: []string{":2: user.sessionPersistence: false lets each node of a cluster keep its own sessions, and there is no cluster while tokenizer.type is"}},
+		{name: "limits that no node holds for itself", yaml: "user: {sessionPersistence: false}\npolicies: {web: {max_sessions: 5}}", want: []string{
+			`:1: user.sessionPersistence: max_sessions: policy "web" asks for a limit on all sessions of a policy, which cannot be held exactly where each node keeps its own sessions (user.sessionPersistence: false): leave it out (0), or use user.sessionPersistence: true`}},
 		{name: "seed timers", yaml: "user: {sessionDuration: 99999999999}\nuserdata: {maxsessionkeyage: -1}", want: []string{
 			":1: user.sessionDuration: gives the policy netx a value that cannot be: must be between", ":2: userdata.maxsessionkeyage: gives the policy flowtraq"}},
 		{name: "seed word misspelt", yaml: "user: {sesionDuration: 30}", want: []string{"did you mean user.sessionDuration?"}},

@@ -26,6 +26,7 @@ func (l *loader) outsideRaft() {
 		l.problem("tokenizer.path", "has no effect while tokenizer.type is %s", c.Home)
 	}
 	if c.Home == HomeRaft {
+		l.ownSessions()
 		return
 	}
 	if c.Home == HomeLocal && c.Local.Path == "" {
@@ -40,6 +41,19 @@ func (l *loader) outsideRaft() {
 		var e *session.Error
 		if errors.As(backend.Supports(c.Home, p), &e) {
 			l.problem("tokenizer.type", "%s: %s", e.Field, e.Message)
+		}
+	}
+}
+
+// ownSessions refuses policies that nodes cannot keep which keep their own sessions.
+func (l *loader) ownSessions() {
+	if !l.config.OwnSessions {
+		return
+	}
+	for _, p := range l.config.Policies {
+		var e *session.Error
+		if errors.As(backend.SupportsAtNode(p), &e) {
+			l.problem(keyPersistence, "%s: %s", e.Field, e.Message)
 		}
 	}
 }

@@ -59,6 +59,9 @@ func (l *loader) impliedPolicies() {
 	imply(session.DefaultPolicy())
 	for _, name := range c.Protocols.policies() {
 		if preset, found := session.Preset(name); found {
+			if l.in.Dev && c.OwnSessions {
+				preset.MaxSessionsPerAddress, preset.MaxSessions = 0, 0 // which nodes that keep their own sessions do not hold: dev is to show the protocol all the same
+			}
 			imply(preset)
 		}
 	}

@@ -16,6 +16,7 @@ type seedBlock struct {
 }
 
 const (
+	keyPersistence  = "user.sessionPersistence"
 	keyDuration     = "user.sessionDuration"
 	keyInactivity   = "user.sessionInactivityTimeout"
 	keyNoTickle     = "user.sessionNoTickle"

@@ -202,7 +202,7 @@ func seedSettings() []Setting {
 			field: func(c *Config) any { return &c.Sealing.Previous }},
 		{Key: "tokenizer.seal_credentials", Default: "true", Help: "`true`: the attribute `credentials` of a session under the policy `tokenizer`, of a user with a password here, is kept sealed whoever writes it, and refused while there is no `tokenizer.safe_password`. `false`: it is an attribute like any other. The same on all nodes. See [QueryCommander](protocols/querycommander.md).",
 			field: func(c *Config) any { return &c.Sealing.Credentials }},
-		{Key: "user.sessionPersistence", Default: "true", Help: "`true`: every node knows every key. Only `true`.",
+		{Key: keyPersistence, Default: "true", Help: "`true`: every node knows every key. `false`: each node keeps the sessions that it made in its own folder, `own-sessions` in the data folder, and knows no others; users, policies and the count of wrong passwords stay the cluster's. The same on all nodes. See [backends.md](backends.md#each-node-its-own).",
 			field: func(c *Config) any { return &c.sessionPersistence }},
 		{Key: "user.sessionDuration", Help: "First idle timeout of the policy `netx`, in minutes. Its preset has 30.",
 			field: func(c *Config) any { return &c.seed.sessionDuration }},

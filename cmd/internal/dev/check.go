@@ -51,7 +51,8 @@ func (c *cluster) ensureUser(ctx context.Context, name, password, role string, p
 	return err
 }
 
-// check is the demonstration: one user, three nodes, one truth. Every step is shown; the error says how many went wrong.
+// check is the demonstration: one user, three nodes, one truth; or, where each node keeps its own sessions, one node that knows the key and two that do not.
+// Every step is shown; the error says how many went wrong.
 func (c *cluster) check(ctx context.Context, out *screen) error {
 	wrong := 0
 	step := func(what string, node int, method, path, key string, body any, want int, tell func(answer) string) answer {
@@ -66,15 +67,28 @@ func (c *cluster) check(ctx context.Context, out *screen) error {
 	}
 	known := func(a answer) string { return fmt.Sprintf("user %s, session %d", a.User, a.Number) }
 	refused := func(answer) string { return "refused, as it should be" }
+	unknown := func(answer) string { return "unknown here: each node keeps its own sessions" }
 	nothing := func(answer) string { return "" }
 
 	login := map[string]string{"user": demoUser, "password": demoPassword}
 	key := step("log in", 0, http.MethodPost, "/v1/sessions", "", login, http.StatusCreated, known).Key
+	if c.ownSessions {
+		step("check", 0, http.MethodGet, "/v1/session", key, nil, http.StatusOK, known)
+		step("check", 1, http.MethodGet, "/v1/session", key, nil, http.StatusUnauthorized, unknown)
+		step("check", 2, http.MethodGet, "/v1/session", key, nil, http.StatusUnauthorized, unknown)
+		step("log out", 0, http.MethodDelete, "/v1/session", key, nil, http.StatusNoContent, nothing)
+		step("check", 0, http.MethodGet, "/v1/session", key, nil, http.StatusUnauthorized, refused)
+		return failures(wrong)
+	}
 	step("check", 1, http.MethodGet, "/v1/session", key, nil, http.StatusOK, known)
 	step("check", 2, http.MethodGet, "/v1/session", key, nil, http.StatusOK, known)
 	step("log out", 1, http.MethodDelete, "/v1/session", key, nil, http.StatusNoContent, nothing)
 	step("check", 0, http.MethodGet, "/v1/session", key, nil, http.StatusUnauthorized, refused)
 	step("check", 2, http.MethodGet, "/v1/session", key, nil, http.StatusUnauthorized, refused)
+	return failures(wrong)
+}
+
+func failures(wrong int) error {
 	if wrong > 0 {
 		return fmt.Errorf("%d of the checks failed", wrong)
 	}

@@ -25,6 +25,8 @@ type cluster struct {
 	// policies are those that the demo user may log in under: all that the settings name, so that every protocol takes it.
 	policies []string
 	seals    bool // the nodes have a safe password
+	// ownSessions: each node keeps its own (user.sessionPersistence: false).
+	ownSessions bool
 }
 
 // place is where one node listens and keeps its data.
@@ -44,7 +46,7 @@ func start(ctx context.Context, o Options, dir string) (*cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &cluster{places: places, failed: make(chan error, nodes), policies: demoPolicies(o.Base.Policies), seals: o.Base.Sealing.SafePassword != ""}
+		c := &cluster{places: places, failed: make(chan error, nodes), policies: demoPolicies(o.Base.Policies), seals: o.Base.Sealing.SafePassword != "", ownSessions: o.Base.OwnSessions}
 		err = c.start(ctx, o)
 		if err == nil {
 			return c, nil

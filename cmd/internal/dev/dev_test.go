@@ -60,6 +60,31 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// TestOwnSessions: where each node keeps its own, the checks are that one node knows the key and the others do not.
+func TestOwnSessions(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "own.yaml")
+	if err := os.WriteFile(file, []byte("user: {sessionPersistence: false}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base, err := config.Load(config.Input{File: file, Dev: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base.Cluster.HeartbeatTimeout = 2 * time.Second
+	var out strings.Builder
+	o := options(t, &out)
+	o.Base = base
+	if err := dev.Run(t.Context(), o); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"check at node1", "check at node2      401  unknown here: each node keeps its own sessions", "check at node3      401", "all checks passed"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got:\n%s\nwant in it: %s", out.String(), want)
+		}
+	}
+}
+
 // TestKeptDataAndStay starts in one folder twice, the second time with another password, and stops the second one as Ctrl-C does.
 func TestKeptDataAndStay(t *testing.T) {
 	t.Parallel()

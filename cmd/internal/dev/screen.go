@@ -52,17 +52,22 @@ func (s *screen) verdict(checked error) error {
 // repeat gives the lines that do the same by hand.
 func (s *screen) repeat(c *cluster, kept, dir string) {
 	one, two, three := c.places[0].url(), c.places[1].url(), c.places[2].url()
+	others, out := "# known at the others", "# log out at "+c.places[1].name+", and it is refused everywhere"
+	at := two
+	if c.ownSessions {
+		others, out, at = "# refused by the others: each node keeps its own sessions", "# log out, and it is refused here too", one
+	}
 	lines := []string{
 		"# log in at " + c.places[0].name + " and take the key from the answer",
 		fmt.Sprintf(`KEY=$(curl -s %s/v1/sessions -H 'Content-Type: application/json' \`, one),
 		fmt.Sprintf(`  -d '{"user":"%s","password":"%s"}' | grep -o 'hs_[A-Za-z0-9_-]*')`, demoUser, demoPassword),
 		"",
-		"# known at the others",
+		others,
 		fmt.Sprintf(`curl -s %s/v1/session -H "Authorization: Bearer $KEY"`, two),
 		fmt.Sprintf(`curl -s %s/v1/session -H "Authorization: Bearer $KEY"`, three),
 		"",
-		"# log out at " + c.places[1].name + ", and it is refused everywhere",
-		fmt.Sprintf(`curl -s -X DELETE %s/v1/session -H "Authorization: Bearer $KEY"`, two),
+		out,
+		fmt.Sprintf(`curl -s -X DELETE %s/v1/session -H "Authorization: Bearer $KEY"`, at),
 		fmt.Sprintf(`curl -s %s/v1/session -H "Authorization: Bearer $KEY"`, one),
 		"",
 		"# the cluster, over a node's own socket, without a password",

@@ -37,9 +37,12 @@ type Service struct {
 
 var _ session.Service = (*Service)(nil)
 
-// New makes a Service of a node whose Config says SessionsAtNode and of a store, which is this node's alone. Shutdown ends both. Of c, the Directory is filled in.
+// New makes a Service of a node whose Config says SessionsAtNode and of a store, which is this node's alone. Shutdown ends both. Of c, Directory and Figures are filled in.
 func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
-	c.Directory = &directory{accounts: n.Accounts()}
+	accounts := n.Accounts()
+	c.Directory = &directory{accounts: accounts}
+	c.Figures = backend.Figures{Use: accounts.Used, Ended: accounts.Ended, Elsewhere: accounts.Elsewhere} // the node counts passwords itself
+	accounts.Count(func() int { return store.Count(backend.KindSession) })
 	own, err := backend.New(c, store)
 	if err != nil {
 		return nil, fmt.Errorf("keep this node's sessions: %w", err)
@@ -48,7 +51,7 @@ func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Service{node: n, accounts: n.Accounts(), own: own, store: store, log: log, cancel: func() {}}, nil
+	return &Service{node: n, accounts: accounts, own: own, store: store, log: log, cancel: func() {}}, nil
 }
 
 // Start lets the node take part in the cluster. Sessions follow once it is ready: Ready tells.

@@ -2,6 +2,7 @@ package ownsessions
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -118,11 +119,36 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 // ListSessions implements session.Sessions: those of this node.
 func (s *Service) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (out session.SessionList, err error) {
 	meta, err := s.read(ctx, c)
-	if err == nil {
-		out, err = s.own.ListSessions(ctx, c, f, p)
+	if err != nil {
+		return out, err
+	}
+	if p.Cursor, err = s.ownCursor(p.Cursor); err != nil {
+		return out, err
+	}
+	out, err = s.own.ListSessions(ctx, c, f, p)
+	if out.NextCursor != "" {
+		out.NextCursor = s.node.NodeID() + cursorMark + out.NextCursor
 	}
 	out.Meta = meta
 	return out, err
+}
+
+// cursorMark parts the node that made a cursor from the place in its list.
+const cursorMark = "."
+
+// ownCursor refuses the cursor of another node's list: a list that went on here would be of neither.
+func (s *Service) ownCursor(cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	of, place, found := strings.Cut(cursor, cursorMark)
+	switch {
+	case !found || place == "":
+		return "", session.ErrCursor()
+	case of != s.node.NodeID():
+		return "", session.Invalid("cursor", "is of another node's list: each node keeps its own sessions. Ask that one, or begin anew here")
+	}
+	return place, nil
 }
 
 // RevokeSessions implements session.Sessions: those of this node.

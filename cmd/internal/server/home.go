@@ -44,6 +44,9 @@ func (s *Server) openHome(ctx context.Context, o Options, registry *prometheus.R
 		if err != nil {
 			return nil, explainStart(o.Config, err)
 		}
+		if o.Config.OwnSessions {
+			return s.withOwnSessions(n, o)
+		}
 		return n, nil
 	}
 	if err := os.MkdirAll(o.Config.Node.DataDir, 0o700); err != nil {

@@ -36,6 +36,7 @@ func nodeConfig(c config.Config) (node.Config, error) {
 	n.Sealing.PlainCredentials = !c.Sealing.Credentials
 	n.Throttle = node.Throttle{Window: c.Throttle.Window, PerUser: c.Throttle.PerUser, PerAddress: c.Throttle.PerAddress, PerNode: c.Throttle.PerNode}
 	n.Policies = c.Policies
+	n.SessionsAtNode = c.OwnSessions
 	n.Audit.File, n.Audit.Nodes = c.Audit.File, c.Audit.Nodes
 	n.Hashing.Params = c.Authenticator.Hashing
 	var err error
