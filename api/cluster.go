@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/hydrastore/hydrastore/api/internal/rest"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // ClusterStatus answers GET /v1/cluster.
@@ -81,5 +82,9 @@ func (h *handlers) Reseal(c echo.Context, p rest.ResealParams) error {
 		return err
 	}
 	setMeta(c, resealed.Meta)
-	return writeModel(c, http.StatusOK, rest.Resealed{Resealed: resealed.Count, Left: resealed.Left, NextCursor: unlessZero(resealed.NextCursor)})
+	model := rest.Resealed{Resealed: resealed.Count, NextCursor: unlessZero(resealed.NextCursor)}
+	if resealed.Left != session.LeftUnknown {
+		model.Left = &resealed.Left
+	}
+	return writeModel(c, http.StatusOK, model)
 }

@@ -169,7 +169,7 @@ func (k *seals) openOne(id session.ID, name string, value sealedValue) (json.Raw
 }
 
 // Reseal implements session.Cluster: it looks at one page of sessions, or after them of users, and seals anew what an older key has sealed. Whoever
-// changes such a value meanwhile wins. Left stays 0: nobody counts what is sealed.
+// changes such a value meanwhile wins. Nobody counts what is sealed.
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (session.Resealed, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
@@ -192,7 +192,7 @@ func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (se
 	if err != nil {
 		return session.Resealed{}, asError("read what is sealed", err)
 	}
-	out := session.Resealed{Meta: s.meta()}
+	out := session.Resealed{Left: session.LeftUnknown, Meta: s.meta()}
 	for _, r := range page.Records {
 		n, err := reseal(ctx, r, present)
 		if err != nil {

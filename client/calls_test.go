@@ -42,8 +42,11 @@ func TestSealedAttributes(t *testing.T) {
 	if err != nil || page.Count != 1 || page.Left != 1 || page.NextCursor != "second" {
 		t.Errorf("got %+v, %v", page, err)
 	}
-	if page, err = root.Reseal(ctx, page.NextCursor); err != nil || page.Count != 1 || page.NextCursor != "" {
+	if page, err = root.Reseal(ctx, page.NextCursor); err != nil || page.Count != 1 || page.Left != 0 || page.NextCursor != "" {
 		t.Errorf("got %+v, %v", page, err)
+	}
+	if page, err = root.Reseal(ctx, apitest.Uncounted); err != nil || page.Count != 1 || page.Left != session.LeftUnknown {
+		t.Errorf("where nobody counts: got %+v, %v", page, err)
 	}
 }
 

@@ -56,7 +56,11 @@ func (c *Client) Reseal(ctx context.Context, cursor string, options ...Option) (
 	}
 	var w wire.Resealed
 	meta, err := a.read(&w)
-	return session.Resealed{Count: w.Resealed, Left: w.Left, NextCursor: orEmpty(w.NextCursor), Meta: meta}, err
+	resealed := session.Resealed{Count: w.Resealed, Left: session.LeftUnknown, NextCursor: orEmpty(w.NextCursor), Meta: meta}
+	if w.Left != nil {
+		resealed.Left = *w.Left
+	}
+	return resealed, err
 }
 
 // Ready tells whether a node would serve a request: a linearizable one, or with local a local one.

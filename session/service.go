@@ -320,10 +320,14 @@ type Cluster interface {
 	TransferLeadership(ctx context.Context, c Call, nodeID string) (Meta, error)
 }
 
+// LeftUnknown stands for a number of values where nobody counts them: then nothing is left after a whole Reseal that found none, once all servers have
+// the present safe password.
+const LeftUnknown = -1
+
 // Resealed answers a Reseal. NextCursor "" = that was the last page.
 type Resealed struct {
 	Count      int // values sealed anew
-	Left       int // values that earlier safe passwords still seal, in the whole cluster
+	Left       int // values that earlier safe passwords still seal, in the whole cluster; LeftUnknown: nobody counts them
 	NextCursor string
 	Meta
 }

@@ -361,6 +361,9 @@ func (s *Service) TransferLeadership(ctx context.Context, c session.Call, nodeID
 	return s.written(), nil
 }
 
+// Uncounted is a cursor of Reseal, as of a home that does not count what is left.
+const Uncounted = "uncounted"
+
 // Reseal implements session.Cluster: two pages, one value each.
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (session.Resealed, error) {
 	leave, err := s.admin(ctx, "Reseal", c)
@@ -373,6 +376,8 @@ func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (se
 		return session.Resealed{Count: 1, Left: 1, NextCursor: "second", Meta: s.written()}, nil
 	case "second":
 		return session.Resealed{Count: 1, Meta: s.written()}, nil
+	case Uncounted:
+		return session.Resealed{Count: 1, Left: session.LeftUnknown, Meta: s.written()}, nil
 	}
 	return session.Resealed{}, session.Invalid("cursor", "is not one of this list")
 }

@@ -820,8 +820,8 @@ type RecordList struct {
 
 // Resealed defines model for Resealed.
 type Resealed struct {
-	// Left Values in the whole cluster that earlier safe passwords still seal.
-	Left int `json:"left"`
+	// Left Values in the whole cluster that earlier safe passwords still seal; null where nobody counts them.
+	Left *int `json:"left"`
 
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`

@@ -126,6 +126,25 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// TestResealWhereNobodyCounts says how to find out instead.
+func TestResealWhereNobodyCounts(t *testing.T) {
+	t.Parallel()
+	x := newTerminal(t)
+	x.stdin = password
+	x.must("login ada --password-file -")
+	x.fake.uncounted = true
+	if got := x.must("cluster reseal"); !strings.Contains(got, "3 values are sealed anew. Nobody counts what is left here") || strings.Contains(got, "are left") {
+		t.Errorf("got %q", got)
+	}
+	if got := x.must("cluster reseal -o json"); !strings.Contains(got, `"resealed": 3`) || !strings.Contains(got, `"left": null`) {
+		t.Errorf("got %q", got)
+	}
+	x.fake.resealed = true
+	if got := x.must("cluster reseal"); got != "0 values are sealed anew\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestLoginAsksForTimers: a session may ask for a life of its own.
 func TestLoginAsksForTimers(t *testing.T) {
 	t.Parallel()

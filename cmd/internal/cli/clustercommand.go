@@ -85,7 +85,8 @@ func (p *Program) clusterResealCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "reseal", Short: "Seal attributes anew after tokenizer.safe_password was changed", Args: cobra.NoArgs,
 		Long: `Seals anew, with the present tokenizer.safe_password, what earlier ones have sealed, while the cluster works on. When nothing is left the
-earlier password can leave tokenizer.safe_password_previous on all nodes. Shows its progress on standard error.`,
+earlier password can leave tokenizer.safe_password_previous on all nodes. Where sessions are kept in a store nobody counts what is left: once all servers have the
+new password, nothing is when this has sealed 0 values anew. Shows its progress on standard error.`,
 	}
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
 		var all resealView
@@ -94,13 +95,16 @@ earlier password can leave tokenizer.safe_password_previous on all nodes. Shows 
 			if err != nil {
 				return err
 			}
-			all.Resealed, all.Left = all.Resealed+page.Count, page.Left
+			all.add(page)
 			if cursor = page.NextCursor; cursor == "" {
 				break
 			}
-			fmt.Fprintf(p.Stderr, "%d values are sealed anew, %d are left\n", all.Resealed, all.Left)
+			fmt.Fprintln(p.Stderr, &all)
 		}
-		return r.say(all, "%d values are sealed anew, %d are left", all.Resealed, all.Left)
+		if all.Left == nil && all.Resealed > 0 {
+			return r.say(all, "%s. Nobody counts what is left here: once all servers have the new password, run this again until it seals 0 anew", &all)
+		}
+		return r.say(all, "%s", &all)
 	})
 }
 
@@ -119,9 +123,24 @@ it again, with all that it held, where the move was given up. Log-outs at the ne
 	})
 }
 
+// resealView is what all pages of a Reseal came to.
 type resealView struct {
-	Resealed int `json:"resealed"`
-	Left     int `json:"left"`
+	Resealed int  `json:"resealed"`
+	Left     *int `json:"left"` // nil = nobody counts
+}
+
+func (v *resealView) add(page session.Resealed) {
+	v.Resealed, v.Left = v.Resealed+page.Count, &page.Left
+	if page.Left == session.LeftUnknown {
+		v.Left = nil
+	}
+}
+
+func (v *resealView) String() string {
+	if v.Left == nil {
+		return fmt.Sprintf("%d values are sealed anew", v.Resealed)
+	}
+	return fmt.Sprintf("%d values are sealed anew, %d are left", v.Resealed, *v.Left)
 }
 
 // memberID finds a server by id, or by its name when only one has it.

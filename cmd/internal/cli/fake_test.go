@@ -32,6 +32,8 @@ type fake struct {
 
 	refuseLocal bool // local checks are too stale
 	noKeys      bool // there is no policy flowtraq
+	uncounted   bool // nobody counts what is left to be sealed anew
+	resealed    bool // nothing is
 }
 
 func newFake() *fake { return &fake{alive: map[session.KeyHash]session.Session{}} }
@@ -313,6 +315,13 @@ func (f *fake) Reseal(_ context.Context, c session.Call, cursor string) (session
 	_, err := f.enter(c)
 	defer f.mu.Unlock()
 	meta := f.changed("reseal from %q", cursor)
+	if f.uncounted {
+		count := 3
+		if f.resealed {
+			count = 0
+		}
+		return session.Resealed{Count: count, Left: session.LeftUnknown, Meta: meta}, err
+	}
 	if cursor == "" {
 		return session.Resealed{Count: 3, Left: 2, NextCursor: "c1", Meta: meta}, err
 	}
