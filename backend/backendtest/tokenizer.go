@@ -18,9 +18,9 @@ func (e *env) tokenizerPolicy() {
 }
 
 // tokenUser makes an account that logs in under that policy.
-func (e *env) tokenUser(name string) {
+func (e *env) tokenUser() {
 	e.Helper()
-	e.newUser(session.NewUser{Name: name, Password: password(name), Policies: []string{session.PresetTokenizer, session.DefaultPolicyName}})
+	e.newUser(session.NewUser{Name: "ada", Password: password("ada"), Policies: []string{session.PresetTokenizer, session.DefaultPolicyName}})
 }
 
 func (e *env) loginWith(c session.Call, l session.Login) session.Issued {
@@ -56,7 +56,7 @@ const (
 
 func credentialsAreSealed(e *env) {
 	e.tokenizerPolicy()
-	e.tokenUser("ada")
+	e.tokenUser()
 	i := e.loginWith(session.Call{}, session.Login{User: "ada", Attributes: values("credentials", secretCredentials, "role", `"dba"`)})
 	e.wantAttributes("issued", i.Attributes, `{"role":"dba"}`)
 	e.wantAttributes("issued, sealed", i.Sealed, `{"credentials":`+secretCredentials+`}`)
@@ -105,7 +105,7 @@ func credentialsAreSealed(e *env) {
 
 func credentialsOfOthers(e *env) {
 	e.tokenizerPolicy()
-	e.tokenUser("ada")
+	e.tokenUser()
 	open := `{"credentials":` + secretCredentials + `}`
 	given := values("credentials", secretCredentials)
 	elsewhere := e.loginWith(session.Call{}, session.Login{User: "ada", Policy: session.DefaultPolicyName, Attributes: given})
@@ -130,7 +130,7 @@ func credentialsOfOthers(e *env) {
 
 func credentialsCarriedOver(e *env) {
 	e.tokenizerPolicy()
-	e.tokenUser("ada")
+	e.tokenUser()
 	sealed := func(v string) string { return `{"credentials":` + v + `}` }
 	first := e.loginWith(session.Call{}, session.Login{User: "ada", Policy: session.DefaultPolicyName, Attributes: values("credentials", secretCredentials, "a", "1")})
 	second := e.loginWith(with(first), session.Login{User: "ada"})
@@ -163,7 +163,7 @@ func credentialsCarriedOver(e *env) {
 // tokenizerTimeLine is QueryCommander's: twenty minutes from the last use, and looks are none. The policy's window is a second.
 func tokenizerTimeLine(e *env) {
 	e.tokenizerPolicy()
-	e.tokenUser("ada")
+	e.tokenUser()
 	i := e.loginWith(session.Call{}, session.Login{User: "ada"})
 	if n := len(i.Key.Reveal()); n != 64 || i.IdleTimeout != 20*time.Minute || !near(i.ExpiresAt, i.CreatedAt.Add(20*time.Minute), time.Millisecond) {
 		e.Errorf("a key of %d digits, idle timeout %v, created %v, expires %v", n, i.IdleTimeout, i.CreatedAt, i.ExpiresAt)
