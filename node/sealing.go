@@ -159,19 +159,20 @@ func (s *sealing) settle(ctx context.Context) error {
 	return s.tell(ctx)
 }
 
-// judge derives what the node's passwords fit, and tells whether the present one is among that.
+// judge derives what the node's passwords fit, and tells whether the present one is among that. A key that the cluster had before sessions were moved
+// into it does not count: the newest key seals, and that is to be the present password's and not one of the old home.
 func (s *sealing) judge(known []fsm.SealKey) (current bool, err error) {
-	passwords := s.node.config.Sealing.Passwords()
+	passwords, before := s.node.config.Sealing.Passwords(), s.node.fsm.Moving().SealOffset
 	for _, k := range known {
 		if s.holds(k.ID) { // derived before, when something else then failed
-			current = current || s.isPresent(k.ID)
+			current = current || s.isPresent(k.ID) && k.ID > before
 			continue
 		}
 		for i, password := range passwords {
 			if key, fits := recipeOf(k).Key(password); fits {
 				present := i == 0 && s.node.config.Sealing.Password != ""
 				s.put(k.ID, key, present)
-				current = current || present
+				current = current || present && k.ID > before
 				break
 			}
 		}

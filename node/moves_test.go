@@ -1,0 +1,267 @@
+package node_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+var byOperator = session.Call{Operator: true}
+
+// exported closes the cluster and returns all that it holds, read at node i.
+func (c *trio) exported(i int) (records []json.RawMessage) {
+	c.t.Helper()
+	c.step(i, session.MoveStep{Kind: session.MoveClose})
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, err := c.nodes[i].ExportRecords(c.t.Context(), byOperator, cursor)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		records, cursor = append(records, page.Records...), page.NextCursor
+	}
+	return records
+}
+
+func (c *trio) step(i int, s session.MoveStep) session.Moving {
+	c.t.Helper()
+	m, err := c.nodes[i].Move(c.t.Context(), byOperator, s)
+	if err != nil {
+		c.t.Fatalf("step %s: %v", s.Kind, err)
+	}
+	return m
+}
+
+// filled begins a move at node i and brings everything there.
+func (c *trio) filled(i int, records []json.RawMessage) session.MoveStep {
+	c.t.Helper()
+	begun := c.step(i, session.MoveStep{Kind: session.MoveBegin, Cluster: records[0], Restart: true})
+	m, err := c.nodes[i].ImportRecords(c.t.Context(), byOperator, begun.Origin, records[1:])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return session.MoveStep{Kind: session.MoveFinish, Origin: begun.Origin, Users: m.Users, Sessions: m.Sessions}
+}
+
+func (c *trio) wantClosed(when string) {
+	c.t.Helper()
+	for i, n := range c.nodes {
+		eventually(c.t, fmt.Sprintf("node %d to be closed %s", i+1, when), func() error {
+			_, err := n.Check(c.t.Context(), with(unknownKey(c.t)), true)
+			if session.CodeOf(err) != session.CodeUnavailable || !strings.Contains(err.Error(), "is closed") || n.Ready(false) == nil {
+				return fmt.Errorf("got %w, ready: %w", err, errors.Join(n.Ready(false)))
+			}
+			return nil
+		})
+	}
+}
+
+// TestWhatIsSealedOpensAtEveryNodeAfterAMove: the nodes have a seal key of their own under the id that the old home's had, and one of them cannot open what
+// comes. The move does not end before it can.
+func TestWhatIsSealedOpensAtEveryNodeAfterAMove(t *testing.T) {
+	t.Parallel()
+	old := startTrio(t, 1, withSealing(sealingWith(firstSafe)))
+	secret := values("token", `"one"`)
+	_, user := old.sealedSession(0, secret)
+	records := old.exported(0)
+
+	c := startTrio(t, 3, func(i int, config *node.Config) {
+		config.Sealing = sealingWith(secondSafe, firstSafe)
+		if i == 2 {
+			config.Sealing = sealingWith(secondSafe)
+		}
+		config.RequestTimeout = time.Second
+	})
+	_, err := c.nodes[2].Move(t.Context(), byOperator, session.MoveStep{Kind: session.MoveBegin, Cluster: records[0], Restart: true})
+	if session.CodeOf(err) != session.CodeConflict || !strings.Contains(err.Error(), "safe_password") {
+		t.Errorf("begun at a node without the password: %v", err)
+	}
+	c.awaitReady(0) // nothing was begun
+	finish := c.filled(0, records)
+	c.wantClosed("while it is being filled")
+	eventually(t, "the node that cannot open what came to be named", func() error {
+		_, err := c.nodes[0].Move(t.Context(), byOperator, finish)
+		if err == nil {
+			t.Fatal("finished though a node cannot open what came")
+		}
+		if session.CodeOf(err) != session.CodeConflict || !strings.Contains(err.Error(), "node n3 cannot derive") {
+			return err
+		}
+		return nil
+	})
+	c.restartWith(2, sealingWith(secondSafe, firstSafe))
+	eventually(t, "the move to end", func() error {
+		_, err := c.nodes[0].Move(t.Context(), byOperator, finish)
+		return err
+	})
+	for i := range c.nodes {
+		c.awaitReady(i)
+		c.wantSealed(i, user, secret)
+	}
+	// The nodes make a new key of their present password, though it had one before the move: the newest seals.
+	eventually(t, "the present password to seal", func() error {
+		resealed, err := c.nodes[1].Reseal(t.Context(), byOperator, "")
+		if err == nil && (resealed.Count != 1 || resealed.Left != 0) {
+			err = fmt.Errorf("got %+v", resealed)
+		}
+		return err
+	})
+	for i := range c.nodes {
+		c.restartWith(i, sealingWith(secondSafe))
+		c.awaitReady(i)
+		c.wantSealed(i, user, secret)
+	}
+}
+
+// TestAClosedClusterStaysClosed over restarts of all its nodes, from the log as from a snapshot, whether it is left or being filled.
+func TestAClosedClusterStaysClosed(t *testing.T) {
+	t.Parallel()
+	old := startTrio(t, 3, nil)
+	app := old.service(0)
+	issued, err := old.nodes[0].Login(t.Context(), app, session.Login{User: "ada", Vouched: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := old.exported(1)
+	old.wantClosed("when it is left")
+	restart := func(c *trio) {
+		for i := range c.nodes {
+			c.stop(i)
+		}
+		for i := range c.nodes {
+			c.start(i)
+		}
+	}
+	restart(old)
+	old.wantClosed("after a restart")
+	again := old.exported(2)
+	if len(again) != len(records) || fmt.Sprintf("%s", again) != fmt.Sprintf("%s", records) {
+		t.Errorf("exported again:\n%s\nwant\n%s", again, records)
+	}
+
+	c := startTrio(t, 3, nil)
+	finish := c.filled(0, records)
+	restart(c)
+	c.wantClosed("half filled, after a restart")
+	eventually(t, "the move to end", func() error {
+		_, err := c.nodes[1].Move(t.Context(), byOperator, finish)
+		return err
+	})
+	for i, n := range c.nodes {
+		c.awaitReady(i)
+		if _, err := n.Check(t.Context(), with(issued.Key), false); err != nil {
+			t.Errorf("node %d: %v", i+1, err)
+		}
+	}
+
+	if m := old.step(0, session.MoveStep{Kind: session.MoveReopen}); m.Phase != session.MoveOpen || m.Sessions == 0 {
+		t.Errorf("got %+v", m)
+	}
+	for i, n := range old.nodes {
+		old.awaitReady(i)
+		if _, err := n.Check(t.Context(), with(issued.Key), false); err != nil {
+			t.Errorf("opened again, node %d: %v", i+1, err)
+		}
+	}
+}
+
+// TestAMoveBeginsANewHistory: index tokens of before are refused, and the cluster has what its configuration asks for beside what came.
+func TestAMoveBeginsANewHistory(t *testing.T) {
+	t.Parallel()
+	old := startTrio(t, 1, nil)
+	records := old.exported(0)
+	c := startTrio(t, 1, func(_ int, config *node.Config) {
+		config.Policies = append(config.Policies, session.Policy{
+			Name: "mine", IdleTimeout: time.Hour, TouchWindow: session.TouchWindowAuto, Attributes: session.AttributesShared, AttributesWrite: session.WriteByService,
+			BindAddress: session.BindOff, KeyFormat: session.KeyNative, PolicyLimits: session.PolicyLimits{OnLimit: session.OnLimitRefuse},
+		})
+	})
+	before, err := c.nodes[0].ListPolicies(t.Context(), byOperator)
+	if err != nil || len(before.Items) != 2 {
+		t.Fatalf("got %+v, %v", before, err)
+	}
+	c.step(0, c.filled(0, records))
+	c.awaitReady(0)
+	_, err = c.nodes[0].Check(t.Context(), session.Call{Key: unknownKey(t), MinIndex: before.Index}, true)
+	if session.CodeOf(err) != session.CodeHistoryMismatch {
+		t.Errorf("a token of before: %v", err)
+	}
+	eventually(t, "the policy of the configuration", func() error {
+		_, err := c.nodes[0].GetPolicy(t.Context(), byOperator, "mine")
+		return err
+	})
+}
+
+// TestBadRecordsAreRefusedWhole: what cannot be is told by its place, and nothing of the page it came in that is in one command is kept.
+func TestBadRecordsAreRefusedWhole(t *testing.T) {
+	t.Parallel()
+	old := startTrio(t, 1, nil)
+	app := old.service(0)
+	for range 3 {
+		if _, err := old.nodes[0].Login(t.Context(), app, session.Login{User: "ada", Vouched: true, Attributes: values("a", "1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records := old.exported(0)
+	c := startTrio(t, 1, nil)
+	begun := c.step(0, session.MoveStep{Kind: session.MoveBegin, Cluster: records[0], Restart: true})
+	var users, sessions []json.RawMessage
+	for _, r := range records[1:] {
+		if strings.HasPrefix(string(r), `{"user":`) {
+			users = append(users, r)
+		} else {
+			sessions = append(sessions, r)
+		}
+	}
+	if _, err := c.nodes[0].ImportRecords(t.Context(), byOperator, begun.Origin, users); err != nil {
+		t.Fatal(err)
+	}
+	change := func(old, new string) []json.RawMessage {
+		last := len(sessions) - 1
+		bad := strings.Replace(string(sessions[last]), old, new, 1)
+		if bad == string(sessions[last]) {
+			t.Fatalf("%s has no %s", bad, old)
+		}
+		return append(append([]json.RawMessage(nil), sessions[:last]...), json.RawMessage(bad))
+	}
+	for name, page := range map[string][]json.RawMessage{
+		"no record":             {json.RawMessage(`{"cat":{}}`)},
+		"a cluster":             {records[0]},
+		"another user":          change(`"user":"ada"`, `"user":"eve"`),
+		"another policy":        change(`"policy":"default"`, `"policy":"none"`),
+		"a role":                change(`"roles":["user"]`, `"roles":["king"]`),
+		"a method":              change(`"methods":["service"]`, `"methods":["magic"]`),
+		"a future use":          change(`"last_use_ms":1`, `"last_use_ms":9`),
+		"a value":               change(`"a":1`, `"a":null`),
+		"a number of before":    {sessions[len(sessions)-1], sessions[len(sessions)-2]},
+		"a field of the future": change(`"user":"ada"`, `"user":"ada","shoe_size":42`),
+	} {
+		before, err := c.nodes[0].Moving(t.Context(), byOperator)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.nodes[0].ImportRecords(t.Context(), byOperator, begun.Origin, page)
+		after, errAfter := c.nodes[0].Moving(t.Context(), byOperator)
+		if session.CodeOf(err) != session.CodeInvalid || errAfter != nil || after.Sessions != before.Sessions {
+			t.Errorf("%s: got %v; %d sessions, before %d", name, err, after.Sessions, before.Sessions)
+		}
+	}
+	if _, err := c.nodes[0].ImportRecords(t.Context(), byOperator, "another", sessions); session.CodeOf(err) != session.CodeConflict {
+		t.Errorf("from another home: %v", err)
+	}
+	if _, err := c.nodes[0].ImportRecords(t.Context(), byOperator, begun.Origin, make([]json.RawMessage, session.MaxImportRecords+1)); session.CodeOf(err) != session.CodeTooLarge {
+		t.Errorf("too many: %v", err)
+	}
+	m, err := c.nodes[0].ImportRecords(t.Context(), byOperator, begun.Origin, sessions)
+	if err != nil || m.Sessions != len(sessions) {
+		t.Fatalf("got %+v, %v", m, err)
+	}
+	if again, err := c.nodes[0].ImportRecords(t.Context(), byOperator, begun.Origin, sessions); err != nil || again.Sessions != len(sessions) {
+		t.Errorf("again: got %+v, %v", again, err)
+	}
+}
