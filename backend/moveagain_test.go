@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,11 +81,11 @@ func TestAMoveIsKilledAtEveryWrite(t *testing.T) {
 // written counts the writes of a store.
 type written struct {
 	*memory.Store
-	count int
+	count atomic.Int64
 }
 
 func (w *written) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
-	w.count++
+	w.count.Add(1)
 	return w.Store.Put(ctx, name, value, was, expires)
 }
 
@@ -109,9 +110,9 @@ func TestARepeatedMoveFindsWhatIsThere(t *testing.T) {
 		}
 		again := &written{Store: store}
 		move(t, sessionsOf("ada", 1), backend.MoveStore(again))
-		want := map[backend.Kind]int{backend.KindCluster: 2, backend.KindSession: 5}[fails] // the cluster's record twice; session, key and list
-		if again.count > want {
-			t.Errorf("broken off at a record of kind %c, it wrote %d records, want at most %d", fails, again.count, want)
+		want := map[backend.Kind]int64{backend.KindCluster: 2, backend.KindSession: 5}[fails] // the cluster's record twice; session, key and list
+		if got := again.count.Load(); got > want {
+			t.Errorf("broken off at a record of kind %c, it wrote %d records, want at most %d", fails, got, want)
 		}
 	}
 }
@@ -167,7 +168,7 @@ func TestACompleteMoveIsOnlyCompared(t *testing.T) {
 	t.Parallel()
 	store := &written{Store: emptyStore(5)}
 	move(t, someRecords(), backend.MoveStore(store))
-	store.count = 0
+	store.count.Store(0)
 	there := dump(t, store)
 	move(t, someRecords(), backend.MoveStore(store))
 	for what, change := range map[string]func(all records) records{
@@ -184,8 +185,8 @@ func TestACompleteMoveIsOnlyCompared(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	if store.count != 0 || dump(t, store) != there {
-		t.Errorf("it wrote %d records", store.count)
+	if store.count.Load() != 0 || dump(t, store) != there {
+		t.Errorf("it wrote %d records", store.count.Load())
 	}
 	other := someRecords()
 	other[0].Cluster.ID = "other"

@@ -260,7 +260,7 @@ func TestWhatAStoreCannotKeep(t *testing.T) {
 		`policy "web" asks for a limit on all sessions of a policy`:    web(func(p *portable.Policy) { p.MaxSessions = 1 }),
 		`policy "web" asks for attributes in one node's memory`:        web(func(p *portable.Policy) { p.Attributes = session.AttributesLocal }),
 		`policy "web": at most 1000`:                                   web(func(p *portable.Policy) { p.MaxSessionsPerUser = 1001 }),
-		"a limit on all sessions, which cannot be held exactly":        func(c *portable.Cluster) { c.Limits.MaxSessions = 1 },
+		"a limit on all sessions cannot be held exactly":               func(c *portable.Cluster) { c.Limits.MaxSessions = 1 },
 		"257 policies":                        func(c *portable.Cluster) { c.Policies = slices.Repeat(c.Policies, session.MaxPolicies+1) },
 		`the policy "web" twice`:              func(c *portable.Cluster) { c.Policies = slices.Repeat(c.Policies, 2) },
 		"17 seal keys":                        func(c *portable.Cluster) { c.Seals = slices.Repeat(c.Seals, session.MaxSealKeys+1) },
@@ -323,6 +323,29 @@ func TestSourcesThatAreDamaged(t *testing.T) {
 		if _, err := portable.Move(t.Context(), backend.MoveStore(to), backend.MoveStore(emptyStore(5)), silent); err == nil || !strings.Contains(err.Error(), "not complete") {
 			t.Errorf("%s: from what it left: %v", want, err)
 		}
+	}
+}
+
+// TestOneNodesOwnSessionsStay: their users and policies are elsewhere, and would be lost.
+func TestOneNodesOwnSessionsStay(t *testing.T) {
+	t.Parallel()
+	store := emptyStore(5)
+	move(t, sessionsOf("ada", 2), backend.MoveStore(store))
+	name := backend.Name{Kind: backend.KindUser, ID: "ada"}
+	got, err := store.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := strings.Replace(string(got.Records[0].Value), `"number":2`, `"number":2,"under":"7"`, 1)
+	if _, err := store.Put(t.Context(), name, []byte(marked), got.Records[0].Version, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	to := emptyStore(5)
+	if _, err := portable.Move(t.Context(), backend.MoveStore(store), backend.MoveStore(to), silent); err == nil || !strings.Contains(err.Error(), "one node's own sessions") {
+		t.Errorf("got %v", err)
+	}
+	if there := dump(t, to); strings.TrimSpace(there) != "" {
+		t.Errorf("the target has %s", there)
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 
 var errHalfMoved = errors.New("a move into this home is not complete: repeat hydrastore migrate until it says that it is verified")
 
+// errOneNode: whether such a session lives is not said by its store alone.
+var errOneNode = errors.New("this home holds one node's own sessions (user.sessionPersistence: false), of users whom its cluster keeps: they are not moved")
+
 // movingName is there while a move into the store is not complete.
 func movingName() Name { return Name{KindCluster, "moving"} }
 
@@ -42,8 +45,7 @@ func (m *storeMove) Each(ctx context.Context, f func(portable.Record) error) err
 	version := max(cluster.Version, uint64(max(now.UnixMilli(), 0))) // the time, for users whose records were dropped
 	err = m.eachUser(ctx, func(_ string, u *userRecord) error {
 		version = max(version, u.Version)
-		known.add(u)
-		return nil
+		return known.add(u)
 	})
 	if err != nil {
 		return err
@@ -67,13 +69,17 @@ type numbered struct {
 	number uint64
 }
 
-func (n *numbers) add(u *userRecord) {
+func (n *numbers) add(u *userRecord) error {
 	if u.disabled() {
-		return // its sessions are dead
+		return nil // its sessions are dead
 	}
 	for _, l := range u.Sessions {
+		if l.Under != "" {
+			return errOneNode
+		}
 		*n = append(*n, numbered{l.ID, l.Number})
 	}
+	return nil
 }
 
 func (n numbers) sort() {

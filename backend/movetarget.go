@@ -101,8 +101,8 @@ func (m *storeMove) note(ctx context.Context, moving Record) error {
 
 // mayHold tells what a home of these features cannot keep.
 func mayHold(f Features, limits portable.Limits, c *clusterRecord) error {
-	if limits.MaxSessions > 0 {
-		return fmt.Errorf("the source has a limit on all sessions, which cannot be held exactly where sessions are kept in %s: take it away first (hydrastore limits set --max-sessions none)", f.Name)
+	if err := f.supportsLimit(limits.MaxSessions); err != nil {
+		return err
 	}
 	if len(c.Policies) > session.MaxPolicies || len(c.Seals) > session.MaxSealKeys {
 		return fmt.Errorf("the source has %d policies and %d seal keys; there are at most %d and %d", len(c.Policies), len(c.Seals), session.MaxPolicies, session.MaxSealKeys)
