@@ -27,7 +27,9 @@ func silent(*portable.Tally) {}
 // fill makes a home with accounts, policies and sessions of every kind, and returns a key for each session that lives, and what must be known of it.
 func fill(t *testing.T, store backend.Store, sessions int) map[session.Key]session.Checked {
 	t.Helper()
-	s := backendtest.Start(t, backendtest.Config(t), store)
+	c := backendtest.Config(t)
+	c.SweepInterval = time.Hour // what has ended is there still
+	s := backendtest.Start(t, c, store)
 	ctx, operator := t.Context(), session.Call{Operator: true}
 	must := func(err error) {
 		t.Helper()
