@@ -50,6 +50,10 @@ func TestHandWrittenJSONIsThatOfTheModels(t *testing.T) {
 		})
 		list := session.SessionList{Items: []session.Session{s, s}[:random.IntN(3)], NextCursor: []string{"", "c\"x"}[random.IntN(2)]}
 		page := rest.SessionPage{Items: []rest.Session{model, model}[:len(list.Items)], NextCursor: unlessZero(list.NextCursor)}
+		if random.IntN(2) == 0 {
+			list.Node = randomText(random) + "n"
+			page.SessionsNode = &list.Node
+		}
 		same(t, seed, appendSessionList(nil, &list), page)
 	}
 }

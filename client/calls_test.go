@@ -154,6 +154,37 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestSessionsOfOneNode: every list and count says whose sessions they are where each node keeps its own, and nothing where they are the cluster's.
+func TestSessionsOfOneNode(t *testing.T) {
+	t.Parallel()
+	service, server, admin := newServer(t)
+	ctx := context.Background()
+	c := newClient(t, client.Config{Addresses: []string{strings.TrimPrefix(server.URL, "http://")}, Key: admin})
+	nodes := func() map[string]string {
+		t.Helper()
+		list, err1 := c.ListSessions(ctx, session.Filter{}, session.Page{})
+		users, err2 := c.ListUsers(ctx, session.Page{})
+		user, err3 := c.GetUser(ctx, users.Items[0].Name)
+		revoked, err4 := c.RevokeUserSessions(ctx, "nobody", session.UserSessions{})
+		status, err5 := c.ClusterStatus(ctx)
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{"list": list.Node, "users": users.Node, "user": user.Node, "revoked": revoked.Node, "status": status.SessionsOf}
+	}
+	for what, node := range nodes() {
+		if node != "" {
+			t.Errorf("%s: of %q, want all of the cluster's", what, node)
+		}
+	}
+	service.KeepOwn("n7")
+	for what, node := range nodes() {
+		if node != "n7" {
+			t.Errorf("%s: of %q, want n7", what, node)
+		}
+	}
+}
+
 func TestListsAndRevocations(t *testing.T) {
 	t.Parallel()
 	_, server, admin := newServer(t)

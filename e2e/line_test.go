@@ -60,6 +60,8 @@ type body struct {
 	Attributes attributes
 	Items      []body
 	NextCursor string `json:"next_cursor"`
+	OfNode     string `json:"sessions_node"`
+	Revoked    int
 	Code       string
 	Detail     string
 	ClusterID  string `json:"cluster_id"`

@@ -318,7 +318,7 @@ func (s *Service) ClusterStatus(ctx context.Context, c session.Call) (session.Cl
 	defer leave()
 	return session.ClusterStatus{
 		ClusterID: "c1", NodeID: "n1", LeaderID: "n1", Term: 3, CommitIndex: s.index, Applied: s.index, FormatLevel: 1, Time: s.now,
-		Sessions: len(s.sessions), Healthy: true, Failures: 1, Members: slices.Clone(s.members),
+		Sessions: len(s.sessions), SessionsOf: s.own, Healthy: true, Failures: 1, Members: slices.Clone(s.members),
 	}, nil
 }
 

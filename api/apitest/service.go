@@ -26,6 +26,7 @@ type Service struct {
 	members  []session.Member
 	hook     Hook
 	ready    error
+	own      string // see KeepOwn
 
 	phase   session.MovePhase
 	origin  string
@@ -147,8 +148,15 @@ func (s *Service) enter(ctx context.Context, method string, c session.Call) (lea
 	return s.mu.Unlock, nil
 }
 
+// KeepOwn makes the service speak for a node that keeps its own sessions.
+func (s *Service) KeepOwn(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = node
+}
+
 func (s *Service) meta(c session.Call) session.Meta {
-	m := session.Meta{Index: session.IndexToken(fmt.Sprintf("1:%d", s.index)), Age: -1}
+	m := session.Meta{Index: session.IndexToken(fmt.Sprintf("1:%d", s.index)), Age: -1, Node: s.own}
 	if c.Consistency == session.Local || c.MinIndex != "" {
 		m.Age = 1234 * time.Millisecond
 	}
