@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"slices"
 	"strconv"
 
@@ -234,7 +233,7 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 	out, own := session.Revoked{}, session.ID{}
 	for l := (&listing{service: s, filter: f, limit: MaxScan}); !l.done; l.items = nil {
 		if err := l.run(ctx, 1); err != nil {
-			return session.Revoked{}, partly(err, out.Count)
+			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
 		for _, item := range l.items {
 			if p.found != nil && item.id == p.found.id {
@@ -242,13 +241,13 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 				continue
 			}
 			if err := s.revokeItem(ctx, item, &out); err != nil {
-				return session.Revoked{}, partly(err, out.Count)
+				return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 			}
 		}
 	}
 	if !own.IsZero() {
 		if err := s.revokeItem(ctx, p.found, &out); err != nil {
-			return session.Revoked{}, partly(err, out.Count)
+			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
 	}
 	out.Meta = s.meta()
@@ -263,18 +262,6 @@ func (s *Service) revokeItem(ctx context.Context, f *found, out *session.Revoked
 		s.figures.ended("revoked", 1)
 	}
 	return err
-}
-
-// partly says that a revocation ended some sessions before it failed.
-func partly(err error, count int) error {
-	var e *session.Error
-	if !errors.As(err, &e) || count == 0 {
-		return err
-	}
-	told := *e
-	told.Code = session.CodeOutcomeUnknown
-	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
-	return &told
 }
 
 // RevokeUserSessions implements session.Sessions: in one write of the user's record.
@@ -308,18 +295,12 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user s
 
 // revokeNumbers ends those of a user's sessions that are named by their numbers, permanent or not.
 func (s *Service) revokeNumbers(ctx context.Context, p *principal, user string, which session.UserSessions) (session.Revoked, error) {
-	switch {
-	case which.Permanent || which.ExceptCurrent:
-		return session.Revoked{}, session.Invalid("numbers", "name the sessions: nothing else can be chosen beside them")
-	case len(which.Numbers) > session.MaxSessionNumbers:
-		return session.Revoked{}, session.TooLarge("numbers", "at most %d sessions can be named at once", session.MaxSessionNumbers)
+	named, err := which.Named()
+	if err != nil {
+		return session.Revoked{}, err
 	}
 	if err := p.mayList(session.Filter{User: user}); err != nil {
 		return session.Revoked{}, err
-	}
-	named := make(map[uint64]bool, len(which.Numbers))
-	for _, number := range which.Numbers {
-		named[number] = true
 	}
 	count, err := s.revokeListed(ctx, user, func(l listed) bool { return named[l.Number] })
 	return session.Revoked{Count: count, Meta: s.meta()}, err

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
@@ -48,12 +47,12 @@ func (n *Node) revokeIDs(ctx context.Context, p *principal, ids []session.ID, ow
 		r.start(ctx, part)
 	}
 	if err := r.wait(); err != nil {
-		return session.Revoked{}, partly(err, r.done.Count)
+		return session.Revoked{}, session.ErrPartlyRevoked(err, r.done.Count)
 	}
 	if own {
 		r.start(ctx, []session.ID{p.record.ID}) // last: the others need the authority of its key
 		if err := r.wait(); err != nil {
-			return session.Revoked{}, partly(err, r.done.Count)
+			return session.Revoked{}, session.ErrPartlyRevoked(err, r.done.Count)
 		}
 	}
 	return r.done, nil
@@ -61,18 +60,12 @@ func (n *Node) revokeIDs(ctx context.Context, p *principal, ids []session.ID, ow
 
 // revokeNumbers ends those of a user's sessions that are named by their numbers, permanent or not.
 func (n *Node) revokeNumbers(ctx context.Context, p *principal, user string, which session.UserSessions) (session.Revoked, error) {
-	switch {
-	case which.Permanent || which.ExceptCurrent:
-		return session.Revoked{}, session.Invalid("numbers", "name the sessions: nothing else can be chosen beside them")
-	case len(which.Numbers) > session.MaxSessionNumbers:
-		return session.Revoked{}, session.TooLarge("numbers", "at most %d sessions can be named at once", session.MaxSessionNumbers)
+	named, err := which.Named()
+	if err != nil {
+		return session.Revoked{}, err
 	}
 	if err := p.mayList(session.Filter{User: user}); err != nil {
 		return session.Revoked{}, err
-	}
-	named := make(map[uint64]bool, len(which.Numbers))
-	for _, number := range which.Numbers {
-		named[number] = true
 	}
 	var ids []session.ID
 	own := false
@@ -171,16 +164,4 @@ func (r *revocation) wait() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
-}
-
-// partly says that a revocation ended some sessions before it failed.
-func partly(err error, count int) error {
-	var e *session.Error
-	if !errors.As(err, &e) || count == 0 {
-		return err
-	}
-	told := *e
-	told.Code = session.CodeOutcomeUnknown
-	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
-	return &told
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -154,6 +155,18 @@ func ErrAttributesFull() *Error {
 // ErrSealedTooLarge refuses a value that is too long to be sealed.
 func ErrSealedTooLarge(bytes int) *Error {
 	return TooLarge("sealed_attributes", "a sealed value has at most %d bytes, this has %d", MaxSealedAttributeBytes, bytes)
+}
+
+// ErrPartlyRevoked says that a revocation of many ended some before it failed with err.
+func ErrPartlyRevoked(err error, ended int) error {
+	var e *Error
+	if !errors.As(err, &e) || ended == 0 {
+		return err
+	}
+	told := *e
+	told.Code = CodeOutcomeUnknown
+	told.Message = "some of the sessions were ended, then: " + e.Message + "; ask again to end the rest"
+	return &told
 }
 
 // ErrListOfOthers refuses a list of other users' sessions.

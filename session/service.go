@@ -129,6 +129,21 @@ type UserSessions struct {
 	Numbers []uint64
 }
 
+// Named gives the numbers that are named, or what is wrong with naming them.
+func (w UserSessions) Named() (map[uint64]bool, error) {
+	switch {
+	case w.Permanent || w.ExceptCurrent:
+		return nil, Invalid("numbers", "name the sessions: nothing else can be chosen beside them")
+	case len(w.Numbers) > MaxSessionNumbers:
+		return nil, TooLarge("numbers", "at most %d sessions can be named at once", MaxSessionNumbers)
+	}
+	named := make(map[uint64]bool, len(w.Numbers))
+	for _, number := range w.Numbers {
+		named[number] = true
+	}
+	return named, nil
+}
+
 // Preferences of one user.
 type Preferences struct {
 	Values Attributes

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/backend/attempt"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -199,10 +200,10 @@ func (s *Store) Delete(ctx context.Context, name backend.Name, was backend.Versi
 // usable tells why nothing should be sent: ctx has ended, or this machine's clock is wrong.
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fault{code: session.CodeUnavailable, message: "the request has ended", cause: err}.err(false)
+		return (&attempt.Fault{Code: session.CodeUnavailable, Message: "the request has ended", Cause: err}).Refusal()
 	}
 	if off := s.clock.skew(); off != 0 {
-		return fault{code: session.CodeUnavailable, message: fmt.Sprintf("this node's clock is %v off DynamoDB's: set it right (NTP)", off.Round(time.Second))}.err(false)
+		return (&attempt.Fault{Code: session.CodeUnavailable, Message: fmt.Sprintf("this node's clock is %v off DynamoDB's: set it right (NTP)", off.Round(time.Second))}).Refusal()
 	}
 	return nil
 }

@@ -9,14 +9,20 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/backend/attempt"
 	"github.com/hydrastore/hydrastore/session"
 )
 
 const (
-	attempts   = 3
-	firstPause = 20 * time.Millisecond // before the second attempt; four times as long before each further one
-	retryAfter = time.Second           // what clients are told
+	mostAttempts = 3
+	firstPause   = 20 * time.Millisecond // before the second attempt; four times as long before each further one
+	retryAfter   = time.Second           // what clients are told
 )
+
+// attempts says how often Redis is asked.
+func attempts() attempt.Attempts {
+	return attempt.Attempts{Store: "Redis", Most: mostAttempts, Pause: func(n int) time.Duration { return firstPause << (2 * (n - 1)) }}
+}
 
 // once is a command that go-redis sends one time; it follows a cluster's redirections all the same.
 type once struct{ *goredis.Cmd }
@@ -25,25 +31,18 @@ type once struct{ *goredis.Cmd }
 func (once) NoRetry() bool { return true }
 
 // write runs a script that answers answerDone or answerChanged, again when it is unknown whether it has run: scripts recognise what they
-// have done. What was done and then changed by others cannot be told from what was not done; then the outcome is unknown.
+// have done.
 func (s *Store) write(ctx context.Context, program script, keys []string, args ...any) error {
-	unknown := false
-	for attempt := 1; ; attempt++ {
+	return attempts().Write(ctx, func() error {
 		answer, err := s.run(ctx, program, keys, args...)
 		switch {
-		case err == nil && answer == answerDone:
-			return nil
-		case err == nil && !unknown:
+		case err != nil:
+			return judge(err)
+		case answer != answerDone:
 			return backend.ErrChanged
-		case err == nil:
-			return fault{cause: errors.New("the record has changed since the answer was lost")}.err(true)
 		}
-		f := judge(err)
-		unknown = unknown || !f.notDone
-		if attempt == attempts || !f.again || !pause(ctx, attempt) {
-			return f.err(unknown)
-		}
-	}
+		return nil
+	}, nil)
 }
 
 // run sends a script by its hash, and whole to a server that does not know it.
@@ -68,69 +67,34 @@ func (s *Store) send(ctx context.Context, command, program string, keys []string
 	return cmd.Int64()
 }
 
-// read asks again where that may help; reading twice does no harm.
+// read asks, again where that may help.
 func (s *Store) read(ctx context.Context, ask func() error) error {
-	for attempt := 1; ; attempt++ {
-		err := ask()
-		if err == nil {
-			return nil
+	return attempts().Read(ctx, func() error {
+		if err := ask(); err != nil {
+			return judge(err)
 		}
-		f := judge(err)
-		if attempt == attempts || !f.again || !pause(ctx, attempt) {
-			return f.err(false)
-		}
-	}
+		return nil
+	})
 }
 
-func pause(ctx context.Context, attempt int) bool {
-	t := time.NewTimer(firstPause << (2 * (attempt - 1)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// fault is what an error of Redis or of the way to it means.
-type fault struct {
-	code    session.Code // when certainly nothing was done
-	message string
-	notDone bool // the command did nothing
-	again   bool // asking again soon may help
-	cause   error
-}
-
-// err is what the store's caller gets; unknown = a write may have been done.
-func (f fault) err(unknown bool) error {
-	if unknown {
-		return &session.Error{Code: session.CodeOutcomeUnknown, Message: "Redis did not answer; the change may have been done", RetryAfter: retryAfter, Err: f.cause}
-	}
-	e := &session.Error{Code: f.code, Message: f.message, RetryAfter: retryAfter, Err: f.cause}
-	if e.Code == session.CodeInternal {
-		e.RetryAfter = 0
-	}
-	return e
-}
-
-func judge(err error) fault {
+// judge says what an error of Redis, or of the way to it, means.
+func judge(err error) *attempt.Fault {
 	var dial *dialError
 	var reply goredis.Error
 	var own *session.Error
-	unavailable := fault{code: session.CodeUnavailable, message: "Redis cannot be reached", cause: err, again: true}
+	unavailable := &attempt.Fault{Code: session.CodeUnavailable, Message: "Redis cannot be reached", Cause: err, Again: true}
 	switch {
 	case errors.As(err, &own):
-		return fault{code: own.Code, message: own.Message, cause: own.Err}
+		return &attempt.Fault{Code: own.Code, Message: own.Message, Cause: own.Err}
 	case errors.As(err, &dial):
-		unavailable.notDone = true
+		unavailable.NotDone = true
 		return unavailable
 	case errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, goredis.ErrPoolExhausted):
-		return fault{code: session.CodeOverloaded, message: "all connections to Redis are busy", notDone: true, cause: err}
+		return &attempt.Fault{Code: session.CodeOverloaded, Message: "all connections to Redis are busy", NotDone: true, Cause: err}
 	case errors.Is(err, goredis.ErrClosed):
-		return fault{code: session.CodeUnavailable, message: "the node is stopping", notDone: true, cause: err}
+		return &attempt.Fault{Code: session.CodeUnavailable, Message: "the node is stopping", NotDone: true, Cause: err}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		unavailable.message, unavailable.again = "Redis did not answer in time", false
+		unavailable.Message, unavailable.Again = "Redis did not answer in time", false
 		return unavailable
 	case errors.As(err, &reply):
 		return judgeReply(reply)
@@ -139,18 +103,18 @@ func judge(err error) fault {
 }
 
 // judgeReply is about errors that Redis itself gives: their first word is their code. Nothing was done then.
-func judgeReply(reply goredis.Error) fault {
+func judgeReply(reply goredis.Error) *attempt.Fault {
 	word, _, _ := strings.Cut(strings.TrimPrefix(reply.Error(), "-"), " ")
-	f := fault{code: session.CodeUnavailable, notDone: true, cause: reply}
+	f := &attempt.Fault{Code: session.CodeUnavailable, NotDone: true, Cause: reply}
 	switch word {
 	case "OOM":
-		f.code, f.message = session.CodeOverloaded, "Redis is out of memory"
+		f.Code, f.Message = session.CodeOverloaded, "Redis is out of memory"
 	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF", "BUSY", "MOVED", "ASK":
-		f.message, f.again = "Redis does not serve at the moment ("+word+")", true
+		f.Message, f.Again = "Redis does not serve at the moment ("+word+")", true
 	case "NOAUTH", "WRONGPASS", "NOPERM":
-		f.message = "Redis refuses this node (" + word + "): its user, password or permissions are not right"
+		f.Message = "Redis refuses this node (" + word + "): its user, password or permissions are not right"
 	default:
-		f.code, f.message = session.CodeInternal, "Redis gave an error that is not expected"
+		f.Code, f.Message = session.CodeInternal, "Redis gave an error that is not expected"
 	}
 	return f
 }

@@ -64,7 +64,7 @@ func (s *Store) checkHealth(ctx context.Context) {
 	h := &s.health
 	err := s.ping(ctx)
 	if err == nil && time.Since(h.looked) > lookAgain {
-		if err = s.look(ctx); err != nil && judge(err).code == session.CodeOverloaded {
+		if err = s.look(ctx); err != nil && judge(err).Code == session.CodeOverloaded {
 			s.config.Logger.Warn("Redis takes no new records at the moment", "err", err)
 			err = nil // it goes on knowing those that it has
 		}
@@ -81,7 +81,7 @@ func (s *Store) checkHealth(ctx context.Context) {
 	}
 	h.looked = time.Time{}
 	var e *session.Error
-	if !errors.As(judge(err).err(false), &e) {
+	if !errors.As(judge(err).Refusal(), &e) {
 		return
 	}
 	if h.state.Store(e); before == nil || before.Message != e.Message {

@@ -21,7 +21,7 @@ import (
 const patience = 30 * time.Second // for what should happen soon, on a machine that has much else to do
 
 // need skips a test where there is no redis-server, unless all must run.
-func need(t *testing.T) {
+func need(t testing.TB) {
 	t.Helper()
 	if _, err := redistest.Path(); err != nil {
 		if os.Getenv("HYDRASTORE_E2E") == "require" {
@@ -31,7 +31,7 @@ func need(t *testing.T) {
 	}
 }
 
-func startServer(t *testing.T, o redistest.Options) *redistest.Server {
+func startServer(t testing.TB, o redistest.Options) *redistest.Server {
 	t.Helper()
 	need(t)
 	s, err := redistest.Start(t.Context(), t.TempDir(), o)
@@ -59,7 +59,7 @@ func open(t *testing.T, c redis.Config) *redis.Store {
 }
 
 // raw is a client that sees what is really in the server.
-func raw(t *testing.T, o *goredis.Options) *goredis.Client {
+func raw(t testing.TB, o *goredis.Options) *goredis.Client {
 	t.Helper()
 	c := goredis.NewClient(o)
 	t.Cleanup(func() { _ = c.Close() })

@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/backend/attempt"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -151,7 +152,7 @@ func (s *Store) Delete(ctx context.Context, name backend.Name, was backend.Versi
 // usable tells why nothing should be sent: ctx has ended, or Redis would lose what it is given.
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fault{code: session.CodeUnavailable, message: "the request has ended", cause: err}.err(false)
+		return (&attempt.Fault{Code: session.CodeUnavailable, Message: "the request has ended", Cause: err}).Refusal()
 	}
 	return s.health.unfit()
 }
