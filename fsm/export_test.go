@@ -227,13 +227,13 @@ func TestAMovedClusterGoesOnAsBefore(t *testing.T) {
 			o := fsm.Options{EndsPerEntry: ends, HashSeed: seed}
 			first, before := newLog(t, o), newModel(ends)
 			goOn(t, h, first, before, 200)
-			for first.m.Moving().Phase != fsm.PhaseClosed || first.m.Home().Node {
-				first.do(openCluster())
-				before.apply(first.index, first.clock, []*fsmpb.Command{openCluster()})
-				for _, c := range []*fsmpb.Command{setHome(atCluster), closeCluster()} {
-					first.do(c)
-					before.apply(first.index, first.clock, []*fsmpb.Command{c})
-				}
+			now := first.m.Moving()
+			for _, c := range []*fsmpb.Command{finishImport(now.Origin, uint64(now.Accounts), uint64(now.Sessions)), openCluster(), setHome(atCluster), closeCluster()} {
+				first.do(c)
+				before.apply(first.index, first.clock, []*fsmpb.Command{c})
+			}
+			if now = first.m.Moving(); now.Phase != fsm.PhaseClosed {
+				t.Fatalf("not closed: %+v", now)
 			}
 			want := exportOf(t, first.m, 5)
 			first.clock += int64(h.IntN(20_000))
@@ -247,13 +247,15 @@ func TestAMovedClusterGoesOnAsBefore(t *testing.T) {
 			wantSameExport(t, exportOf(t, second.m, 4), want)
 			second.m = restored(t, snapshotOf(t, second.m), o)
 			wantSameExport(t, exportOf(t, second.m, 4), want)
-			now := second.m.Moving()
+			now = second.m.Moving()
 			second.must(finishImport("first", uint64(now.Accounts), uint64(now.Sessions)))
 			after := before.movedTo(first.m.Moving().AtMS)
-			after.clock, after.history, after.moving = second.m.ClockMS(), 2, fsm.Moving{Origin: "first"}
+			after.clock, after.history, after.moving = second.m.ClockMS(), 2, fsm.Moving{Origin: "first", SealLast: want.cluster.LastSeal}
 			after.index = second.index
-			for second.m.Stats().ShellUsers > shellsOf(after) {
-				second.apply()
+			for n := 0; second.m.Stats().ShellUsers > shellsOf(after); n++ {
+				if second.apply(); n > len(want.users) {
+					t.Fatal("users without account and session stay")
+				}
 				after.apply(second.index, second.clock, nil)
 			}
 			compareReads(t, h, second.m, after)

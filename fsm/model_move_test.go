@@ -84,15 +84,11 @@ func (m *model) filledFrom(origin string, r *fsmpb.Result) bool {
 }
 
 func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
-	filling := m.moving.Phase == fsm.PhaseFilling
-	switch {
-	case filling && m.moving.Origin == c.Origin && !c.Restart:
+	if m.moving.Phase == fsm.PhaseFilling && m.moving.Origin == c.Origin && !c.Restart {
 		m.at(r)
 		return
-	case filling && m.moving.Origin != c.Origin:
-		set(r, fsmpb.Code_CODE_CONFLICT, "origin")
-		return
-	case !filling && m.refusesImport(c.Origin, r):
+	}
+	if m.refusesImport(c, r) {
 		return
 	}
 	policies := m.movedPolicies(c, r)
@@ -116,31 +112,35 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 		return
 	}
 	m.policies, m.limits, m.version2 = policies, limits, c.Limits.GetVersion()
-	m.users, m.sessions, m.bare, m.gracesUntil = map[string]*modelUser{}, nil, nil, 0
+	m.users, m.sessions, m.reaps, m.bare, m.gracesUntil = map[string]*modelUser{}, nil, nil, nil, 0
 	m.takePast(c.Past)
 	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
 	for _, k := range c.SealKeys {
 		own = append(own, m.lastSealKey+k.Id)
 	}
 	m.sealKeys, m.lastSealKey = own, m.lastSealKey+c.LastSealKey
-	m.movedSealLast = m.lastSealKey
+	m.moving.SealLast = m.lastSealKey
 	m.floor, m.version = max(m.floor, c.Floor), max(m.version, c.Version)
 	m.at(r)
 }
 
 // isMoved tells whether a seal key came with the filling that is under way.
 func (m *model) isMoved(id uint32) bool {
-	return m.moving.Phase == fsm.PhaseFilling && id > m.moving.SealOffset && id <= m.movedSealLast
+	return m.moving.Phase == fsm.PhaseFilling && id > m.moving.SealOffset && id <= m.moving.SealLast
 }
 
-func (m *model) refusesImport(origin string, r *fsmpb.Result) bool {
+func (m *model) refusesImport(c *fsmpb.BeginImport, r *fsmpb.Result) bool {
 	switch {
-	case m.moving.Phase == fsm.PhaseClosed:
-		set(r, fsmpb.Code_CODE_CONFLICT, "closed")
-	case m.moving.Origin == origin:
-		set(r, fsmpb.Code_CODE_EXISTS, "origin")
 	case m.home.Node:
 		set(r, fsmpb.Code_CODE_CONFLICT, "session_home")
+	case m.moving.Phase == fsm.PhaseClosed:
+		set(r, fsmpb.Code_CODE_CONFLICT, "closed")
+	case c.Restart:
+		return false
+	case m.moving.Phase == fsm.PhaseFilling:
+		set(r, fsmpb.Code_CODE_CONFLICT, "origin")
+	case m.moving.Origin == c.Origin:
+		set(r, fsmpb.Code_CODE_EXISTS, "origin")
 	case m.accounts() > 0:
 		set(r, fsmpb.Code_CODE_CONFLICT, "users")
 	case len(m.sessions) > 0:

@@ -36,8 +36,7 @@ type model struct {
 	history  uint64
 	bare     []*modelUser // users whom an import brought, and who have no session yet
 
-	movedSealLast uint32
-	gracesUntil   int64 // whose successors have been forgotten
+	gracesUntil int64 // whose successors have been forgotten
 
 	spare  int // endings that the present entry's log-ins share
 	pinned *modelUser

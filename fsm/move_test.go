@@ -212,12 +212,16 @@ func TestWhoMayBeFilled(t *testing.T) {
 	}
 	l.apply()
 	l.must(closeCluster())
+	anew := smallImport("home")
+	anew.Restart = true
 	wantRefusal(l, begin("home"), codeConflict, "closed")
+	wantRefusal(l, beginImport(anew), codeConflict, "closed")
 	wantRefusal(l, sessionsOf(moved(1)), codeConflict, "closed")
 	l.must(openCluster())
 	wantRefusal(l, sessionsOf(moved(1)), codeConflict, "open")
 	l.must(setHome(atNode))
 	wantRefusal(l, begin("home"), codeConflict, "session_home")
+	wantRefusal(l, beginImport(anew), codeConflict, "session_home")
 	wantRefusal(l, closeCluster(), codeConflict, "session_home")
 	l.must(setHome(atCluster))
 
@@ -234,7 +238,7 @@ func TestWhoMayBeFilled(t *testing.T) {
 	wantRefusal(l, finishImport("home", 0, 1), codeConflict, "sessions")
 	history := l.m.History()
 	l.must(finishImport("home", 0, 0))
-	if now := l.m.Moving(); now != (fsm.Moving{Origin: "home"}) || l.m.History() != history+1 {
+	if now := l.m.Moving(); now != (fsm.Moving{Origin: "home", SealLast: 0}) || l.m.History() != history+1 {
 		t.Errorf("%+v in history %d, want to be open in %d", now, l.m.History(), history+1)
 	}
 	wantRefusal(l, begin("home"), fsmpb.Code_CODE_EXISTS, "origin")
