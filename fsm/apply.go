@@ -32,6 +32,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
 	out.Batches = m.applyBatches(term, entry.Batches, commands)
 	out.Events = s.events.take()
 	out.Ended = append(out.Ended, s.endedByCommands...)
+	out.Emptied = s.emptied
 	return out, nil
 }
 
@@ -56,7 +57,7 @@ func (m *Machine) begin(index uint64, clock int64) {
 		if s.open() {
 			s.endGraces()
 		}
-		s.endedByCommands = nil
+		s.endedByCommands, s.emptied = nil, false
 	})
 }
 

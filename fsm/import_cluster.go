@@ -211,9 +211,10 @@ func (s *state) startImport(c *fsmpb.BeginImport, in importedCluster) {
 	s.reportImported(policiesBefore, limitsBefore)
 }
 
-// empty forgets all users, sessions and policies. What counts up goes on, so that nothing is given out twice; what lasts minutes, such as Idempotency-Keys
-// and counters of attempts, goes in its time.
+// empty forgets all users, sessions and policies, in as little time as there are many. What counts up for all goes on, so that no sequence number or version is
+// given out twice; what lasts minutes, such as Idempotency-Keys and counters of attempts, goes in its time. Running snapshots keep what they have frozen.
 func (s *state) empty() {
+	s.emptied = true
 	s.sessions = sessions{graces: newGraces(), lastSeq: s.sessions.lastSeq}
 	s.users = users{serial: s.users.serial, floor: s.users.floor, endingFloor: s.users.endingFloor, reapTurn: s.users.reapTurn}
 	s.initUsers()

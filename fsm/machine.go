@@ -19,7 +19,7 @@ type Options struct {
 	// does not depend on it. nil = all are awaited.
 	Awaited func(term uint64, origin string, incarnation uint64) bool
 	// Removed is told the id of every session that is taken out of the state, on the applying goroutine and with the state locked: it must not
-	// ask the machine anything. A state that is replaced by Restore is not. nil = nobody.
+	// ask the machine anything. Sessions that Restore, or a filling that begins (Applied.Emptied), puts out of the way at once are not told. nil = nobody.
 	Removed func(session.ID)
 	// Events makes Apply tell what it did. It may differ between nodes and runs: the state does not depend on it.
 	Events bool

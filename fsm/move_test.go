@@ -496,6 +496,53 @@ func TestAnImportBeginsAnew(t *testing.T) {
 	}
 }
 
+// TestAFillingMayForgetAnOpenCluster: with restart nothing that is there stands in the way, and nothing of it is left.
+func TestAFillingMayForgetAnOpenCluster(t *testing.T) {
+	t.Parallel()
+	m := restored(t, sample(t), fsm.Options{EndsPerEntry: 1, Events: true})
+	l := &log{t: t, m: m, index: m.Index(), clock: m.ClockMS()}
+	if m.Home().Node || m.Moving().Phase != fsm.PhaseOpen || m.Stats().Sessions == 0 || m.Stats().PendingReaps == 0 || m.Stats().GraceSessions == 0 {
+		t.Fatalf("the sample has too little: %+v", m.Stats())
+	}
+	before, history, seq, version := m.Stats(), m.History(), m.LastSeq(), m.ExportCluster().Version
+	l.wantCode(beginImport(smallImport("home")), codeConflict)
+	c := smallImport("home")
+	c.Restart = true
+	accounts, sessions := m.Moving().Accounts, m.Moving().Sessions
+	applied := l.apply(beginImport(c))
+	if !applied.Emptied || applied.Batches[0].Results[0].Code != codeOK {
+		t.Fatalf("begun: %v, emptied %v", applied.Batches[0].Results[0], applied.Emptied)
+	}
+	began := applied.Events[slices.IndexFunc(applied.Events, func(e fsm.Event) bool { return e.Kind == fsm.EventImportBegun })]
+	ended := len(applied.Ended)
+	if began.Users != uint64(accounts) || began.Count != uint64(sessions-ended) {
+		t.Errorf("the event tells of %d users and %d sessions, want %d and %d", began.Users, began.Count, accounts, sessions-ended)
+	}
+	st := m.Stats()
+	if st.Sessions+st.Users+st.ShellUsers+st.Addresses+st.PendingReaps+st.RetiredKeys+st.GraceSessions != 0 || st.BlobBytes != 0 || st.Policies != 1 {
+		t.Errorf("left: %+v", st)
+	}
+	if st.AttemptCounters != before.AttemptCounters || m.LastSeq() != seq || m.ExportCluster().Version < version {
+		t.Errorf("%d counters of %d, sequence number %d of %d", st.AttemptCounters, before.AttemptCounters, m.LastSeq(), seq)
+	}
+	snapshot := snapshotOf(t, m)
+	if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
+		t.Error("the restored state is another")
+	}
+	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 5}}}))
+	if l.apply().Emptied {
+		t.Error("emptied again")
+	}
+	living := moved(1)
+	living.LastUseMs, living.LastActivityMs = l.clock, l.clock
+	l.must(sessionsOf(living))
+	l.must(finishImport("home", 0, 1))
+	if m.History() != history+1 {
+		t.Errorf("history %d after %d", m.History(), history)
+	}
+	l.must(touch(1))
+}
+
 // TestASealKeyStaysForWhatItSeals: a filling may yet bring values of a moved key that seals nothing so far, so no node's new key takes its place.
 func TestASealKeyStaysForWhatItSeals(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,8 @@ type Applied struct {
 	Ignored bool
 	Batches []AppliedBatch
 	Ended   []Ended // in the order in which they ended: first those that were due, then what commands ended beside their purpose
+	// Emptied: a filling began, and all users and sessions that there were are forgotten, none of them among Ended.
+	Emptied bool
 	Events  []Event // in the order in which they happened; nil unless Options.Events asks for them
 }
 

@@ -40,6 +40,7 @@ type state struct {
 	pinned uint32 // a user that stays though its last session goes: the one that logs in
 
 	endedByCommands []Ended // in the present entry
+	emptied         bool    // by it
 }
 
 type endedCounters struct{ idle, inactive, absolute, user, reused, replaced, evicted, named uint64 }

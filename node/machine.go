@@ -24,6 +24,9 @@ func (m *machine) Apply(entries []cluster.Entry) error {
 		}
 		m.node.metrics.applySeconds.Observe(time.Since(started).Seconds())
 		m.announce(e, applied)
+		if applied.Emptied {
+			m.node.local.keep(m.node.alive)
+		}
 		if m.node.audit != nil {
 			m.node.audit.Entry(applied.Index, applied.ClockMS, applied.Events)
 		}
