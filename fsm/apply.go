@@ -114,6 +114,7 @@ func (m *Machine) applyCommands(commands []*fsmpb.Command, results []*fsmpb.Resu
 			for i, c := range commands[:n] {
 				m.state.apply(c, results[i])
 			}
+			m.phase.Store(uint32(m.state.moving.phase))
 		})
 		commands, results = commands[n:], results[n:]
 	}

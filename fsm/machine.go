@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -41,7 +42,8 @@ type Machine struct {
 	seed         uint64
 	endsPerEntry int
 	awaited      func(term uint64, origin string, incarnation uint64) bool
-	events       *recorder // nil = nobody asks
+	events       *recorder     // nil = nobody asks
+	phase        atomic.Uint32 // of state.moving, for those who ask at every request
 }
 
 // New makes a machine as it stands before the first entry: it has the policy "default" with the first values of

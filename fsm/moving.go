@@ -59,6 +59,9 @@ func (m *Machine) Moving() Moving {
 	})
 }
 
+// Phase is Moving().Phase, at no cost.
+func (m *Machine) Phase() Phase { return Phase(m.phase.Load()) }
+
 // open tells whether the cluster serves. Otherwise nothing but a move changes it, time neither.
 func (s *state) open() bool { return s.moving.phase == PhaseOpen }
 

@@ -21,7 +21,10 @@ func (m *Machine) Restore(r io.Reader) error {
 		return fmt.Errorf("restore state: %w", err)
 	}
 	b.s.events, b.s.removed = m.events, m.state.removed
-	m.locked(func() { m.state = b.s })
+	m.locked(func() {
+		m.state = b.s
+		m.phase.Store(uint32(b.s.moving.phase))
+	})
 	return nil
 }
 

@@ -28,7 +28,7 @@ const movePause = 10 * time.Second
 
 // serves refuses while the cluster is closed, or being filled.
 func (n *Node) serves() error {
-	if n.fsm.Moving().Phase != fsm.PhaseOpen {
+	if n.fsm.Phase() != fsm.PhaseOpen {
 		return errClosed()
 	}
 	return nil

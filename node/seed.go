@@ -22,7 +22,7 @@ func (n *Node) seed(ctx context.Context) {
 	for seeded := uint64(0); ctx.Err() == nil; {
 		if now := n.serves() == nil; now != serves {
 			serves = now
-			n.log.Warn("sessions are moved between this cluster and another home", slog.Bool("serves", serves), slog.String("phase", n.fsm.Moving().Phase.String()))
+			n.log.Warn("sessions are moved between this cluster and another home", slog.Bool("serves", serves), slog.String("phase", n.fsm.Phase().String()))
 		}
 		if history := n.fsm.History(); history != seeded && n.serves() == nil {
 			err := n.seedOnce(ctx)
