@@ -16,7 +16,8 @@ type firstAttributes struct {
 	carried        json.RawMessage    // the credentials in the clear that it carries over; nil = none
 
 	sealing     bool // the log-in asks for sealed ones
-	credentials bool // its own credentials are among the sealed ones
+	unasked     bool // credentials are among the sealed ones without being asked for
+	credentials bool // those are the log-in's own
 }
 
 // place puts a session's first attributes into the command, or where its policy says so into this node's memory, where those of the session that
@@ -31,7 +32,7 @@ func (n *Node) place(id session.ID, create *fsmpb.CreateSession, terms fsm.Login
 	n.local.drop(id)
 	switch {
 	case !create.AttributesLocal:
-		sealed, err := n.sealFirst(id, first, seals)
+		sealed, err := n.sealFirst(id, first)
 		create.Attributes = append(append(newAttributes(first.open), create.Attributes...), sealed...)
 		return err
 	case first.sealing:
@@ -61,7 +62,7 @@ func (f firstAttributes) withCredentialsSealed() firstAttributes {
 	if value == nil {
 		return f
 	}
-	f.open, f.sealed, f.credentials = maps.Clone(f.open), maps.Clone(f.sealed), own
+	f.open, f.sealed, f.unasked, f.credentials = maps.Clone(f.open), maps.Clone(f.sealed), true, own
 	delete(f.open, session.CredentialsAttribute)
 	if f.sealed == nil {
 		f.sealed = session.Attributes{}
@@ -71,9 +72,9 @@ func (f firstAttributes) withCredentialsSealed() firstAttributes {
 }
 
 // sealFirst seals what is to be sealed of the first attributes.
-func (n *Node) sealFirst(id session.ID, first firstAttributes, seals bool) ([]*fsmpb.Attribute, error) {
-	if value, some := first.sealed[session.CredentialsAttribute]; some && seals {
-		if err := n.sealing.takesCredentials(value); err != nil {
+func (n *Node) sealFirst(id session.ID, first firstAttributes) ([]*fsmpb.Attribute, error) {
+	if first.unasked {
+		if err := n.sealing.takesCredentials(first.sealed[session.CredentialsAttribute]); err != nil {
 			return nil, err
 		}
 	}

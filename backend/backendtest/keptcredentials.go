@@ -67,6 +67,10 @@ func RefuseCredentials(t T, h ServiceHarness) {
 	refused("a log-in", err)
 	_, err = e.other.PatchAttributes(e.Context(), e.asAdmin(i), session.AttributePatch(markedCredentials("b")), nil)
 	refused("a patch", err)
+	_, err = e.s.Login(e.Context(), with(i), session.Login{User: "ada", Password: password("ada"), Sealed: markedCredentials("c")})
+	if told := (*session.Error)(nil); !errors.As(err, &told) || told.Code != session.CodeConflict || told.Field != "sealed_attributes" {
+		e.Errorf("a log-in that asks for sealing: %v", err)
+	}
 	if c := e.alive("after refusals", i); c.AttributesVersion != i.AttributesVersion || text(c.Attributes) != `{"a":1}` {
 		e.Errorf("after refusals: version %d after %d, %s", c.AttributesVersion, i.AttributesVersion, text(c.Attributes))
 	}

@@ -105,8 +105,7 @@ func backendConfig(o Options, registry *prometheus.Registry, f backend.Features)
 	c.AdminPassword = o.AdminPassword
 	t := o.Config.Throttle
 	c.Throttle = auth.Throttle{Window: t.Window, PerUser: t.PerUser, PerAddress: t.PerAddress, PerNode: t.PerNode}
-	c.Sealing.Password, c.Sealing.Previous = o.Config.Sealing.SafePassword, o.Config.Sealing.Previous
-	c.Sealing.PlainCredentials = !o.Config.Sealing.Credentials
+	c.Sealing = sealing(o.Config)
 	c.Hashing.Params = o.Config.Authenticator.Hashing
 	c.Logger = o.Logger
 	c.Figures = figures(registry)

@@ -123,7 +123,8 @@ func TestSessionsInAFolder(t *testing.T) {
 func TestSealCredentials(t *testing.T) {
 	t.Parallel()
 	inCluster := settingsIn(t, folder(t), map[string]string{"tokenizer.timeout": "20"})
-	for name, c := range map[string]config.Config{"raft": inCluster, "local": localSettings(t, folder(t))} {
+	own := settingsIn(t, folder(t), map[string]string{"tokenizer.timeout": "20", "user.sessionPersistence": "false"})
+	for name, c := range map[string]config.Config{"raft": inCluster, "local": localSettings(t, folder(t)), "a node's own": own} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.Sealing.SafePassword = ""

@@ -30,7 +30,7 @@ func (s *Server) withOwnSessions(n *node.Node, o Options) (_ home, err error) {
 	c := backend.DefaultConfig()
 	c.NodeName = o.Config.Node.Name
 	c.RequestTimeout = o.Config.Limits.RequestTimeout
-	c.Sealing.Password, c.Sealing.Previous, c.Sealing.Params = o.Config.Sealing.SafePassword, o.Config.Sealing.Previous, o.Config.Sealing.Params
+	c.Sealing = sealing(o.Config)
 	c.Hashing.Params = o.Config.Authenticator.Hashing
 	c.Logger = log
 	c.Fatal = s.fail

@@ -32,8 +32,7 @@ func nodeConfig(c config.Config) (node.Config, error) {
 	}
 	n.RequestTimeout = c.Limits.RequestTimeout
 	n.MaxStale = c.Limits.MaxStale
-	n.Sealing.Password, n.Sealing.Previous, n.Sealing.Params = c.Sealing.SafePassword, c.Sealing.Previous, c.Sealing.Params
-	n.Sealing.PlainCredentials = !c.Sealing.Credentials
+	n.Sealing = sealing(c)
 	n.Throttle = node.Throttle{Window: c.Throttle.Window, PerUser: c.Throttle.PerUser, PerAddress: c.Throttle.PerAddress, PerNode: c.Throttle.PerNode}
 	n.Policies = c.Policies
 	n.SessionsAtNode = c.OwnSessions
@@ -69,4 +68,9 @@ func NewLogger(w io.Writer, c config.Log) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// sealing is the same for every home.
+func sealing(c config.Config) auth.Sealing {
+	return auth.Sealing{Password: c.Sealing.SafePassword, Previous: c.Sealing.Previous, Params: c.Sealing.Params, PlainCredentials: !c.Sealing.Credentials}
 }
