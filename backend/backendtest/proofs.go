@@ -197,17 +197,17 @@ func resealing(e *env) {
 	e.user("app", session.RoleService)
 	i, err := e.s.Login(e.Context(), with(e.login("app")), session.Login{User: "ada", Vouched: true, Sealed: values("s", "1")})
 	e.ok("log in", err)
+	left := session.LeftUnknown
+	if e.Counts {
+		left = 0
+	}
 	for cursor := ""; ; {
 		out, err := e.s.Reseal(e.Context(), e.admin, cursor)
 		e.ok("reseal", err)
-		left := session.LeftUnknown
-		if e.Cluster {
-			left = 0
-		}
-		if out.Count != 0 || out.Left != left {
+		if cursor = out.NextCursor; out.Count != 0 || out.Left != left && (e.Counts || cursor == "") {
 			e.Errorf("resealed %d, left %d, of what has the present key", out.Count, out.Left)
 		}
-		if cursor = out.NextCursor; cursor == "" {
+		if cursor == "" {
 			break
 		}
 	}

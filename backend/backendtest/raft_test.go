@@ -62,7 +62,7 @@ func startCluster(t *testing.T, n int, changes ...func(*node.Config)) backendtes
 		}
 		addresses = append(addresses, address)
 	}
-	h := backendtest.ServiceHarness{Cluster: true, Advance: func(d time.Duration) { shared.passed.Add(int64(d)) }}
+	h := backendtest.ServiceHarness{Cluster: true, Counts: true, Advance: func(d time.Duration) { shared.passed.Add(int64(d)) }}
 	var nodes []*node.Node
 	for _, address := range addresses {
 		nodes = append(nodes, startNode(t, address, addresses, shared, changes))

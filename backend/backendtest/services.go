@@ -23,6 +23,8 @@ type ServiceHarness struct {
 	Advance func(d time.Duration)
 	// Cluster tells that there are limits by address and in total, and what else only a cluster has.
 	Cluster bool
+	// Counts tells that it is known how many values earlier safe passwords have sealed.
+	Counts bool
 }
 
 // ServiceCase is one test of what session.Service promises, whatever stands behind it.

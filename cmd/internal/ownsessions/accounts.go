@@ -228,7 +228,7 @@ func (s *Service) TransferLeadership(ctx context.Context, c session.Call, nodeID
 // ownPages begins the cursors of the pages that are about this node's sessions.
 const ownPages = "o."
 
-// Reseal implements session.Cluster: first what the cluster keeps sealed of its users, then this node's sessions. Left counts the cluster's alone.
+// Reseal implements session.Cluster: first what the cluster keeps sealed of its users, then this node's sessions, which nobody counts.
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (out session.Resealed, err error) {
 	at, own := strings.CutPrefix(cursor, ownPages)
 	if own {
