@@ -280,7 +280,8 @@ func (m *model) importSessions(c *fsmpb.ImportSessions, r *fsmpb.Result) {
 
 func (m *model) refusesSession(moved *fsmpb.MovedSession, r *fsmpb.Result) bool {
 	u := m.users[moved.User]
-	code, field := fsmpb.Code_CODE_INVALID, ""
+	code := fsmpb.Code_CODE_INVALID
+	var field string
 	switch {
 	case u == nil || u.disabled:
 		field = "user"

@@ -121,7 +121,8 @@ func (s *state) putSealKey(c *fsmpb.PutSealKey, r *fsmpb.Result) {
 	}
 	s.seals.last++
 	k.ID = s.seals.last
-	s.seals.keys = append(keys, k)
+	keys = append(keys, k)
+	s.seals.keys = keys
 	setVersion(r, uint64(k.ID))
 }
 
