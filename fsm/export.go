@@ -2,8 +2,10 @@ package fsm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -57,17 +59,22 @@ func (m *Machine) ExportCluster() ExportedCluster {
 	})
 }
 
+// ErrExportOver says that an export cannot go on: the places of users are others by now.
+var ErrExportOver = errors.New("this node was restarted, or restored from a snapshot, since the list was begun: begin it anew")
+
 // ExportUsers returns up to n users (at most MaxScan) in the form in which ImportUsers takes them: accounts, and users without account. cursor is "" or
-// the next of the call before, which is "" after the last; it means nothing on another node, or after the cluster was open.
+// the next of the call before, which is "" after the last; it means nothing after the cluster was open. On another node, and after a restore, which gives
+// users other places, it is ErrExportOver.
 func (m *Machine) ExportUsers(cursor string, n int) (page []*fsmpb.MovedUser, next string, err error) {
-	at := uint64(1)
-	if cursor != "" {
-		if at, err = strconv.ParseUint(cursor, 10, 32); err != nil || at == 0 {
-			return nil, "", fmt.Errorf("export users: %q is no cursor", cursor)
-		}
-	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	places := m.places()
+	at := uint64(1)
+	if cursor != "" {
+		if at, err = cutPlace(cursor, places); err != nil {
+			return nil, "", fmt.Errorf("export users: %w", err)
+		}
+	}
 	s := m.state
 	end := uint64(s.users.recs.n)
 	for looks := 0; at < end && looks < MaxScan && len(page) < n; looks++ {
@@ -77,9 +84,30 @@ func (m *Machine) ExportUsers(cursor string, n int) (page []*fsmpb.MovedUser, ne
 		at++
 	}
 	if at < end {
-		next = strconv.FormatUint(at, 10)
+		next = places + placeMark + strconv.FormatUint(at, 10)
 	}
 	return page, next, nil
+}
+
+// placeMark stands in a cursor between what Machine.places tells and a place.
+const placeMark = "-"
+
+// places changes whenever users may have been given other places in memory.
+func (m *Machine) places() string {
+	return strconv.FormatUint(hasher(m.seed).bytes(strconv.AppendUint([]byte("places "), m.restores, 10)), 16)
+}
+
+// cutPlace takes the place out of a cursor.
+func cutPlace(cursor, places string) (at uint64, err error) {
+	of, place, marked := strings.Cut(cursor, placeMark)
+	at, err = strconv.ParseUint(place, 10, 32)
+	switch {
+	case !marked || err != nil || at == 0:
+		return 0, fmt.Errorf("%q is no cursor", cursor)
+	case of != places:
+		return 0, ErrExportOver
+	}
+	return at, nil
 }
 
 // ExportSessions returns up to n sessions (at most MaxScan) with afterSeq < Seq, in the order of their creation. It shows those that live, in a closed

@@ -40,6 +40,7 @@ type Machine struct {
 	mu           sync.RWMutex
 	state        *state
 	seed         uint64
+	restores     uint64 // how often the state was replaced
 	endsPerEntry int
 	awaited      func(term uint64, origin string, incarnation uint64) bool
 	events       *recorder     // nil = nobody asks

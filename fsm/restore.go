@@ -24,6 +24,7 @@ func (m *Machine) Restore(r io.Reader) error {
 	m.locked(func() {
 		m.state = b.s
 		m.phase.Store(uint32(b.s.moving.phase))
+		m.restores++
 	})
 	return nil
 }
