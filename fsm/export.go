@@ -60,7 +60,7 @@ func (m *Machine) ExportCluster() ExportedCluster {
 }
 
 // ErrExportOver says that an export cannot go on: the places of users are others by now.
-var ErrExportOver = errors.New("this node was restarted, or restored from a snapshot, since the list was begun: begin it anew")
+var ErrExportOver = errors.New("the places of users have changed since the list was begun")
 
 // ExportUsers returns up to n users (at most MaxScan) in the form in which ImportUsers takes them: accounts, and users without account. cursor is "" or
 // the next of the call before, which is "" after the last; it means nothing after the cluster was open. On another node, and after a restore, which gives

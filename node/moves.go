@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -279,12 +280,17 @@ func (b *importBuilder) flush() {
 	b.users, b.sessions, b.bytes = nil, nil, 0
 }
 
-// What a cursor of an export begins with: where it goes on.
+// What stands in a cursor of an export: since when the cluster has been closed, then one of these, which says where it goes on.
 const (
 	exportUsers    = "u:"
 	exportSessions = "s:"
 	exportPage     = 256
 )
+
+// errExportOver refuses the rest of a list whose beginning may not be true any more.
+func errExportOver(why string) error {
+	return session.Errorf(session.CodeConflict, "the list of records cannot go on, because %s; repeat the move", why)
+}
 
 // ExportRecords implements session.Moves.
 func (n *Node) ExportRecords(ctx context.Context, c session.Call, cursor string) (session.PortableRecords, error) {
@@ -300,7 +306,7 @@ func (n *Node) ExportRecords(ctx context.Context, c session.Call, cursor string)
 	}
 	page, next, err := n.exportRecords(m, cursor)
 	if err != nil {
-		return session.PortableRecords{}, session.Invalid("cursor", "is not one of this list: %v", err)
+		return session.PortableRecords{}, err
 	}
 	out := session.PortableRecords{NextCursor: next, Meta: n.writeMeta(point.index)}
 	for _, r := range page {
@@ -314,6 +320,25 @@ func (n *Node) ExportRecords(ctx context.Context, c session.Call, cursor string)
 }
 
 func (n *Node) exportRecords(m fsm.Moving, cursor string) (page []portable.Record, next string, err error) {
+	since := strconv.FormatInt(m.AtMS, 10) + ":"
+	after, same := strings.CutPrefix(cursor, since)
+	if cursor != "" && !same {
+		return nil, "", errExportOver("the cluster was open since it was begun, or filled anew")
+	}
+	page, next, err = n.exportFrom(m, after)
+	switch {
+	case errors.Is(err, fsm.ErrExportOver):
+		return nil, "", errExportOver("this node was restarted, or restored from a snapshot, since it was begun")
+	case err != nil:
+		return nil, "", session.Invalid("cursor", "is not one of this list: %v", err)
+	case next != "":
+		next = since + next
+	}
+	return page, next, nil
+}
+
+// exportFrom is exportRecords with cursors of one time in which the cluster is closed.
+func (n *Node) exportFrom(m fsm.Moving, cursor string) (page []portable.Record, next string, err error) {
 	seals := sealIDs{m.SealOffset}
 	if m.Phase == fsm.PhaseClosed {
 		seals = sealIDs{} // they are all this cluster's own by now

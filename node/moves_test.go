@@ -265,3 +265,68 @@ func TestBadRecordsAreRefusedWhole(t *testing.T) {
 		t.Errorf("again: got %+v, %v", again, err)
 	}
 }
+
+// TestAClosedClusterCanLoseAMember: its operator hands leadership over and removes a server that is lost, which nothing of a move hangs on.
+func TestAClosedClusterCanLoseAMember(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, nil)
+	admin := c.admin(0)
+	c.step(0, session.MoveStep{Kind: session.MoveClose})
+	if _, err := c.nodes[0].TransferLeadership(t.Context(), admin, ""); session.CodeOf(err) != session.CodeUnavailable {
+		t.Errorf("an admin over the API: %v", err)
+	}
+	if _, err := c.nodes[0].TransferLeadership(t.Context(), byOperator, ""); err != nil {
+		t.Errorf("hand leadership over: %v", err)
+	}
+	status, err := c.nodes[2].ClusterStatus(t.Context(), byOperator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stop(2)
+	eventually(t, "the lost server to be removed", func() error {
+		_, err := c.nodes[0].RemoveMember(t.Context(), byOperator, status.NodeID)
+		return err
+	})
+	if status, err = c.nodes[0].ClusterStatus(t.Context(), byOperator); err != nil || len(status.Members) != 2 {
+		t.Errorf("%d servers are left, %v", len(status.Members), err)
+	}
+}
+
+// TestAnExportIsOfOneClosing: what was read before the cluster was open for a while is not put together with what is read after it.
+func TestAnExportIsOfOneClosing(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, nil)
+	c.step(0, session.MoveStep{Kind: session.MoveClose})
+	var cursors []string
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, err := c.nodes[0].ExportRecords(t.Context(), byOperator, cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cursor = page.NextCursor; cursor != "" {
+			cursors = append(cursors, cursor)
+		}
+	}
+	if len(cursors) < 2 {
+		t.Fatalf("the cursors are %q", cursors)
+	}
+	c.step(0, session.MoveStep{Kind: session.MoveReopen})
+	c.clocks[0].advance(time.Second)
+	eventually(t, "time to go on", func() error {
+		c.step(0, session.MoveStep{Kind: session.MoveClose})
+		_, err := c.nodes[0].ExportRecords(t.Context(), byOperator, cursors[0])
+		if err == nil {
+			c.step(0, session.MoveStep{Kind: session.MoveReopen})
+			return errors.New("the list goes on")
+		}
+		return nil
+	})
+	for _, cursor := range cursors {
+		if _, err := c.nodes[0].ExportRecords(t.Context(), byOperator, cursor); session.CodeOf(err) != session.CodeConflict || !strings.Contains(err.Error(), "repeat the move") {
+			t.Errorf("%q of another closing: %v", cursor, err)
+		}
+	}
+	if _, err := c.nodes[0].ExportRecords(t.Context(), byOperator, "s:x"); session.CodeOf(err) != session.CodeConflict {
+		t.Errorf("no cursor: %v", err)
+	}
+}
