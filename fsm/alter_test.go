@@ -125,6 +125,16 @@ func TestPreferences(t *testing.T) {
 	l.must(revokeKey(3))
 	want("ann", `colour="green" size="9" `) // an account keeps them without a session
 	want("bob", "")                         // nobody knows bob any more
+	// Who has no session here, for its node keeps its own, speaks as somebody whose password was verified.
+	ann, _ := l.m.User("ann")
+	of := func(a *fsmpb.Authority, value string) *fsmpb.Command {
+		return patchPreferences(&fsmpb.PatchPreferences{Authority: a, Changes: []*fsmpb.AttributeChange{{Name: "size", Value: []byte(value)}}})
+	}
+	l.must(of(verified("ann", ann.Version), `"9"`))
+	l.wantCode(of(verified("ann", ann.Version-1), `"10"`), fsmpb.Code_CODE_UNAUTHENTICATED)
+	l.wantCode(of(system(), `"10"`), fsmpb.Code_CODE_FORBIDDEN)
+	stranger := &fsmpb.Authority{Verified: &fsmpb.VerifiedUser{User: "bob", Outside: true, Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{admin}}}}
+	l.wantCode(of(stranger, `"10"`), fsmpb.Code_CODE_FORBIDDEN)
 	l.m = restored(t, snapshotOf(t, l.m), fsm.Options{})
 	want("ann", `colour="green" size="9" `)
 

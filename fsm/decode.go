@@ -111,7 +111,7 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	case *fsmpb.Command_AlterSession:
 		return hasUnknown(k.AlterSession) || authorityHasUnknown(k.AlterSession.Authority) || changesHaveUnknown(k.AlterSession.Changes)
 	case *fsmpb.Command_PatchPreferences:
-		return hasUnknown(k.PatchPreferences) || changesHaveUnknown(k.PatchPreferences.Changes)
+		return hasUnknown(k.PatchPreferences) || changesHaveUnknown(k.PatchPreferences.Changes) || authorityHasUnknown(k.PatchPreferences.Authority)
 	case *fsmpb.Command_RotateSession:
 		m := k.RotateSession
 		return hasUnknown(m) || authorityHasUnknown(m.Authority) || m.Reauthentication != nil && (hasUnknown(m.Reauthentication) || rolesHaveUnknown(m.Reauthentication.Roles))

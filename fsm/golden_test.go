@@ -168,6 +168,8 @@ func goldenSteps() []goldenStep {
 		{"put_policy_hex", putPolicy(hex)},
 		{"create_session_hex", create(withHex)},
 		{"create_session_took_along", create(tookAlong)},
+		{"patch_preferences_of_caller", patchPreferences(&fsmpb.PatchPreferences{
+			Authority: verified("ann", 11), Changes: []*fsmpb.AttributeChange{{Name: "size", Value: []byte("9")}}})},
 		{"set_session_home", setHome(fsmpb.SessionHome_SESSION_HOME_CLUSTER)},
 	}
 }

@@ -490,6 +490,13 @@ func (h *history) alter() *fsmpb.Command {
 	}
 	key := bytesOf(keyOf(h.known()))
 	if h.chance(40) {
+		if by := h.authority(); by != nil && h.chance(30) {
+			c := &fsmpb.PatchPreferences{Changes: changes, Authority: by}
+			if h.chance(10) {
+				c.KeyHash = key
+			}
+			return patchPreferences(c)
+		}
 		return patchPreferences(&fsmpb.PatchPreferences{KeyHash: key, Address: h.address(), Changes: changes})
 	}
 	c := &fsmpb.AlterSession{KeyHash: key, Address: h.address(), Authority: h.optionalAuthority(), Changes: changes}

@@ -47,6 +47,22 @@ func (m *model) patchPreferences(c *fsmpb.PatchPreferences, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "preferences")
 		return
 	}
+	if c.Authority != nil {
+		if len(c.KeyHash)+len(c.Address) > 0 {
+			set(r, fsmpb.Code_CODE_INVALID, "")
+			return
+		}
+		by, code := m.judge(c.Authority, nil)
+		switch {
+		case code != 0:
+			set(r, code, "authority")
+		case by == nil || !by.user.stored:
+			set(r, fsmpb.Code_CODE_FORBIDDEN, "authority")
+		default:
+			by.user.preferences = merged(by.user.preferences, c.Changes)
+		}
+		return
+	}
 	s, _ := m.presented(c.KeyHash, c.Address, nil, r)
 	if s == nil {
 		return

@@ -16,24 +16,48 @@ func (s *state) patchPreferences(c *fsmpb.PatchPreferences, r *fsmpb.Result) {
 		fail(r, code, "preferences")
 		return
 	}
-	shown, ok := s.presented(c.KeyHash, c.Address, nil, r)
-	if !ok {
+	if c.Authority != nil {
+		s.patchPreferencesOfCaller(c, changes, r)
 		return
 	}
-	user := s.sessions.recs.at(shown.slot).user
+	shown, ok := s.presented(c.KeyHash, c.Address, nil, r)
+	if ok && s.prefer(s.sessions.recs.at(shown.slot).user, changes, r) {
+		s.use(shown.slot, true)
+		s.answer(shown, r)
+	}
+}
+
+// patchPreferencesOfCaller is for users whose session is not here.
+func (s *state) patchPreferencesOfCaller(c *fsmpb.PatchPreferences, changes []*fsmpb.AttributeChange, r *fsmpb.Result) {
+	if len(c.KeyHash)+len(c.Address) > 0 {
+		fail(r, fsmpb.Code_CODE_INVALID, "")
+		return
+	}
+	by, code := s.judge(c.Authority, 0)
+	switch {
+	case code != fsmpb.Code_CODE_OK:
+		fail(r, code, "authority")
+	case by.user == 0 || !s.hasAccount(by.user):
+		fail(r, fsmpb.Code_CODE_FORBIDDEN, "authority")
+	default:
+		s.prefer(by.user, changes, r)
+	}
+}
+
+// prefer merges changes into a user's preferences, if they stay within the limits.
+func (s *state) prefer(user uint32, changes []*fsmpb.AttributeChange, r *fsmpb.Result) bool {
 	old := s.arena.get(s.users.recs.at(user).preferences)
 	blob, code := mergeAttributes(old, changes)
 	if code != fsmpb.Code_CODE_OK {
 		fail(r, code, "preferences")
-		return
+		return false
 	}
 	if !bytes.Equal(blob, old) {
 		u := s.mutUser(user)
 		s.arena.drop(u.preferences, s.shared)
 		u.preferences = s.arena.put(blob)
 	}
-	s.use(shown.slot, true)
-	s.answer(shown, r)
+	return true
 }
 
 // checkOpen is checkChanges where no sealed value may stand.

@@ -29,7 +29,7 @@ func textIsValid(c *fsmpb.Command) bool {
 	case *fsmpb.Command_RevokeSessions:
 		return valid(verifiedUser(k.RevokeSessions.GetAuthority()))
 	case *fsmpb.Command_PatchPreferences:
-		return changesAreValid(k.PatchPreferences.GetChanges())
+		return valid(verifiedUser(k.PatchPreferences.GetAuthority())) && changesAreValid(k.PatchPreferences.GetChanges())
 	case *fsmpb.Command_HoldSealKeys:
 		return valid(k.HoldSealKeys.GetNode())
 	case *fsmpb.Command_ReplaceSealed:

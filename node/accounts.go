@@ -59,6 +59,11 @@ func (a Accounts) User(name string) Account {
 	return out
 }
 
+// Preferences are those of a user with account.
+func (a Accounts) Preferences(name string) session.Attributes {
+	return attributes(a.node.fsm.Preferences(name))
+}
+
 // Policies are those in force, with what their past means.
 func (a Accounts) Policies() []fsm.PolicyWithPast { return a.node.fsm.PoliciesWithPast() }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -28,7 +29,8 @@ func (n *Node) Preferences(ctx context.Context, c session.Call) (session.Prefere
 	return session.Preferences{Values: values, Meta: meta}, nil
 }
 
-// PatchPreferences implements session.Sessions. It is the bearer's own: no service answers for what a user likes.
+// PatchPreferences implements session.Sessions. It is the bearer's own: no service answers for what a user likes. A caller whose session this node's keeper has
+// must have an account, and gets no session in answer.
 func (n *Node) PatchPreferences(ctx context.Context, c session.Call, p session.AttributePatch) (session.Checked, error) {
 	ctx, cancel := n.limit(ctx)
 	defer cancel()
@@ -39,6 +41,9 @@ func (n *Node) PatchPreferences(ctx context.Context, c session.Call, p session.A
 	}
 	if c.Subject != nil {
 		return session.Checked{}, session.ErrMayNotPresent()
+	}
+	if known, err := n.knownCaller(ctx, c); known != nil || err != nil {
+		return session.Checked{}, cmp.Or(err, n.prefer(ctx, known, patch))
 	}
 	t, err := n.target(ctx, c) // a write for every guessed key would be a gift
 	if err != nil {
@@ -55,4 +60,12 @@ func (n *Node) PatchPreferences(ctx context.Context, c session.Call, p session.A
 		return session.Checked{}, err
 	}
 	return n.shown(recordFrom(result.GetSession(), fsm.Record{}), n.writeMeta(index), t.maySeeSealed())
+}
+
+// prefer changes the preferences of a caller without a session here.
+func (n *Node) prefer(ctx context.Context, p *principal, patch session.AttributePatch) error {
+	_, err := n.write(ctx, "keep preferences", &fsmpb.Command{Kind: &fsmpb.Command_PatchPreferences{PatchPreferences: &fsmpb.PatchPreferences{
+		Authority: p.authority(false), Changes: changes(patch),
+	}}})
+	return err
 }

@@ -2179,10 +2179,12 @@ func (x *AlterSession) GetChanges() []*AttributeChange {
 // PatchPreferences merges changes into what the session's user has chosen for itself, and records a tickle of the session. Preferences
 // have the limits of attributes and go with the user's record.
 type PatchPreferences struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
-	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Changes       []*AttributeChange     `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"` // names without repeats; no sealed values
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	Address []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Changes []*AttributeChange     `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"` // names without repeats; no sealed values
+	// In place of a key and its address: whose they are, who has an account (else CODE_FORBIDDEN). It is no use of a session.
+	Authority     *Authority `protobuf:"bytes,98,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2234,6 +2236,13 @@ func (x *PatchPreferences) GetAddress() []byte {
 func (x *PatchPreferences) GetChanges() []*AttributeChange {
 	if x != nil {
 		return x.Changes
+	}
+	return nil
+}
+
+func (x *PatchPreferences) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
 	}
 	return nil
 }
@@ -5772,11 +5781,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\aidle_ms\x18\x04 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12<\n" +
 	"\achanges\x18\x05 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achangesB\n" +
 	"\n" +
-	"\b_idle_ms\"\x85\x01\n" +
+	"\b_idle_ms\"\xc1\x01\n" +
 	"\x10PatchPreferences\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12<\n" +
-	"\achanges\x18\x03 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\"\xa3\x02\n" +
+	"\achanges\x18\x03 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
+	"\tauthority\x18b \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\xa3\x02\n" +
 	"\rRotateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
@@ -6300,62 +6310,63 @@ var file_fsm_proto_depIdxs = []int32{
 	14,  // 47: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
 	21,  // 48: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
 	21,  // 49: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	14,  // 50: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	26,  // 51: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	30,  // 52: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14,  // 53: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 54: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 55: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,   // 56: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	8,   // 57: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	30,  // 58: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	31,  // 59: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	14,  // 60: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 61: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,   // 62: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,   // 63: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	14,  // 64: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,   // 65: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,   // 66: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	4,   // 67: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	4,   // 68: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	14,  // 69: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 70: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	38,  // 71: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	38,  // 72: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	40,  // 73: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	44,  // 74: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	49,  // 75: hydrastore.fsm.v1.BeginImport.policies:type_name -> hydrastore.fsm.v1.MovedPolicy
-	50,  // 76: hydrastore.fsm.v1.BeginImport.past:type_name -> hydrastore.fsm.v1.MovedPast
-	51,  // 77: hydrastore.fsm.v1.BeginImport.seal_keys:type_name -> hydrastore.fsm.v1.MovedSealKey
-	52,  // 78: hydrastore.fsm.v1.BeginImport.limits:type_name -> hydrastore.fsm.v1.MovedLimits
-	35,  // 79: hydrastore.fsm.v1.MovedPolicy.policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	4,   // 80: hydrastore.fsm.v1.MovedLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	54,  // 81: hydrastore.fsm.v1.ImportUsers.users:type_name -> hydrastore.fsm.v1.MovedUser
-	16,  // 82: hydrastore.fsm.v1.MovedUser.preferences:type_name -> hydrastore.fsm.v1.Attribute
-	55,  // 83: hydrastore.fsm.v1.MovedUser.account:type_name -> hydrastore.fsm.v1.MovedAccount
-	0,   // 84: hydrastore.fsm.v1.MovedAccount.roles:type_name -> hydrastore.fsm.v1.Role
-	57,  // 85: hydrastore.fsm.v1.ImportSessions.sessions:type_name -> hydrastore.fsm.v1.MovedSession
-	0,   // 86: hydrastore.fsm.v1.MovedSession.roles:type_name -> hydrastore.fsm.v1.Role
-	7,   // 87: hydrastore.fsm.v1.MovedSession.methods:type_name -> hydrastore.fsm.v1.Method
-	16,  // 88: hydrastore.fsm.v1.MovedSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	58,  // 89: hydrastore.fsm.v1.MovedSession.retired:type_name -> hydrastore.fsm.v1.MovedKey
-	5,   // 90: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
-	10,  // 91: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	6,   // 92: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	68,  // 93: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	40,  // 94: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	66,  // 95: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,   // 96: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	16,  // 97: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,   // 98: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,   // 99: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	7,   // 100: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	101, // [101:101] is the sub-list for method output_type
-	101, // [101:101] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	14,  // 50: hydrastore.fsm.v1.PatchPreferences.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 51: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	26,  // 52: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	30,  // 53: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 54: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 55: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 56: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,   // 57: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	8,   // 58: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	30,  // 59: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	31,  // 60: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	14,  // 61: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 62: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,   // 63: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,   // 64: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	14,  // 65: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,   // 66: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,   // 67: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	4,   // 68: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	4,   // 69: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	14,  // 70: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 71: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	38,  // 72: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	38,  // 73: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	40,  // 74: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	44,  // 75: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	49,  // 76: hydrastore.fsm.v1.BeginImport.policies:type_name -> hydrastore.fsm.v1.MovedPolicy
+	50,  // 77: hydrastore.fsm.v1.BeginImport.past:type_name -> hydrastore.fsm.v1.MovedPast
+	51,  // 78: hydrastore.fsm.v1.BeginImport.seal_keys:type_name -> hydrastore.fsm.v1.MovedSealKey
+	52,  // 79: hydrastore.fsm.v1.BeginImport.limits:type_name -> hydrastore.fsm.v1.MovedLimits
+	35,  // 80: hydrastore.fsm.v1.MovedPolicy.policy:type_name -> hydrastore.fsm.v1.PutPolicy
+	4,   // 81: hydrastore.fsm.v1.MovedLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	54,  // 82: hydrastore.fsm.v1.ImportUsers.users:type_name -> hydrastore.fsm.v1.MovedUser
+	16,  // 83: hydrastore.fsm.v1.MovedUser.preferences:type_name -> hydrastore.fsm.v1.Attribute
+	55,  // 84: hydrastore.fsm.v1.MovedUser.account:type_name -> hydrastore.fsm.v1.MovedAccount
+	0,   // 85: hydrastore.fsm.v1.MovedAccount.roles:type_name -> hydrastore.fsm.v1.Role
+	57,  // 86: hydrastore.fsm.v1.ImportSessions.sessions:type_name -> hydrastore.fsm.v1.MovedSession
+	0,   // 87: hydrastore.fsm.v1.MovedSession.roles:type_name -> hydrastore.fsm.v1.Role
+	7,   // 88: hydrastore.fsm.v1.MovedSession.methods:type_name -> hydrastore.fsm.v1.Method
+	16,  // 89: hydrastore.fsm.v1.MovedSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	58,  // 90: hydrastore.fsm.v1.MovedSession.retired:type_name -> hydrastore.fsm.v1.MovedKey
+	5,   // 91: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
+	10,  // 92: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	6,   // 93: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	68,  // 94: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	40,  // 95: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	66,  // 96: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,   // 97: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	16,  // 98: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,   // 99: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,   // 100: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	7,   // 101: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	102, // [102:102] is the sub-list for method output_type
+	102, // [102:102] is the sub-list for method input_type
+	102, // [102:102] is the sub-list for extension type_name
+	102, // [102:102] is the sub-list for extension extendee
+	0,   // [0:102] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
