@@ -232,12 +232,15 @@ const ownPages = "o."
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (out session.Resealed, err error) {
 	at, own := strings.CutPrefix(cursor, ownPages)
 	if own {
+		if at, own = strings.CutPrefix(at, s.node.NodeID()+cursorMark); !own {
+			return out, errOtherNode()
+		}
 		meta, err := s.now(ctx)
 		if err == nil {
 			out, err = s.own.Reseal(ctx, c, at)
 		}
 		if out.NextCursor != "" {
-			out.NextCursor = ownPages + out.NextCursor
+			out.NextCursor = ownPages + s.node.NodeID() + cursorMark + out.NextCursor
 		}
 		out.Meta = meta
 		return out, err
@@ -246,8 +249,8 @@ func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (ou
 		return s.node.Reseal(ctx, c, cursor)
 	})
 	if err == nil && out.NextCursor == "" {
-		out.NextCursor = ownPages
+		out.NextCursor = ownPages + s.node.NodeID() + cursorMark
 	}
-	out.Node = s.node.NodeID()
+	out.Left, out.Node = session.LeftUnknown, s.node.NodeID() // what the cluster counts is not all
 	return out, err
 }

@@ -317,6 +317,60 @@ func TestUsersWithoutAccount(t *testing.T) {
 	w.good("vouched for again", w.a, w.vouch(w.a, session.Login{User: "xan"}))
 }
 
+// TestPreferences: those of an account are the cluster's, and a tickle where they are changed; those of a user without one stay with its sessions.
+func TestPreferences(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user(w.a, "ann")
+	for _, c := range []struct {
+		name         string
+		here, there  session.Issued
+		known, after string
+	}{
+		{"ann", w.login(w.a, "ann"), w.login(w.b, "ann"), `"green"`, `"green"`},
+		{"zoe", w.vouch(w.a, session.Login{User: "zoe"}), w.vouch(w.b, session.Login{User: "zoe"}), `"green"`, ""},
+	} {
+		colour := func(at *member, i session.Issued) string {
+			t.Helper()
+			p, err := at.Preferences(t.Context(), with(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(p.Values["colour"])
+		}
+		checked, err := w.a.PatchPreferences(t.Context(), with(c.here), session.AttributePatch{"colour": []byte(`"green"`)})
+		if err != nil || checked.ID != c.here.ID {
+			t.Fatalf("%s: %+v, %v", c.name, checked.Session, err)
+		}
+		if here, there := colour(w.a, c.here), colour(w.b, c.there); here != c.known || there != c.after {
+			t.Errorf("%s prefers %s where it said so, want %s, and %s elsewhere, want %s", c.name, here, c.known, there, c.after)
+		}
+		if _, err := w.b.PatchPreferences(t.Context(), with(c.here), session.AttributePatch{"colour": []byte("1")}); session.CodeOf(err) != session.CodeUnauthenticated {
+			t.Errorf("%s: with another node's key: %v", c.name, err)
+		}
+	}
+}
+
+// TestResealingIsOfOneNode: it goes through the cluster's users and then through the asked node's sessions, and is not gone on with at another one.
+func TestResealingIsOfOneNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page, err := w.a.Reseal(t.Context(), operator, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := page.NextCursor
+	for page.NextCursor != "" {
+		other = page.NextCursor
+		if page, err = w.a.Reseal(t.Context(), operator, page.NextCursor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.b.Reseal(t.Context(), operator, other); session.CodeOf(err) != session.CodeInvalid {
+		t.Errorf("gone on at another node: %v", err)
+	}
+}
+
 // TestThrottleCountsOverNodes: wrong passwords at all nodes count together.
 func TestThrottleCountsOverNodes(t *testing.T) {
 	t.Parallel()

@@ -40,5 +40,5 @@ func harness(t *testing.T, n int) backendtest.ServiceHarness {
 			last = m
 		}
 	}
-	return backendtest.ServiceHarness{Services: []session.Service{last}, Advance: shared.advance, Cluster: true}
+	return backendtest.ServiceHarness{Services: []session.Service{last}, Advance: shared.advance}
 }

@@ -171,9 +171,13 @@ func (s *Service) ownCursor(cursor string) (string, error) {
 	case !found || place == "":
 		return "", session.ErrCursor()
 	case of != s.node.NodeID():
-		return "", session.Invalid("cursor", "is of another node's list: each node keeps its own sessions. Ask that one, or begin anew here")
+		return "", errOtherNode()
 	}
 	return place, nil
+}
+
+func errOtherNode() error {
+	return session.Invalid("cursor", "is of another node's list: each node keeps its own sessions. Ask that one, or begin anew here")
 }
 
 // RevokeSessions implements session.Sessions: those of this node.
