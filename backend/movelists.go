@@ -105,6 +105,9 @@ func (m *storeMove) writeLists(ctx context.Context) error {
 	m.arrivals.sortByUser()
 	listedNow := 0
 	err := m.eachPage(ctx, KindUser, func(page []Record) error {
+		if err := m.stillNoted(ctx); err != nil { // after the page was read: what is there is of no move but this one
+			return err
+		}
 		users := make([]*userRecord, len(page)) // nil = it goes
 		for i, r := range page {
 			if !m.arrivals.hasUser(r.ID) {
@@ -171,6 +174,9 @@ func (m *storeMove) dropOthers(ctx context.Context) error {
 // dropEach deletes the records of a kind that are of a session which has not arrived.
 func (m *storeMove) dropEach(ctx context.Context, kind Kind, of func(Record) (session.ID, error)) error {
 	return m.eachPage(ctx, kind, func(page []Record) error {
+		if err := m.stillNoted(ctx); err != nil {
+			return err
+		}
 		return sideBySide(len(page), func(i int) error {
 			id, err := of(page[i])
 			if err != nil || m.arrivals.hasSession(id) {

@@ -25,9 +25,10 @@ func MoveStore(s Store) portable.Target { return &storeMove{store: s} }
 type storeMove struct {
 	store Store
 
-	begun    bool // it is the target
-	complete bool // an earlier move into it is: what is there may have been changed since, and is compared only
-	repeated bool // an earlier move into it is not
+	begun    bool    // it is the target
+	complete bool    // an earlier move into it is: what is there may have been changed since, and is compared only
+	repeated bool    // an earlier move into it is not
+	moving   Version // of this move's own note that it is under way
 	at       time.Time
 
 	cluster   *clusterRecord
@@ -81,22 +82,44 @@ func (m *storeMove) Begin(ctx context.Context, c *portable.Cluster) (time.Time, 
 	return m.at, err
 }
 
-// note notes that a move into the store is under way. One that is repeated keeps its time, unless that is so long ago that stores may have dropped
-// what has ended since.
+// note notes that a move into the store is under way, this one and from here on no other. One that is repeated keeps its time, unless that is so long ago that
+// stores may have dropped what has ended since.
 func (m *storeMove) note(ctx context.Context, moving Record) error {
+	m.at = m.at.Truncate(time.Millisecond)
 	if m.repeated = moving.Version != ""; m.repeated {
 		var before movingRecord
 		if err := decode(moving.Value, &before); err != nil {
 			return err
 		}
-		if m.at.Sub(instant(before.AtMS)) < movedStay/2 {
-			m.at = instant(before.AtMS)
-			return nil
+		if begun := instant(before.AtMS); m.at.Sub(begun) < movedStay/2 {
+			m.at = begun
 		}
 	}
-	m.at = m.at.Truncate(time.Millisecond)
-	_, err := m.put(ctx, movingName(), &movingRecord{AtMS: m.at.UnixMilli()}, moving.Version, time.Time{})
+	value, err := encode(&movingRecord{AtMS: m.at.UnixMilli()})
+	if err != nil {
+		return err
+	}
+	if m.moving, err = m.store.Put(ctx, movingName(), value, moving.Version, time.Time{}); errors.Is(err, ErrChanged) {
+		return errTargetUsed
+	}
 	return err
+}
+
+// isNoted refuses to go on where another move has begun since, which may be complete by now and its sessions in use.
+func (m *storeMove) isNoted(moving Version) error {
+	if moving != m.moving {
+		return errTargetUsed
+	}
+	return nil
+}
+
+// stillNoted asks for it.
+func (m *storeMove) stillNoted(ctx context.Context) error {
+	moving, _, err := isMoving(ctx, m.store)
+	if err != nil {
+		return err
+	}
+	return m.isNoted(moving)
 }
 
 // mayHold tells what a home of these features cannot keep.
@@ -130,13 +153,16 @@ func (m *storeMove) Take(ctx context.Context, page []portable.Record) error {
 	if m.complete {
 		return nil // Done compares
 	}
-	for part := range slices.Chunk(page, MaxGet) {
-		names := make([]Name, len(part))
+	for part := range slices.Chunk(page, MaxGet-1) {
+		names := make([]Name, len(part), len(part)+1)
 		for i, r := range part {
 			names[i] = nameOf(r)
 		}
-		there, err := m.store.Get(ctx, names...)
+		there, err := m.store.Get(ctx, append(names, movingName())...)
 		if err != nil {
+			return err
+		}
+		if err := m.isNoted(there.Records[len(part)].Version); err != nil {
 			return err
 		}
 		if err := m.takePart(ctx, part, there); err != nil {
@@ -314,6 +340,9 @@ func (m *storeMove) Done(ctx context.Context, t *portable.Tally) error {
 			return err
 		}
 	}
+	if err := m.stillNoted(ctx); err != nil {
+		return err
+	}
 	m.cluster.Admins = m.arrivals.admins
 	slices.Sort(m.cluster.Admins)
 	m.arrivals = arrivals{}
@@ -334,9 +363,12 @@ func (m *storeMove) compare(ctx context.Context, moved *portable.Tally) error {
 
 // Verified implements portable.Target: servers may use the store now.
 func (m *storeMove) Verified(ctx context.Context) error {
-	moving, _, err := isMoving(ctx, m.store)
-	if err != nil || moving == "" {
-		return err
+	if m.complete {
+		return nil
 	}
-	return m.store.Delete(ctx, movingName(), moving)
+	err := m.store.Delete(ctx, movingName(), m.moving)
+	if errors.Is(err, ErrChanged) {
+		return errTargetUsed
+	}
+	return err
 }
