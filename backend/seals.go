@@ -12,8 +12,10 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// seals holds the seal keys that this process could derive. They are found once, when it starts.
+// seals holds the seal keys that this process could derive: when it starts, and when it meets one that another process has made since, with a password that this one has
+// for an earlier one.
 type seals struct {
+	learn   func(id uint32) // derives one that is not there, if it can; nil = never
 	mu      sync.RWMutex
 	keys    map[uint32]*auth.SealKey
 	present uint32 // of the present password; 0 = this process seals nothing
@@ -102,6 +104,14 @@ func (k *seals) held() int {
 }
 
 func (k *seals) key(id uint32) *auth.SealKey {
+	if key := k.derived(id); key != nil || k.learn == nil {
+		return key
+	}
+	k.learn(id)
+	return k.derived(id)
+}
+
+func (k *seals) derived(id uint32) *auth.SealKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.keys[id]

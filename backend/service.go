@@ -60,6 +60,7 @@ func New(c Config, store Store) (*Service, error) {
 	s.turns, s.remote = c.Throttle.NewTurns(hasher)
 	s.chain = auth.NewChain(hasher, c.Authenticators, s.authenticated)
 	s.seals.keys = map[uint32]*auth.SealKey{}
+	s.seals.learn = (&learnSeals{service: s, tried: map[uint32]bool{}}).learn
 	s.running, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
