@@ -136,7 +136,7 @@ func moveError(r *fsmpb.Result, what string) error {
 	case r.Code == fsmpb.Code_CODE_INVALID && strings.HasSuffix(r.Field, "_ms"):
 		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "an instant of a record is in this cluster's future, or impossible: where the clock of the old home is ahead of this one, repeat the move when that time has passed"}
 	case r.Code == fsmpb.Code_CODE_INVALID:
-		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "a record is not possible, or does not fit the others"}
+		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: fmt.Sprintf("a record is not possible, or does not fit the others: it fails at %q", r.Field)}
 	case r.Code != fsmpb.Code_CODE_CONFLICT:
 		return resultError(r, what)
 	}

@@ -13,6 +13,12 @@ type Source interface {
 	Each(ctx context.Context, f func(Record) error) error
 }
 
+// Watched is a Source that can tell whether it was in use since it was read.
+type Watched interface {
+	// Unused is asked when everything has arrived, and before it may be used: an error says that both would be in use.
+	Unused(ctx context.Context) error
+}
+
 // Target is what sessions are moved to. Nobody else may use it meanwhile. Where it cannot keep what it is given it says so before it takes anything.
 type Target interface {
 	Source
@@ -42,6 +48,11 @@ func Move(ctx context.Context, from Source, to Target, progress func(*Tally)) (*
 	}
 	if err := verify(ctx, to, m.moved); err != nil {
 		return m.moved, fmt.Errorf("verify: %w", err)
+	}
+	if watched, ok := from.(Watched); ok {
+		if err := watched.Unused(ctx); err != nil {
+			return m.moved, fmt.Errorf("verify: %w", err)
+		}
 	}
 	return m.moved, to.Verified(ctx)
 }

@@ -148,3 +148,29 @@ func TestMovesThatFail(t *testing.T) {
 		}
 	}
 }
+
+// watchedHome is in use again when it has been read, if it says so.
+type watchedHome struct {
+	home
+	use error
+	to  *home
+}
+
+func (h *watchedHome) Unused(context.Context) error {
+	if h.to.done == nil || h.to.verified {
+		return errors.New("asked too early, or too late")
+	}
+	return h.use
+}
+
+// TestASourceInUseIsNotMoved: when everything has arrived the source is asked once more, and before the target may be used.
+func TestASourceInUseIsNotMoved(t *testing.T) {
+	t.Parallel()
+	for _, use := range []error{nil, errBroken} {
+		to := &home{}
+		from := &watchedHome{home: home{records: many(3)}, use: use, to: to}
+		if _, err := portable.Move(t.Context(), from, to, silent); !errors.Is(err, use) || to.verified != (use == nil) {
+			t.Errorf("in use: %v; got %v, verified %v", use, err, to.verified)
+		}
+	}
+}

@@ -23,6 +23,8 @@ type clusterSide struct {
 	restart bool // forget what is there
 	say     func(format string, args ...any)
 
+	closedAt time.Time // since when it has been closed, where it is the source; the zero time = it is not, as far as is known
+
 	filling  bool // it is the target
 	origin   string
 	sessions *spool.Spool // a cluster takes them in the order of their creation, which no source keeps
@@ -49,9 +51,11 @@ func (s *clusterSide) Close() error {
 // Each implements portable.Source. A cluster that is the source is closed first, and stays so: from there on nothing in it changes.
 func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) error {
 	if !s.filling {
-		if _, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveClose}); err != nil {
+		moving, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveClose})
+		if err != nil {
 			return s.explain("close it", err)
 		}
+		s.closedAt = moving.At
 	}
 	for cursor, more := "", true; more; more = cursor != "" {
 		page, err := s.node.ExportRecords(ctx, cursor)
@@ -70,6 +74,26 @@ func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) e
 		cursor = page.NextCursor
 	}
 	return nil
+}
+
+// Unused implements portable.Watched.
+func (s *clusterSide) Unused(ctx context.Context) error {
+	moving, err := s.node.Moving(ctx)
+	if err != nil {
+		return s.explain("ask whether it is still closed", err)
+	}
+	if moving.Phase != session.MoveClosed || !moving.At.Equal(s.closedAt) {
+		return errors.New("the cluster that is left was open meanwhile: what arrived is not used, for log-outs since then would come undone; repeat the move")
+	}
+	return nil
+}
+
+// leftClosed adds to why a move failed that the source serves nobody.
+func (s *clusterSide) leftClosed(err error) error {
+	if err == nil || s.closedAt.IsZero() {
+		return err
+	}
+	return fmt.Errorf("%w; the cluster that was to be left is closed and serves nobody: if it is to serve again, and no other home does, hydrastore cluster open --socket %s", err, s.socket)
 }
 
 // Begin implements portable.Target.

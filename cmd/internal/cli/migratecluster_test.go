@@ -64,7 +64,7 @@ func clusterHome(t *testing.T, change func(*node.Config)) (file string, n *node.
 	return file, n
 }
 
-func serveOperator(t *testing.T, n *node.Node, socket string) {
+func serveOperator(t *testing.T, n session.Service, socket string) {
 	t.Helper()
 	config := api.DefaultConfig()
 	config.DrainDelay = 0

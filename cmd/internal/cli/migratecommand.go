@@ -66,11 +66,8 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 	defer func() { err = errors.Join(err, closeTarget()) }()
 	begun := time.Now()
 	moved, err := portable.Move(ctx, source, target, p.tellProgress(begun))
-	switch {
-	case errors.Is(err, errMovedBefore):
-		return err
-	case err != nil:
-		return fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
+	if err != nil {
+		return moveFailed(source, err)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d accounts, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
 	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
@@ -78,6 +75,17 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
 	}
 	return nil
+}
+
+// moveFailed says what a failed move leaves behind.
+func moveFailed(source portable.Source, err error) error {
+	if !errors.Is(err, errMovedBefore) {
+		err = fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
+	}
+	if cluster, ok := source.(*clusterSide); ok {
+		return cluster.leftClosed(err)
+	}
+	return err
 }
 
 // tellProgress says from time to time how far a move is, and how fast it goes.

@@ -1,0 +1,109 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// openedOnce is a node whose cluster is opened, once, when all of it has been read, and used.
+type openedOnce struct {
+	*node.Node
+	once *sync.Once
+	use  func()
+}
+
+func (o openedOnce) ExportRecords(ctx context.Context, c session.Call, cursor string) (session.PortableRecords, error) {
+	page, err := o.Node.ExportRecords(ctx, c, cursor)
+	if err == nil && page.NextCursor == "" {
+		o.once.Do(o.use)
+	}
+	return page, err
+}
+
+// TestAClusterThatIsOpenedWhileItIsMoved: what was read of it is not served by the new home, for a log-out since then would come undone there.
+func TestAClusterThatIsOpenedWhileItIsMoved(t *testing.T) {
+	t.Parallel()
+	for name, closedAgain := range map[string]bool{"and stays open": false, "and is closed again": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x, dir := newTerminal(t), t.TempDir()
+			home, n := clusterHome(t, nil)
+			var keys []session.Key
+			for i := range 3 {
+				issued, err := n.Login(t.Context(), operator, session.Login{User: fmt.Sprint("guest-", i), Vouched: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				keys = append(keys, issued.Key)
+			}
+			use := func() {
+				steps := []session.MoveStepKind{session.MoveReopen}
+				if closedAgain {
+					steps = append(steps, session.MoveClose)
+				}
+				for _, step := range steps {
+					if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: step}); err != nil {
+						t.Error(err)
+					}
+					if step == session.MoveReopen {
+						if _, err := n.Logout(t.Context(), session.Call{Key: keys[0]}); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			}
+			serveOperator(t, openedOnce{n, &sync.Once{}, use}, filepath.Join(filepath.Dir(home), "other.sock"))
+			watched := filepath.Join(dir, "watched.yaml")
+			if err := os.WriteFile(watched, fmt.Appendf(nil, "api: {socket: %s}\n", filepath.Join(filepath.Dir(home), "other.sock")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			target, folder := folderHome(t, dir, "target")
+			line := "migrate --from " + watched + " --to " + target
+			if out, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, "was open meanwhile") {
+				t.Errorf("got %d %s %s", code, out, stderr)
+			}
+			if out := x.must(line); !strings.Contains(out, "moved and verified: 2 sessions") {
+				t.Errorf("again: %s", out)
+			}
+			s := serviceIn(t, folder)
+			for i, key := range keys {
+				want := session.Code("")
+				if i == 0 {
+					want = session.CodeUnauthenticated
+				}
+				if _, err := s.Check(t.Context(), session.Call{Key: key}, true); session.CodeOf(err) != want {
+					t.Errorf("key %d: %v, want %q", i, err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAFailedMoveSaysThatItsSourceIsClosed, for it serves nobody from then on, and how that ends.
+func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	home, n := clusterHome(t, nil)
+	file := filepath.Join(dir, "all.jsonl")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := x.run("migrate --from " + home + " --to " + file)
+	open := "hydrastore cluster open --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
+	if code == 0 || !strings.Contains(stderr, "is there already") || !strings.Contains(stderr, open) {
+		t.Errorf("got %d %s, want that it says %q", code, stderr, open)
+	}
+	x.must(strings.TrimPrefix(open, "hydrastore "))
+	awaitReady(t, n)
+	if _, stderr, _ := x.run("migrate --from " + file + " --to " + home); strings.Contains(stderr, "cluster open") {
+		t.Errorf("the target is not closed: %s", stderr)
+	}
+}
