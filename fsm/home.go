@@ -81,14 +81,22 @@ func (e Endings) Holds(id session.ID, permanent bool, under uint64) bool {
 	return under == last.At || under == last.Before && id == e.Spared && !id.IsZero()
 }
 
-// Endings are those of a user, whether there is a record of it or not.
-func (m *Machine) Endings(name string) Endings {
-	return reading(m, func(s *state) Endings {
+// UserAtNodes is what says which of a user's sessions at nodes live, and what they may do. It is one look at the state: endings from before a change would let
+// the sessions that it ends act for the account that it makes.
+type UserAtNodes struct {
+	Home    Home
+	Endings Endings
+	Account UserRecord // a shell where there is none
+}
+
+// UserAtNodes tells of a user, whether there is a record of it or not.
+func (m *Machine) UserAtNodes(name string) UserAtNodes {
+	return reading(m, func(s *state) UserAtNodes {
 		slot := s.findUser(name)
 		if slot == 0 {
-			return s.users.forgotten()
+			return UserAtNodes{s.home, s.users.forgotten(), UserRecord{Shell: true}}
 		}
-		return s.endingsOf(s.users.recs.at(slot))
+		return UserAtNodes{s.home, s.endingsOf(s.users.recs.at(slot)), s.userRecord(slot)}
 	})
 }
 

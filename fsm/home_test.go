@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -59,7 +61,7 @@ func TestEndingsFollowTheAccount(t *testing.T) {
 	want := func(what, name string, want fsm.Endings) {
 		t.Helper()
 		for state, m := range map[string]*fsm.Machine{"applied": l.m, "restored": restored(t, snapshotOf(t, l.m), fsm.Options{})} {
-			if got := m.Endings(name); got != want {
+			if got := m.UserAtNodes(name).Endings; got != want {
 				t.Fatalf("%s, %s: endings of %s are %+v, want %+v", what, state, name, got, want)
 			}
 		}
@@ -143,27 +145,27 @@ func TestTooManyForgotten(t *testing.T) {
 			commands, l.entries = nil, nil
 		}
 	}
-	remembered := l.m.Endings("user-7")
-	if l.m.Endings("stranger") != (fsm.Endings{}) || l.m.Stats().ShellUsers != bound {
-		t.Fatalf("endings of a stranger %+v, %d shells", l.m.Endings("stranger"), l.m.Stats().ShellUsers)
+	remembered := l.m.UserAtNodes("user-7").Endings
+	if l.m.UserAtNodes("stranger").Endings != (fsm.Endings{}) || l.m.Stats().ShellUsers != bound {
+		t.Fatalf("endings of a stranger %+v, %d shells", l.m.UserAtNodes("stranger").Endings, l.m.Stats().ShellUsers)
 	}
 	l.must(putUser(account("last", "hash")))
 	gone := l.must(deleteUser(&fsmpb.DeleteUser{Name: "last", Authority: system()})).GetVersion()
 	all := fsm.Ending{At: gone}
-	if want := (fsm.Endings{Sessions: all, Permanent: all}); l.m.Endings("stranger") != want || l.m.Endings("last") != want {
-		t.Errorf("endings of a stranger %+v, of the last %+v, want %+v", l.m.Endings("stranger"), l.m.Endings("last"), want)
+	if want := (fsm.Endings{Sessions: all, Permanent: all}); l.m.UserAtNodes("stranger").Endings != want || l.m.UserAtNodes("last").Endings != want {
+		t.Errorf("endings of a stranger %+v, of the last %+v, want %+v", l.m.UserAtNodes("stranger").Endings, l.m.UserAtNodes("last").Endings, want)
 	}
-	if l.m.Endings("user-7") != remembered {
-		t.Errorf("endings of an earlier one %+v, want %+v", l.m.Endings("user-7"), remembered)
+	if l.m.UserAtNodes("user-7").Endings != remembered {
+		t.Errorf("endings of an earlier one %+v, want %+v", l.m.UserAtNodes("user-7").Endings, remembered)
 	}
 	snapshot := snapshotOf(t, l.m)
-	if m := restored(t, snapshot, fsm.Options{}); m.Endings("stranger") != l.m.Endings("stranger") || !bytes.Equal(snapshotOf(t, m), snapshot) {
+	if m := restored(t, snapshot, fsm.Options{}); m.UserAtNodes("stranger").Endings != l.m.UserAtNodes("stranger").Endings || !bytes.Equal(snapshotOf(t, m), snapshot) {
 		t.Error("the restored state has another floor")
 	}
 	bare := account("stranger", "")
 	bare.PasswordHash = nil
 	l.must(putUser(bare))
-	if got := l.m.Endings("stranger"); got.Sessions != all {
+	if got := l.m.UserAtNodes("stranger").Endings; got.Sessions != all {
 		t.Errorf("endings of a new account without password %+v, want those from before it", got)
 	}
 }
@@ -203,4 +205,31 @@ func TestPastOfPolicies(t *testing.T) {
 	if again := restored(t, snapshotOf(t, l.m), fsm.Options{}).PoliciesWithPast(); len(again) != 1 || again[0].Uses != got.Uses || len(again[0].Lifetimes) != 1 {
 		t.Errorf("restored %+v, want %+v", again, got)
 	}
+}
+
+// TestAUserAtNodesIsOneLook: whoever reads while accounts change sees the endings of just the account that it sees.
+func TestAUserAtNodesIsOneLook(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	l.must(setHome(atNode))
+	l.must(putUser(account("ann", "hash")))
+	var done atomic.Bool
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for !done.Load() {
+				u := l.m.UserAtNodes("ann")
+				if u.Account.Shell || u.Account.Version != u.Endings.Sessions.At || !u.Home.Node {
+					t.Errorf("the account of version %d (a shell: %v) with endings %+v", u.Account.Version, u.Account.Shell, u.Endings)
+					return
+				}
+			}
+		})
+	}
+	for i := range 20_000 {
+		l.apply(putUser(&fsmpb.PutUser{Name: "ann", Mode: fsmpb.PutUser_MODE_UPDATE, Authority: system(), PasswordHash: ptr(fmt.Sprint(i))}))
+		l.entries = nil
+	}
+	done.Store(true)
+	readers.Wait()
 }

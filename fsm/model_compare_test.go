@@ -296,7 +296,7 @@ func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 	if got.Home() != m.home {
 		t.Fatalf("home %+v, want %+v", got.Home(), m.home)
 	}
-	if e := got.Endings("nobody"); e != (fsm.Endings{}) {
+	if e := got.UserAtNodes("nobody").Endings; e != (fsm.Endings{}) {
 		t.Fatalf("endings of nobody: %+v", e)
 	}
 	var accounts []string
@@ -308,7 +308,7 @@ func compareUsers(t *testing.T, got *fsm.Machine, m *model) {
 			r.Sessions != living || !slices.Equal(r.Policies, u.policies) || len(r.Roles) != len(sortedRoles(u.roles)) {
 			t.Fatalf("user %q: %+v, want %+v with %d sessions", name, r, u, living)
 		}
-		if e := got.Endings(name); e != u.endings {
+		if e := got.UserAtNodes(name).Endings; e != u.endings {
 			t.Fatalf("endings of %q: %+v, want %+v", name, e, u.endings)
 		}
 		preferences := map[string]string{}

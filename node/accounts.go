@@ -52,9 +52,10 @@ func (a Accounts) Now() time.Time { return instant(a.node.nowMS()) }
 
 // User tells what is known of a user by its folded name.
 func (a Accounts) User(name string) Account {
-	out := Account{Endings: a.node.fsm.Endings(name), Epoch: a.node.epoch(a.node.fsm.Home())}
-	if record, ok := a.node.account(name); ok {
-		out.User, out.Exists = record.User, true
+	known := a.node.fsm.UserAtNodes(name)
+	out := Account{Endings: known.Endings, Epoch: a.node.epoch(known.Home)}
+	if !known.Account.Shell {
+		out.User, out.Exists = known.Account.User, true
 	}
 	return out
 }
