@@ -313,6 +313,11 @@ func (s *Service) dropKeys(ctx context.Context, r *sessionRecord) {
 	}
 }
 
+// dropKey takes the record of a key away, beside the request, that its session does not remember.
+func (s *Service) dropKey(h session.KeyHash) {
+	s.background(func(ctx context.Context) { s.dropKeys(ctx, &sessionRecord{Key: h}) })
+}
+
 // tidyIDs takes away, beside the request, the records of sessions that have left their user's list.
 func (s *Service) tidyIDs(ids []session.ID) {
 	if len(ids) == 0 {

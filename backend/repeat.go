@@ -56,7 +56,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 	if err := s.putKey(ctx, keyName(l.key.Hash()), f.session.User, id, f.session.expires(), ""); err != nil {
 		return session.Issued{}, undecided("write a key", err)
 	}
-	until := keysUntil(f.session.expires())
+	until, ended := keysUntil(f.session.expires()), session.KeyHash{}
 	find := func() (*found, error) { return s.lookID(ctx, id) }
 	err = s.changeSession(ctx, f, find, func(f *found) error {
 		if !f.lives() {
@@ -65,7 +65,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		if binding, wrong := f.elsewhere(l.address); wrong && binding == session.BindStrict {
 			return session.ErrRequestElsewhere()
 		}
-		f.session.Key = l.key.Hash()
+		ended, f.session.Key = f.session.Key, l.key.Hash()
 		f.session.KeysUntilMS = sooner(f.session.KeysUntilMS, until)
 		f.session.capGraces(f.nowMS, f.nowMS) // they led to the key that has just ended
 		if l.proof.method == session.MethodDirectory && f.user.Account == nil {
@@ -75,8 +75,12 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		return nil
 	})
 	if err != nil {
+		if session.CodeOf(err) != session.CodeOutcomeUnknown {
+			s.dropKey(l.key.Hash())
+		}
 		return session.Issued{}, err
 	}
+	s.dropKey(ended)
 	f.state = keyCurrent
 	issued := session.Issued{Key: l.key.WithNumber(f.number), Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}
 	issued.Sealed, err = s.seals.open(id, f.session.Sealed)

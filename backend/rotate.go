@@ -15,6 +15,8 @@ type rotation struct {
 	target    *target
 	successor session.Key
 	proof     *proof // of who the user is; nil = this is a mere rotation
+
+	forgotten session.KeyHash // the oldest key, which the session remembers no more; zero = none
 }
 
 // Rotate implements session.Sessions.
@@ -93,10 +95,13 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 		return nil
 	})
 	if reserved >= 0 && (err != nil && session.CodeOf(err) != session.CodeOutcomeUnknown || err == nil && key != r.successor) {
-		s.background(func(ctx context.Context) { s.dropKeys(ctx, &sessionRecord{Key: r.successor.Hash()}) })
+		s.dropKey(r.successor.Hash())
 	}
 	if err != nil {
 		return session.Issued{}, err
+	}
+	if key == r.successor && r.forgotten != (session.KeyHash{}) {
+		s.dropKey(r.forgotten)
 	}
 	t := r.target
 	issued := session.Issued{Key: key.WithNumber(t.number), Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
@@ -128,8 +133,9 @@ func (r *rotation) apply(f *found) error {
 		}
 		old.GraceMS, old.Sealed = f.nowMS+grace, sealed
 	}
+	r.forgotten = session.KeyHash{}
 	if len(rec.Retired) == session.MaxRetiredKeys {
-		rec.Retired = rec.Retired[1:]
+		r.forgotten, rec.Retired = rec.Retired[0].Hash, rec.Retired[1:]
 	}
 	rec.Retired = append(rec.Retired, old)
 	rec.Roles = f.rolesAfter(r.proof)
