@@ -138,11 +138,26 @@ func (s *Service) Authenticate(ctx context.Context, c session.Call) (Identified,
 	if err != nil {
 		return Identified{}, err
 	}
-	out := Identified{User: p.user, Roles: p.roles, Session: p.found.id}
-	if a := p.found.user.Account; a != nil {
+	return p.found.identified(), nil
+}
+
+// Bearer tells whose the session is that a call is about, and counts no use of it. For what somebody else keeps of its user.
+func (s *Service) Bearer(ctx context.Context, c session.Call) (Identified, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	t, err := s.target(ctx, c)
+	if err != nil {
+		return Identified{}, err
+	}
+	return t.identified(), nil
+}
+
+func (f *found) identified() Identified {
+	out := Identified{User: f.session.User, Roles: f.roles(), Session: f.id}
+	if a := f.user.Account; a != nil {
 		out.Version = a.Version
 	}
-	return out, nil
+	return out
 }
 
 // CountOfUser tells how many sessions of a user live here.
@@ -163,17 +178,24 @@ func (s *Service) CountOfUser(ctx context.Context, name string) (int, error) {
 	return count, err
 }
 
-// Confirm writes a user's list of sessions as it stands: a session that the last change of its account has spared is under the present mark from then
-// on, so that the next change finds it alive.
+// Confirm is called after another password, before that is acknowledged. It writes the user's list of sessions as it stands: a session that the change has spared is
+// under the present mark from then on, so that the next change finds it alive. Then it writes those sessions: a proof with the earlier password that is under way in one of
+// them comes before, or too late.
 func (s *Service) Confirm(ctx context.Context, name string) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	return s.changeUser(ctx, name, func(u *userChange) error {
+	var spared []listed
+	err := s.changeUser(ctx, name, func(u *userChange) error {
 		if u.at == "" {
 			return errKeep
 		}
+		spared = u.user.Sessions
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.renewSpared(ctx, spared)
 }
 
 // PolicyUsed tells whether a session here has the policy.

@@ -42,7 +42,11 @@ func (s *Service) identified(ctx context.Context, c session.Call) (context.Conte
 	if err != nil {
 		return nil, err
 	}
-	return node.WithCaller(ctx, node.Caller{User: id.User, Roles: id.Roles, Session: id.Session, Version: id.Version, Address: c.Address}), nil
+	return withCaller(ctx, id, c), nil
+}
+
+func withCaller(ctx context.Context, id backend.Identified, c session.Call) context.Context {
+	return node.WithCaller(ctx, node.Caller{User: id.User, Roles: id.Roles, Session: id.Session, Version: id.Version, Address: c.Address})
 }
 
 // CreateUser implements session.Users.
@@ -50,7 +54,7 @@ func (s *Service) CreateUser(ctx context.Context, c session.Call, u session.NewU
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserResult, error) {
 		return s.node.CreateUser(ctx, c, u)
 	})
-	return s.counted(ctx, out, err)
+	return s.done(ctx, out, err)
 }
 
 // GetUser implements session.Users.
@@ -61,18 +65,35 @@ func (s *Service) GetUser(ctx context.Context, c session.Call, name string) (ses
 	return s.counted(ctx, out, err)
 }
 
-// UpdateUser implements session.Users. The session that another password spares is written as alive, so that the next one finds it so; until that is done the
-// cluster remembers it.
+// UpdateUser implements session.Users. The sessions that another password spares are written as alive, so that the next one finds them so; until that is done the
+// cluster remembers the caller's.
 func (s *Service) UpdateUser(ctx context.Context, c session.Call, name string, ch session.UserChange) (session.UserResult, error) {
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserResult, error) {
 		return s.node.UpdateUser(ctx, c, name, ch)
 	})
 	if err == nil && ch.Password != nil {
 		if err := s.own.Confirm(ctx, out.Name); err != nil {
-			s.log.Warn("the list of a user's sessions was not written after a change of its password; the next log-in does that", slog.Any("error", err))
+			return out, s.unknown(err)
 		}
 	}
-	return s.counted(ctx, out, err)
+	return s.done(ctx, out, err)
+}
+
+// done is counted after a change, which is done whatever comes of that.
+func (s *Service) done(ctx context.Context, out session.UserResult, err error) (session.UserResult, error) {
+	if err != nil {
+		return out, err
+	}
+	if out, err = s.counted(ctx, out, nil); err != nil {
+		err = s.unknown(err)
+	}
+	return out, err
+}
+
+// unknown says that a change of a user was made, and that this node has failed in what follows from it.
+func (s *Service) unknown(err error) error {
+	s.log.Error("a user was changed, but not what this node keeps of its sessions", slog.Any("error", err))
+	return &session.Error{Code: session.CodeOutcomeUnknown, Message: "the user was changed in the cluster, but this node could not read or write what it keeps of the user's sessions: look at the user before asking again"}
 }
 
 // counted completes an answer about a user with the number of its sessions here.

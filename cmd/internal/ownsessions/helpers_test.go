@@ -46,6 +46,7 @@ type member struct {
 	dir     string
 	fatal   chan error
 	running bool
+	store   func(ownsessions.Counter) ownsessions.Counter // lays something over its store; nil = nothing
 }
 
 // cheap are the costs of passwords in tests.
@@ -98,9 +99,12 @@ func (m *member) start() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	store, err := local.Open(local.Config{Path: filepath.Join(m.dir, "own-sessions")})
-	if err != nil {
+	var store ownsessions.Counter
+	if store, err = local.Open(local.Config{Path: filepath.Join(m.dir, "own-sessions")}); err != nil {
 		m.t.Fatal(err)
+	}
+	if m.store != nil {
+		store = m.store(store)
 	}
 	b := backendtest.Config(m.t)
 	b.Fatal, b.Logger = fatal, c.Logger

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -91,45 +90,53 @@ func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteratio
 // Preferences implements session.Sessions. Those of an account are the cluster's; of a user without one they are kept with its sessions.
 func (s *Service) Preferences(ctx context.Context, c session.Call) (out session.Preferences, err error) {
 	meta, err := s.read(ctx, c)
-	if err == nil {
-		out, err = s.own.Preferences(ctx, c)
+	if err != nil {
+		return session.Preferences{Meta: meta}, err
+	}
+	bearer, err := s.own.Bearer(ctx, c)
+	if err != nil {
+		return session.Preferences{Meta: meta}, err
+	}
+	values := s.accounts.Preferences(bearer.User)
+	out, err = s.own.Preferences(ctx, c) // looks again: what was read is of the account that the session still has
+	if bearer.Version != 0 {
+		out.Values = values
 	}
 	out.Meta = meta
-	if err != nil {
-		return out, err
-	}
-	checked, err := s.own.Check(ctx, c, true)
-	if err == nil && s.accounts.User(checked.User).Exists {
-		out.Values = s.accounts.Preferences(checked.User)
-	}
 	return out, err
 }
 
 // PatchPreferences implements session.Sessions.
 func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p session.AttributePatch) (out session.Checked, err error) {
 	c.Consistency, c.MinIndex = session.Linearizable, ""
-	meta, err := s.now(ctx)
-	if err != nil {
-		return out, err
-	}
 	if c.Subject != nil {
 		return out, session.ErrMayNotPresent()
 	}
-	checked, err := s.own.Check(ctx, c, true)
-	if err != nil {
-		return out, err
-	}
-	if account := s.accounts.User(checked.User); account.Exists {
-		known := node.Caller{User: checked.User, Roles: checked.Roles, Session: checked.ID, Version: account.Version, Address: c.Address}
-		if _, err := s.node.PatchPreferences(node.WithCaller(ctx, known), session.Call{Address: c.Address}, p); err != nil {
+	for again := false; ; again = true {
+		meta, err := s.now(ctx)
+		if err != nil {
+			return out, err
+		}
+		bearer, err := s.own.Bearer(ctx, c)
+		if err != nil {
+			return out, err
+		}
+		if bearer.Version == 0 {
+			out, err = s.own.PatchPreferences(ctx, c, p)
+			out.Meta = meta
+			return out, err
+		}
+		_, err = s.node.PatchPreferences(withCaller(ctx, bearer, c), session.Call{Address: c.Address}, p)
+		if session.CodeOf(err) == session.CodeUnauthenticated && !again {
+			continue // the account has changed since it was looked at
+		}
+		if err != nil {
 			return out, err
 		}
 		out, err = s.own.Touch(ctx, c)
-	} else {
-		out, err = s.own.PatchPreferences(ctx, c, p)
+		out.Meta = meta
+		return out, err
 	}
-	out.Meta = meta
-	return out, err
 }
 
 // Logout implements session.Sessions.

@@ -1,0 +1,199 @@
+package ownsessions_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/cmd/internal/ownsessions"
+	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// meddled is a member's store at which something comes first.
+type meddled struct {
+	ownsessions.Counter
+	put atomic.Pointer[func(name backend.Name)] // called before each write
+	get atomic.Pointer[func() error]            // called before each read; its error is the read's
+}
+
+func (m *meddled) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
+	if f := m.put.Load(); f != nil {
+		(*f)(name)
+	}
+	return m.Counter.Put(ctx, name, value, was, expires)
+}
+
+func (m *meddled) Get(ctx context.Context, names ...backend.Name) (backend.Snapshot, error) {
+	if f := m.get.Load(); f != nil {
+		if err := (*f)(); err != nil {
+			return backend.Snapshot{}, err
+		}
+	}
+	return m.Counter.Get(ctx, names...)
+}
+
+// newMeddled is a cluster of one whose store is meddled with.
+func newMeddled(t *testing.T) (*world, *meddled) {
+	t.Helper()
+	store := &meddled{}
+	shared := &clock{begun: time.Now()}
+	a := newMembers(t, 1, shared)[0]
+	a.store = func(below ownsessions.Counter) ownsessions.Counter {
+		store.Counter = below
+		return store
+	}
+	a.start()
+	a.awaitReady()
+	return &world{t, a, nil, nil, shared}, store
+}
+
+// TestAnOldPasswordProvesNothingAfterANewOne: somebody proves with an earlier password who it is, in a session that the new one spares, and the write of that is slow: until it is there,
+// the new password is not acknowledged.
+func TestAnOldPasswordProvesNothingAfterANewOne(t *testing.T) {
+	t.Parallel()
+	w, store := newMeddled(t)
+	if _, err := w.a.PutPolicy(t.Context(), operator, "keys", session.PolicyChange{PermanentAllowed: ptr(true)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ann", "permanent"} {
+		w.user(w.a, name)
+		w.update(w.a, name, session.UserChange{Policies: ptr([]string{"keys"})})
+		old, next := "password of "+name, "another password"
+		i, err := w.a.Login(t.Context(), session.Call{Address: address}, session.Login{User: name, Password: old, Permanent: name == "permanent"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		by, change := with(i), session.UserChange{Password: &next, CurrentPassword: &old}
+		if i.Permanent {
+			by, change.CurrentPassword = operator, nil
+		}
+		acknowledged, begun, early := make(chan error, 1), atomic.Bool{}, false
+		meanwhile := func(n backend.Name) {
+			if n.Kind != backend.KindSession || !begun.CompareAndSwap(false, true) {
+				return
+			}
+			go func() {
+				_, err := w.a.UpdateUser(t.Context(), by, name, change)
+				acknowledged <- err
+			}()
+			select {
+			case err := <-acknowledged:
+				early = true
+				acknowledged <- err
+			case <-time.After(time.Second): // it waits, as it should
+			}
+		}
+		store.put.Store(&meanwhile)
+		proved, err := w.a.Reauthenticate(t.Context(), with(i), session.Proof{Password: old})
+		store.put.Store(nil)
+		if !begun.Load() || err != nil {
+			t.Fatalf("%s: prove with the earlier password: %v; a change begun: %v", name, err, begun.Load())
+		}
+		if early {
+			t.Errorf("%s: the earlier password has proved something after the new one was acknowledged", name)
+		}
+		if err := <-acknowledged; err != nil {
+			t.Errorf("%s: change the password: %v", name, err)
+		}
+		if _, err := w.a.Reauthenticate(t.Context(), with(proved), session.Proof{Password: old}); session.CodeOf(err) != session.CodeUnauthenticated {
+			t.Errorf("%s: prove with the earlier password once more: %v", name, err)
+		}
+		if _, err := w.a.Reauthenticate(t.Context(), with(proved), session.Proof{Password: next}); err != nil {
+			t.Errorf("%s: prove with the new password: %v", name, err)
+		}
+	}
+}
+
+// TestADoneChangeIsNotCalledUndone: a user is made and changed in the cluster, whether this node can count its sessions or not.
+func TestADoneChangeIsNotCalledUndone(t *testing.T) {
+	t.Parallel()
+	w, store := newMeddled(t)
+	fails := func() error { return errors.New("the disk is gone") }
+	store.get.Store(&fails)
+	_, created := w.a.CreateUser(t.Context(), operator, session.NewUser{Name: "ann", Password: "password of ann"})
+	_, changed := w.a.UpdateUser(t.Context(), operator, "ann", session.UserChange{Roles: ptr([]session.Role{session.RoleService})})
+	store.get.Store(nil)
+	if session.CodeOf(created) != session.CodeOutcomeUnknown || session.CodeOf(changed) != session.CodeOutcomeUnknown {
+		t.Errorf("created: %v, changed: %v; want %s of both", created, changed, session.CodeOutcomeUnknown)
+	}
+	if u, err := w.a.GetUser(t.Context(), operator, "ann"); err != nil || u.Roles[0] != session.RoleService {
+		t.Errorf("the user is %+v, %v", u, err)
+	}
+}
+
+// calls is a log that calls a function with each message.
+type calls struct {
+	slog.Handler
+	f func(message string)
+}
+
+func (c calls) Enabled(context.Context, slog.Level) bool { return true }
+func (c calls) Handle(_ context.Context, r slog.Record) error {
+	c.f(r.Message)
+	return nil
+}
+func (c calls) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c calls) WithGroup(string) slog.Handler      { return c }
+
+// TestAnEndedSessionPrefersNothing: a user is deleted, and another one gets its name, between the look at a key and the write that it asks for.
+func TestAnEndedSessionPrefersNothing(t *testing.T) {
+	t.Parallel()
+	var meanwhile atomic.Pointer[func()]
+	w := newWorld(t, func(c *node.Config) {
+		c.Logger = slog.New(calls{slog.DiscardHandler, func(message string) {
+			if f := meanwhile.Load(); f != nil && strings.HasPrefix(message, "a session key was presented at another address") {
+				meanwhile.Store(nil)
+				(*f)()
+			}
+		}})
+	})
+	if _, err := w.a.PatchPolicy(t.Context(), operator, session.DefaultPolicyName, session.PolicyChange{BindAddress: ptr(session.BindLog)}); err != nil {
+		t.Fatal(err)
+	}
+	w.user(w.a, "ann")
+	old := w.login(w.a, "ann")
+	become := func(change func()) {
+		f := func() {
+			change()
+			if _, err := w.a.GetUser(t.Context(), operator, "ann"); err != nil { // and this node knows it
+				t.Error(err)
+			}
+		}
+		meanwhile.Store(&f)
+	}
+	prefer := func(i session.Issued, colour string) error {
+		call := with(i)
+		call.Address = call.Address.Next() // which is told to the log once the key was looked at
+		_, err := w.a.PatchPreferences(t.Context(), call, session.AttributePatch{"colour": []byte(colour)})
+		return err
+	}
+	become(func() {
+		if _, err := w.b.DeleteUser(t.Context(), operator, "ann"); err != nil {
+			t.Error(err)
+		}
+		w.user(w.b, "ann")
+	})
+	if err := prefer(old, `"green"`); session.CodeOf(err) != session.CodeUnauthenticated || meanwhile.Load() != nil {
+		t.Errorf("the deleted user prefers green: %v, want %s; still to come: %v", err, session.CodeUnauthenticated, meanwhile.Load() != nil)
+	}
+	young := w.login(w.a, "ann")
+	if p, err := w.a.Preferences(t.Context(), with(young)); err != nil || len(p.Values) != 0 {
+		t.Errorf("the new user prefers %s, %v", p.Values, err)
+	} // A change that ends nothing is no reason to refuse.
+	become(func() { w.update(w.b, "ann", session.UserChange{Roles: ptr([]session.Role{session.RoleService})}) })
+	eventually(t, "told to the log", func() error { // which is told once a second
+		if err := prefer(young, `"blue"`); err != nil {
+			t.Errorf("the new user prefers blue: %v", err)
+		}
+		if meanwhile.Load() != nil {
+			return errors.New("nothing has come between")
+		}
+		return nil
+	})
+}
