@@ -463,7 +463,7 @@ func TestLimitsThatNobodyHolds(t *testing.T) {
 	if _, err := a.PutPolicy(t.Context(), operator, "netx", session.PolicyChange{Attributes: ptr(session.AttributesLocal)}); err != nil {
 		t.Errorf("attributes of the node: %v", err)
 	}
-	issued := a2(t, a, "netx")
+	issued := vouchedUnder(t, a, "netx")
 	if _, err := a.PatchAttributes(t.Context(), session.Call{Operator: true, Subject: &session.Presented{Key: issued.Key, Address: address}}, session.AttributePatch{"cart": []byte("[1]")}, nil); err != nil {
 		t.Errorf("an attribute of the node: %v", err)
 	}
@@ -475,7 +475,7 @@ func TestLimitsThatNobodyHolds(t *testing.T) {
 	}
 }
 
-func a2(t *testing.T, a *member, policy string) session.Issued {
+func vouchedUnder(t *testing.T, a *member, policy string) session.Issued {
 	t.Helper()
 	issued, err := a.Login(t.Context(), operator, session.Login{User: "zoe", Vouched: true, Policy: policy, ClientAddress: address})
 	if err != nil {
