@@ -50,6 +50,27 @@ func FuzzApplyWhileFilling(f *testing.F) {
 	})
 }
 
+// The same where each node keeps its own sessions.
+func FuzzApplyAtNodes(f *testing.F) {
+	entries := atNodesEntries(f)
+	for _, e := range append(entries, goldenEntries(f, goldenSteps())...) {
+		f.Add(e)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { applyAnything(t, entries, data) })
+}
+
+// atNodesEntries begin a cluster whose nodes keep their own sessions, with an account, one whose sessions were ended, and one that is gone.
+func atNodesEntries(f testing.TB) (entries [][]byte) {
+	for i, c := range []*fsmpb.Command{
+		setHome(atNode), putUser(account("ann", "hash", admin)), putUser(account("bob", "hash")), putUser(account("cid", "hash")),
+		putUser(&fsmpb.PutUser{Name: "bob", Mode: fsmpb.PutUser_MODE_UPDATE, PasswordHash: ptr("other"), ExceptId: bytesOf(idOf(1)), Authority: system()}),
+		deleteUser(&fsmpb.DeleteUser{Name: "cid", Authority: system()}), putPolicy(timers("p", 60_000, 600_000, 0)), putPolicy(timers("p", 90_000, 900_000, 0)),
+	} {
+		entries = append(entries, encode(f, start+int64(i)*250, c))
+	}
+	return entries
+}
+
 func applyAnything(t *testing.T, entries [][]byte, data []byte) {
 	m := fsm.New(fsm.Options{EndsPerEntry: 3, Events: true})
 	for i, e := range entries {
@@ -91,6 +112,14 @@ func FuzzRestore(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(snapshotOf(f, l.m))
+	}
+	own := newLog(f, fsm.Options{})
+	for _, e := range atNodesEntries(f) {
+		own.index++
+		if _, err := own.m.Apply(own.index, term, e); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(snapshotOf(f, own.m))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, d := range [][]byte{data, mended(data)} {
