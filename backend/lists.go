@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -235,18 +236,18 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 		if err := l.run(ctx, 1); err != nil {
 			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
-		for _, item := range l.items {
-			if p.found != nil && item.id == p.found.id {
-				own = item.id // last: the others need the authority of its key
-				continue
-			}
-			if err := s.revokeItem(ctx, item, &out); err != nil {
-				return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
-			}
+		others := slices.DeleteFunc(l.items, func(item *found) bool { return p.found != nil && item.id == p.found.id })
+		if len(others) < len(l.items) {
+			own = p.found.id // last: the others need the authority of its key
+		}
+		count, err := s.revokeItems(ctx, others)
+		if out.Count += count; err != nil {
+			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
 	}
 	if !own.IsZero() {
-		if err := s.revokeItem(ctx, p.found, &out); err != nil {
+		count, err := s.revokeItems(ctx, []*found{p.found})
+		if out.Count += count; err != nil {
 			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
 	}
@@ -254,14 +255,49 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 	return out, nil
 }
 
-func (s *Service) revokeItem(ctx context.Context, f *found, out *session.Revoked) error {
+// revokesAtOnce bounds the sessions that one revocation ends side by side: where a write waits for a flush, or for an answer from afar, they wait
+// together.
+const revokesAtOnce = 32
+
+// revokeItems ends sessions and counts those that lived. After an error it begins no more.
+func (s *Service) revokeItems(ctx context.Context, items []*found) (count int, err error) {
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	failed := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return err != nil
+	}
+	places := make(chan struct{}, revokesAtOnce)
+	for _, f := range items {
+		places <- struct{}{}
+		if failed() {
+			break
+		}
+		work.Go(func() {
+			defer func() { <-places }()
+			ended, failure := s.revokeItem(ctx, f)
+			mu.Lock()
+			defer mu.Unlock()
+			if ended {
+				count++
+			}
+			if err == nil {
+				err = failure
+			}
+		})
+	}
+	work.Wait()
+	return count, err
+}
+
+func (s *Service) revokeItem(ctx context.Context, f *found) (bool, error) {
 	id := f.id
 	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookID(ctx, id) }, (*found).lives)
 	if ended {
-		out.Count++
 		s.figures.ended("revoked", 1)
 	}
-	return err
+	return ended, err
 }
 
 // RevokeUserSessions implements session.Sessions: in one write of the user's record.

@@ -184,8 +184,16 @@ func (s *Service) policyUsed(ctx context.Context, name string) (bool, error) {
 			if err := decode(r.Value, &u); err != nil {
 				return false, internalError("read a user", err)
 			}
-			listed := slices.ContainsFunc(u.Sessions, func(l listed) bool { return l.Policy == name })
-			if listed || u.Account != nil && slices.Contains(u.Account.Policies, name) {
+			if u.Account != nil && slices.Contains(u.Account.Policies, name) {
+				return true, nil
+			}
+			// An id stays in the list until what an ended session leaves is taken away. Its record tells: one that is dead by its policy alone must not
+			// lose that.
+			all, err := s.readListed(ctx, &userChange{user: &u}, func(l listed) bool { return l.Policy == name })
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(all, func(f *found) bool { return f.session != nil }) {
 				return true, nil
 			}
 		}
