@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // openedOnce is a node whose cluster is opened, once, when all of it has been read, and used.
@@ -105,5 +107,61 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 	awaitReady(t, n)
 	if _, stderr, _ := x.run("migrate --from " + file + " --to " + home); strings.Contains(stderr, "cluster open") {
 		t.Errorf("the target is not closed: %s", stderr)
+	}
+}
+
+// TestAFailedFillingSaysHowToBeginAnew: the old home was in use between two tries, and the cluster has what is no more.
+func TestAFailedFillingSaysHowToBeginAnew(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	config, folder := folderHome(t, dir, "first")
+	s := serviceIn(t, folder)
+	issued, err := s.Login(t.Context(), operator, session.Login{User: "guest", Vouched: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cluster, n := clusterHome(t, nil)
+	file := filepath.Join(dir, "all.jsonl")
+	x.must("migrate --from " + config + " --to " + file)
+	origin, lines := "", []json.RawMessage(nil)
+	err = portable.NewFile(file).Each(t.Context(), func(r portable.Record) error {
+		text, err := r.Encode()
+		if r.Cluster != nil && err == nil {
+			origin = r.Cluster.ID
+			_, err = n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveBegin, Cluster: text})
+			return err
+		}
+		lines = append(lines, text)
+		return err
+	})
+	if err == nil {
+		_, err = n.ImportRecords(t.Context(), operator, origin, lines)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = serviceIn(t, folder)
+	if _, err := s.Logout(t.Context(), session.Call{Key: issued.Key}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	line := "migrate --from " + config + " --to " + cluster
+	if _, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, "--drop-target begins anew") {
+		t.Errorf("got %d %s", code, stderr)
+	}
+	if err := n.Ready(false); err == nil {
+		t.Error("it serves")
+	}
+	if out := x.must(line + " --drop-target"); !strings.Contains(out, "moved and verified: 0 sessions") {
+		t.Errorf("anew: %s", out)
+	}
+	awaitReady(t, n)
+	if _, err := n.Check(t.Context(), session.Call{Key: issued.Key}, true); session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("the ended session: %v", err)
 	}
 }

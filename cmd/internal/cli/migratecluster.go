@@ -88,9 +88,17 @@ func (s *clusterSide) Unused(ctx context.Context) error {
 	return nil
 }
 
+// leftFilling adds to why a move failed how its target comes to serve.
+func (s *clusterSide) leftFilling(err error) error {
+	if !s.filling {
+		return err
+	}
+	return fmt.Errorf("%w; the cluster that is filled serves nobody until a move into it is complete: where the old home was in use since the first try, --drop-target begins anew", err)
+}
+
 // leftClosed adds to why a move failed that the source serves nobody.
 func (s *clusterSide) leftClosed(err error) error {
-	if err == nil || s.closedAt.IsZero() {
+	if s.closedAt.IsZero() {
 		return err
 	}
 	return fmt.Errorf("%w; the cluster that was to be left is closed and serves nobody: if it is to serve again, and no other home does, hydrastore cluster open --socket %s", err, s.socket)

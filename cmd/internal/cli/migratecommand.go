@@ -67,7 +67,7 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 	begun := time.Now()
 	moved, err := portable.Move(ctx, source, target, p.tellProgress(begun))
 	if err != nil {
-		return moveFailed(source, err)
+		return moveFailed(source, target, err)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d accounts, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
 	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
@@ -78,12 +78,15 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 }
 
 // moveFailed says what a failed move leaves behind.
-func moveFailed(source portable.Source, err error) error {
+func moveFailed(source portable.Source, target portable.Target, err error) error {
 	if !errors.Is(err, errMovedBefore) {
 		err = fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
 	}
-	if cluster, ok := source.(*clusterSide); ok {
-		return cluster.leftClosed(err)
+	if filled, ok := target.(*clusterSide); ok {
+		err = filled.leftFilling(err)
+	}
+	if left, ok := source.(*clusterSide); ok {
+		err = left.leftClosed(err)
 	}
 	return err
 }
