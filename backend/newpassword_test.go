@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hydrastore/hydrastore/backend"
@@ -57,5 +58,49 @@ func TestAnOldPasswordProvesNothingAfterANewOne(t *testing.T) {
 			_, err = p.a.Reauthenticate(p.Context(), with(i), session.Proof{Password: newPassword})
 			p.ok("prove with the new password", err)
 		})
+	}
+}
+
+// TestARepeatedLogInProvesNothingAfterANewPassword: a log-in is repeated under its Idempotency-Key, and its password is changed, and that is acknowledged, before the
+// session that the change spares gets another key.
+func TestARepeatedLogInProvesNothingAfterANewPassword(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]struct {
+		call string
+		kind backend.Kind
+		n    int64
+	}{
+		"before the session is read": {"get", backend.KindSession, 1},
+		"before the key":             {"put", backend.KindKey, 1},
+		"before the write":           {"put", backend.KindSession, 1},
+	} {
+		for _, permanent := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, permanent: %v", name, permanent), func(t *testing.T) {
+				t.Parallel()
+				p := newPair(t)
+				allowed := true
+				_, err := p.a.PutPolicy(p.Context(), operator, "web", session.PolicyChange{PermanentAllowed: &allowed})
+				p.ok("put policy", err)
+				_, err = p.a.CreateUser(p.Context(), operator, session.NewUser{Name: "ada", Password: oldPassword, Policies: []string{"web"}})
+				p.ok("create user", err)
+				l := session.Login{User: "ada", Password: oldPassword, Permanent: permanent, IdempotencyKey: "one request"}
+				i, err := p.a.Login(p.Context(), session.Call{}, l)
+				p.ok("log in", err)
+				old, next := oldPassword, newPassword
+				changed := false
+				p.store.onNth(at.call, at.kind, at.n, func() {
+					changed = true
+					_, err := p.b.UpdateUser(p.Context(), with(i), "ada", session.UserChange{Password: &next, CurrentPassword: &old})
+					p.ok("change the password meanwhile", err)
+				})
+				_, err = p.a.Login(p.Context(), session.Call{}, l)
+				p.wantCode("repeat with the earlier password", err, session.CodeConflict)
+				_, err = p.b.Check(p.Context(), with(i), true)
+				p.ok("the session, under the key that it had", err)
+				if !changed {
+					t.Error("nothing came between")
+				}
+			})
+		}
 	}
 }

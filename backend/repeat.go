@@ -62,6 +62,9 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		if !f.lives() {
 			return errEnded()
 		}
+		if err := l.stillAdmitted(ctx, f); err != nil {
+			return err
+		}
 		if binding, wrong := f.elsewhere(l.address); wrong && binding == session.BindStrict {
 			return session.ErrRequestElsewhere()
 		}
@@ -85,6 +88,20 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 	issued := session.Issued{Key: l.key.WithNumber(f.number), Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}
 	issued.Sealed, err = s.seals.open(id, f.session.Sealed)
 	return issued, err
+}
+
+// stillAdmitted judges the log-in by the user's record as it is after the session's was read, which a repetition does not write. A password that is changed
+// after that has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late.
+func (l *login) stillAdmitted(ctx context.Context, f *found) error {
+	u, err := l.service.readUser(ctx, l.User)
+	if err != nil {
+		return err
+	}
+	if u.user.find(f.id) == nil {
+		return errEnded()
+	}
+	f.user = u.user
+	return l.admit(u)
 }
 
 func errEnded() *session.Error {
