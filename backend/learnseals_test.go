@@ -1,7 +1,11 @@
 package backend_test
 
 import (
+	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/backend"
@@ -46,5 +50,57 @@ func TestASafePasswordComesInServerByServer(t *testing.T) {
 	}
 	if c, err := changed.Check(t.Context(), with(seal(prepared)), true); err != nil || string(c.Sealed["s"]) != "1" {
 		t.Errorf("what a server seals that is yet to change: %s, %v", c.Sealed, err)
+	}
+}
+
+// mute is a store that at last says nothing more to who asks for the cluster's record alone.
+type mute struct {
+	backend.Store
+	from  atomic.Bool
+	asked atomic.Int64
+}
+
+func (s *mute) Get(ctx context.Context, names ...backend.Name) (backend.Snapshot, error) {
+	if s.from.Load() && len(names) == 1 && names[0].Kind == backend.KindCluster {
+		s.asked.Add(1)
+		<-ctx.Done()
+		return backend.Snapshot{}, ctx.Err()
+	}
+	return s.Store.Get(ctx, names...)
+}
+
+// TestRequestsWaitForOneSealKeyTogether: many requests need a seal key that is to be learned, and the store does not answer. Each waits for that once, and not as often as
+// there are others before it.
+func TestRequestsWaitForOneSealKeyTogether(t *testing.T) {
+	t.Parallel()
+	const before, after, requests = "a safe password before", "a safe password after it", 16
+	store := memory.New(nil)
+	shut := &mute{Store: store}
+	c := backendtest.Config(t)
+	c.RequestTimeout = time.Second
+	c.Sealing = auth.Sealing{Password: before, Previous: []string{after}, Params: c.Sealing.Params}
+	prepared := backendtest.Start(t, c, shut)
+	c.Sealing.Password, c.Sealing.Previous = after, []string{before}
+	fresh, err := backendtest.Start(t, c, store).Login(t.Context(), operator, session.Login{User: "ada", Vouched: true, Sealed: session.Attributes{"s": []byte("1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut.from.Store(true)
+	var work sync.WaitGroup
+	for range requests {
+		work.Go(func() {
+			if _, err := prepared.Check(t.Context(), with(fresh), true); session.CodeOf(err) != session.CodeUnavailable {
+				t.Errorf("while the store is silent: %v", err)
+			}
+		})
+	}
+	work.Wait()
+	if n := shut.asked.Load(); n > requests/4 { // one, where all of them come within its time
+		t.Errorf("%d requests have waited %d times", requests, n)
+	}
+	shut.from.Store(false)
+	got, err := prepared.Check(t.Context(), with(fresh), true)
+	if err != nil || string(got.Sealed["s"]) != "1" {
+		t.Errorf("when the store answers again: %s, %v", got.Sealed, err)
 	}
 }
