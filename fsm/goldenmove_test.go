@@ -30,7 +30,7 @@ func goldenMove() []goldenStep {
 	return []goldenStep{
 		{"begin_import_early", beginImport(&fsmpb.BeginImport{Origin: origin, Policies: []*fsmpb.MovedPolicy{{Policy: standard}}, LastSealKey: 1})},
 		{"begin_import", beginImport(&fsmpb.BeginImport{
-			Origin: origin, Restart: true, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 12}, {Policy: web, Version: 300}},
+			Origin: origin, Restart: true, History: 1, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 12}, {Policy: web, Version: 300}},
 			Past:     []*fsmpb.MovedPast{{Policy: "web", UntilMs: start - 4_000_000, LifetimeMs: 6_000_000}},
 			SealKeys: []*fsmpb.MovedSealKey{{Id: 3, Salt: key.Salt, MemoryKib: 64, Iterations: 3, Parallelism: 4, Check: key.Check}}, LastSealKey: 5,
 			Limits: &fsmpb.MovedLimits{MaxSessions: 1000, OnLimit: fsmpb.OnLimit_ON_LIMIT_EVICT_IDLE, Version: 200}, Floor: 17, Version: 500})},

@@ -106,6 +106,9 @@ func (h *history) beginImport() *fsmpb.BeginImport {
 	if h.chance(80) {
 		c.Limits = &fsmpb.MovedLimits{MaxSessions: *h.limit(30, session.MaxSessions+1), OnLimit: fsmpb.OnLimit(h.IntN(4)), Version: h.Uint64N(502)}
 	}
+	if h.chance(30) {
+		c.History = 1 + h.Uint64N(3)
+	}
 	return c
 }
 

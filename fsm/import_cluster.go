@@ -53,6 +53,8 @@ func (s *state) mayBeFilled(c *fsmpb.BeginImport) (fsmpb.Code, string) {
 		return fsmpb.Code_CODE_CONFLICT, homeField
 	case s.moving.phase == PhaseClosed: // it may be the very home that all comes from
 		return fsmpb.Code_CODE_CONFLICT, "closed"
+	case c.Restart && c.History != 0 && c.History != s.history: // it comes late: a filling has ended since, and is in use
+		return fsmpb.Code_CODE_CONFLICT, "history"
 	case c.Restart:
 	case s.moving.phase == PhaseFilling:
 		return fsmpb.Code_CODE_CONFLICT, "origin"

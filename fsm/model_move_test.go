@@ -135,6 +135,8 @@ func (m *model) refusesImport(c *fsmpb.BeginImport, r *fsmpb.Result) bool {
 		set(r, fsmpb.Code_CODE_CONFLICT, "session_home")
 	case m.moving.Phase == fsm.PhaseClosed:
 		set(r, fsmpb.Code_CODE_CONFLICT, "closed")
+	case c.Restart && c.History != 0 && c.History != m.history:
+		set(r, fsmpb.Code_CODE_CONFLICT, "history")
 	case c.Restart:
 		return false
 	case m.moving.Phase == fsm.PhaseFilling:

@@ -703,3 +703,18 @@ func TestWhatEventsTellOfAMove(t *testing.T) {
 		}
 	}
 }
+
+// TestABeginningThatComesLateForgetsNothing: a filling that was to begin anew was on its way for long, and another one has ended meanwhile and is in use.
+func TestABeginningThatComesLateForgetsNothing(t *testing.T) {
+	t.Parallel()
+	l := filling(t, fsm.Options{})
+	late := smallImport("home")
+	late.Restart, late.History = true, l.m.History()
+	l.must(beginImport(late)) // not late yet
+	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 10_000}}}))
+	l.must(sessionsOf(moved(1)))
+	l.must(finishImport("home", 0, 1))
+	wantRefusal(l, beginImport(late), codeConflict, "history")
+	late.History = l.m.History()
+	l.must(beginImport(late))
+}

@@ -80,7 +80,7 @@ func (n *Node) Move(ctx context.Context, c session.Call, s session.MoveStep) (se
 	case session.MoveReopen:
 		return n.step(ctx, "open the cluster", &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{}}})
 	case session.MoveBegin:
-		return n.beginMove(ctx, s)
+		return n.beginMove(ctx, s, n.fsm.History())
 	case session.MoveFinish:
 		if err := n.awaitSealKeys(ctx); err != nil {
 			return session.Moving{}, err
@@ -92,8 +92,9 @@ func (n *Node) Move(ctx context.Context, c session.Call, s session.MoveStep) (se
 	return session.Moving{}, session.Invalid("step", "must be %q, %q, %q or %q", session.MoveClose, session.MoveReopen, session.MoveBegin, session.MoveFinish)
 }
 
-// beginMove looks, before anything is changed, whether this node could open what will come.
-func (n *Node) beginMove(ctx context.Context, s session.MoveStep) (session.Moving, error) {
+// beginMove looks, before anything is changed, whether this node could open what will come. history is the one that the step is for: a command that is on
+// its way for long, from a node that was cut off, must not forget what a later move has brought.
+func (n *Node) beginMove(ctx context.Context, s session.MoveStep, history uint64) (session.Moving, error) {
 	record, err := portable.Parse(s.Cluster)
 	if err != nil || record.Cluster == nil {
 		return session.Moving{}, session.Invalid("cluster", "is no portable record of a cluster: %v", err)
@@ -107,7 +108,7 @@ func (n *Node) beginMove(ctx context.Context, s session.MoveStep) (session.Movin
 	if fits == 0 && len(record.Cluster.Seals) > 0 {
 		return session.Moving{}, session.Errorf(session.CodeConflict, "what is sealed there opens with no password of this node: give its tokenizer.safe_password, or one of tokenizer.safe_password_previous, the value of the home that the sessions come from")
 	}
-	return n.step(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart)}})
+	return n.step(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart, history)}})
 }
 
 // step takes a step through the log.
@@ -147,6 +148,8 @@ func moveError(r *fsmpb.Result, what string) error {
 		return conflict("the cluster is closed, because its own sessions were moved out")
 	case "filling":
 		return conflict("the sessions of another home are being moved into the cluster")
+	case "history":
+		return conflict("another move into the cluster has ended meanwhile")
 	case "open":
 		return conflict("no move into the cluster has begun")
 	case "origin":

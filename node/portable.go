@@ -26,10 +26,10 @@ func (s sealIDs) portable(value []byte) (portable.Sealed, bool) {
 	return portable.Sealed{Key: key - s.offset, Data: data}, ok
 }
 
-// beginImport is the command that a portable cluster begins with.
-func beginImport(c *portable.Cluster, restart bool) *fsmpb.BeginImport {
+// beginImport is the command that a portable cluster begins with. One that begins anew holds for that history alone.
+func beginImport(c *portable.Cluster, restart bool, history uint64) *fsmpb.BeginImport {
 	out := &fsmpb.BeginImport{
-		Origin: c.ID, Restart: restart, LastSealKey: c.LastSeal, Floor: c.Floor, Version: c.Version,
+		Origin: c.ID, Restart: restart, History: history, LastSealKey: c.LastSeal, Floor: c.Floor, Version: c.Version,
 		Limits: &fsmpb.MovedLimits{MaxSessions: uint32(c.Limits.MaxSessions), OnLimit: onLimitTo(c.Limits.OnLimit), Version: c.Limits.Version},
 	}
 	for _, p := range c.Policies {

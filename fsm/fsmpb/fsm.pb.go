@@ -3941,11 +3941,14 @@ type BeginImport struct {
 	// Keys of sealed values. They get other ids here, for this cluster's nodes hold keys of their own already: the highest id that
 	// was ever given before is added, also in the sealed values of ImportUsers and ImportSessions. CODE_TOO_LARGE with field "seal_keys"
 	// when there are too many.
-	SealKeys      []*MovedSealKey `protobuf:"bytes,5,rep,name=seal_keys,json=sealKeys,proto3" json:"seal_keys,omitempty"`             // by their ids, ascending
-	LastSealKey   uint32          `protobuf:"varint,6,opt,name=last_seal_key,json=lastSealKey,proto3" json:"last_seal_key,omitempty"` // no key of the other home ever had a higher id
-	Limits        *MovedLimits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`                                 // of the cluster; absent = none
-	Floor         uint64          `protobuf:"varint,8,opt,name=floor,proto3" json:"floor,omitempty"`                                  // a new user's sessions get numbers above it
-	Version       uint64          `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`                              // no user, policy or limits of the other home ever had a higher one
+	SealKeys    []*MovedSealKey `protobuf:"bytes,5,rep,name=seal_keys,json=sealKeys,proto3" json:"seal_keys,omitempty"`             // by their ids, ascending
+	LastSealKey uint32          `protobuf:"varint,6,opt,name=last_seal_key,json=lastSealKey,proto3" json:"last_seal_key,omitempty"` // no key of the other home ever had a higher id
+	Limits      *MovedLimits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`                                 // of the cluster; absent = none
+	Floor       uint64          `protobuf:"varint,8,opt,name=floor,proto3" json:"floor,omitempty"`                                  // a new user's sessions get numbers above it
+	Version     uint64          `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`                              // no user, policy or limits of the other home ever had a higher one
+	// With restart: the history in which that was asked for; 0 = whichever. In another one the command comes late, after a filling has ended and is in use:
+	// CODE_CONFLICT with field "history".
+	History       uint64 `protobuf:"varint,10,opt,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4039,6 +4042,13 @@ func (x *BeginImport) GetFloor() uint64 {
 func (x *BeginImport) GetVersion() uint64 {
 	if x != nil {
 		return x.Version
+	}
+	return 0
+}
+
+func (x *BeginImport) GetHistory() uint64 {
+	if x != nil {
+		return x.History
 	}
 	return 0
 }
@@ -5958,7 +5968,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\fUseChallenge\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x17\n" +
 	"\ahour_ms\x18\x02 \x01(\x03R\x06hourMs\x12\x15\n" +
-	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"\xf7\x02\n" +
+	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"\x91\x03\n" +
 	"\vBeginImport\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
 	"\arestart\x18\x02 \x01(\bR\arestart\x12:\n" +
@@ -5968,7 +5978,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\rlast_seal_key\x18\x06 \x01(\rR\vlastSealKey\x126\n" +
 	"\x06limits\x18\a \x01(\v2\x1e.hydrastore.fsm.v1.MovedLimitsR\x06limits\x12\x14\n" +
 	"\x05floor\x18\b \x01(\x04R\x05floor\x12\x18\n" +
-	"\aversion\x18\t \x01(\x04R\aversion\"]\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\x12\x18\n" +
+	"\ahistory\x18\n" +
+	" \x01(\x04R\ahistory\"]\n" +
 	"\vMovedPolicy\x124\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1c.hydrastore.fsm.v1.PutPolicyR\x06policy\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\"_\n" +
