@@ -128,10 +128,10 @@ func furnish(t *testing.T, s session.Service) []known {
 	for i := range 30 {
 		l := session.Login{User: fmt.Sprint("guest-", i%4), Vouched: true, Policy: "web", Attributes: session.Attributes{"html": json.RawMessage(`"<&>"`), "i": json.RawMessage(fmt.Sprint(i))},
 			Sealed: session.Attributes{"token": json.RawMessage(fmt.Sprintf("%q", fmt.Sprint("secret-", i)))}, UserAgent: "browser"}
-		switch {
-		case i%10 == 3:
+		switch i % 10 {
+		case 3:
 			l.Permanent = true
-		case i%10 == 5:
+		case 5:
 			l.IdleTimeout = ptr(20 * time.Minute)
 		}
 		issued, err := s.Login(t.Context(), operator, l)
