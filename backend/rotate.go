@@ -138,7 +138,6 @@ func (r *rotation) apply(f *found) error {
 		r.forgotten, rec.Retired = rec.Retired[0].Hash, rec.Retired[1:]
 	}
 	rec.Retired = append(rec.Retired, old)
-	rec.Roles = f.rolesAfter(r.proof)
 	if r.proof != nil {
 		rec.AuthMS = f.nowMS
 		if !slices.Contains(rec.Methods, r.proof.method) {
@@ -146,6 +145,7 @@ func (r *rotation) apply(f *found) error {
 			slices.Sort(rec.Methods)
 		}
 	}
+	rec.Roles = f.rolesAfter(r.proof) // what they are due depends on how the user has proved itself
 	rec.Key = r.successor.Hash()
 	rec.use(f.rules(), f.nowMS, false)
 	f.shown = r.successor

@@ -130,6 +130,27 @@ func reauthentication(e *env) {
 	e.dead("and with its use the session", rotated)
 }
 
+// firstProof: a session for which services have vouched has what its user gained since from the first proof by password on, and before it nothing of that.
+func firstProof(e *env) {
+	e.user("eve")
+	i := e.vouched(session.Login{User: "eve"})
+	roles := []session.Role{session.RoleService}
+	_, err := e.s.UpdateUser(e.Context(), e.admin, "eve", session.UserChange{Roles: &roles})
+	e.ok("change roles", err)
+	want := func(what string, i session.Issued, r session.Role) {
+		e.Helper()
+		if c := e.alive(what, i); !slices.Equal(c.Roles, []session.Role{r}) || c.Rotate {
+			e.Errorf("%s: roles %v, rotate %v", what, c.Roles, c.Rotate)
+		}
+	}
+	want("vouched for", i, session.RoleUser)
+	i = e.rotate("rotate", i)
+	want("rotated", i, session.RoleUser)
+	proved, err := e.other.Reauthenticate(e.Context(), with(i), session.Proof{Password: password("eve")})
+	e.ok("prove", err)
+	want("proved", proved, session.RoleService)
+}
+
 func roleChanges(e *env) {
 	e.user("ada", session.RoleAdmin)
 	i := e.login("ada")

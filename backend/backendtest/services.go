@@ -67,6 +67,7 @@ func ServiceCases() []ServiceCase {
 		{"a spent key ends its session", spentKey},
 		{"rotation has a bound", rotationBound},
 		{"re-authentication", reauthentication},
+		{"the first proof by password", firstProof},
 		{"losses of roles count at once, gains by rotation", roleChanges},
 		{"disabling and deleting users ends their sessions", disabling},
 		{"another password ends other sessions", passwordChange},
