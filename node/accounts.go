@@ -128,6 +128,11 @@ func (a Accounts) Elsewhere(binding string) { a.node.metrics.elsewhere.WithLabel
 // Count lets the node's metrics ask how many sessions it keeps.
 func (a Accounts) Count(sessions func() int) { a.node.ownSessions.Store(&sessions) }
 
+// Judge lets the keeper say which policies and limits stand in the way of nodes' own sessions. It is asked before those that live in the cluster are ended for them.
+func (a Accounts) Judge(may func([]session.Policy, session.ClusterLimits) error) {
+	a.node.mayKeepOwn.Store(&may)
+}
+
 // Caller is somebody whom the keeper of this node's own sessions has authenticated.
 type Caller struct {
 	User    string // folded

@@ -39,6 +39,9 @@ func (n *Node) seedHome(ctx context.Context) error {
 	}
 	home := fsmpb.SessionHome_SESSION_HOME_CLUSTER
 	if n.config.SessionsAtNode {
+		if err := n.keepsOwn(); err != nil {
+			return err
+		}
 		home = fsmpb.SessionHome_SESSION_HOME_NODE
 		for _, filter := range []session.Filter{{}, {Permanent: true}} {
 			if _, err := n.RevokeSessions(ctx, session.Call{Operator: true}, filter); err != nil {
@@ -47,6 +50,22 @@ func (n *Node) seedHome(ctx context.Context) error {
 		}
 	}
 	return n.seedWith(ctx, &fsmpb.Command{Kind: &fsmpb.Command_SetSessionHome{SetSessionHome: &fsmpb.SetSessionHome{Home: home}}})
+}
+
+// keepsOwn tells why sessions cannot live at nodes as the cluster's policies and limits are: then nothing is ended for it.
+func (n *Node) keepsOwn() error {
+	may := n.mayKeepOwn.Load()
+	if may == nil {
+		return nil
+	}
+	var policies []session.Policy
+	for _, p := range n.fsm.PoliciesWithPast() {
+		policies = append(policies, p.Policy)
+	}
+	if err := (*may)(policies, n.fsm.Limits()); err != nil {
+		return fmt.Errorf("%w. No session was ended: change that over this node's own socket, or go back to %s in all nodes' files", err, homeTerms(false))
+	}
+	return nil
 }
 
 func (n *Node) allSayTheSame() bool {
@@ -63,13 +82,15 @@ func (n *Node) allSayTheSame() bool {
 func (n *Node) watchHome(ctx context.Context) {
 	ticker := time.NewTicker(homeWatch)
 	defer ticker.Stop()
+	told := ""
 	for looks := 0; ; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if err := n.seedHome(ctx); err != nil && ctx.Err() == nil {
+		if err := n.seedHome(ctx); err != nil && ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
 			n.log.Warn("where sessions live is not changed yet; trying again", slog.Any("error", err))
 		}
 		names := n.othersAtHome()

@@ -48,7 +48,8 @@ type Node struct {
 	mismatches mismatches
 
 	historyName atomic.Pointer[historyName]
-	ownSessions atomic.Pointer[func() int] // how many its keeper has; nil = they live in the log
+	ownSessions atomic.Pointer[func() int]                                          // how many its keeper has; nil = they live in the log
+	mayKeepOwn  atomic.Pointer[func([]session.Policy, session.ClusterLimits) error] // what its keeper says of policies and limits; nil = nothing
 
 	draining atomic.Bool
 	stopped  chan struct{} // closed when waiting is over for everybody

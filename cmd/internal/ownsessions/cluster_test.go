@@ -3,6 +3,7 @@ package ownsessions_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -609,6 +610,71 @@ func TestChangeOfTheSetting(t *testing.T) {
 	w.bad("the node's session of the earlier time", w.a, first)
 	w.bad("the cluster's session", w.a, shared)
 	w.good("a new one", w.a, w.login(w.a, "ann"))
+}
+
+// TestChangeOfTheSettingThatNodesCannotKeep: the cluster's sessions are not ended for a setting that its policies do not let the nodes take up.
+func TestChangeOfTheSettingThatNodesCannotKeep(t *testing.T) {
+	t.Parallel()
+	told := make(chan string, 1)
+	m := newMembers(t, 1, &clock{begun: time.Now()}, func(c *node.Config) {
+		c.Logger = slog.New(calls{slog.DiscardHandler, func(message string) {
+			if strings.HasPrefix(message, "where sessions live is not changed yet") {
+				select {
+				case told <- message:
+				default:
+				}
+			}
+		}})
+	})[0]
+	plain := func() *node.Node {
+		t.Helper()
+		m.config.SessionsAtNode = false
+		n := m.startPlain()
+		eventually(t, "ready with sessions in the cluster", func() error { return n.Ready(false) })
+		return n
+	}
+	n := plain()
+	if _, err := n.PatchPolicy(t.Context(), operator, session.DefaultPolicyName, session.PolicyChange{LimitsChange: session.LimitsChange{MaxSessions: ptr(5)}}); err != nil {
+		t.Fatal(err)
+	}
+	zoe, err := n.Login(t.Context(), operator, session.Login{User: "zoe", Vouched: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopPlain(n)
+	own := func() {
+		t.Helper()
+		m.config.SessionsAtNode = true
+		m.start()
+		select {
+		case <-told:
+		case err := <-m.fatal:
+			t.Fatalf("the node ends: %v", err)
+		case <-time.After(patience):
+			t.Fatal("nobody says why the setting is not in force")
+		}
+		if err := m.Ready(false); err == nil {
+			t.Error("ready with a limit that no node holds")
+		}
+	}
+	own()
+	m.stop()
+	n = plain()
+	if _, err := n.Check(t.Context(), session.Call{Key: zoe.Key}, false); err != nil {
+		t.Errorf("a session of the cluster, after the setting was taken back: %v", err)
+	}
+	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveClose}); err != nil {
+		t.Fatal(err)
+	}
+	stopPlain(n)
+	own()
+	if moving, err := m.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveReopen}); err != nil || moving.Phase != session.MoveOpen {
+		t.Fatalf("open the cluster: %+v, %v", moving, err)
+	}
+	if _, err := m.PatchPolicy(t.Context(), operator, session.DefaultPolicyName, session.PolicyChange{LimitsChange: session.LimitsChange{MaxSessions: ptr(0)}}); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitReady()
 }
 
 // TestAdminOfTheFirstStart: the password of the configuration makes an admin, whose key works where it logged in.

@@ -12,9 +12,14 @@ func (s *Service) Moving(ctx context.Context, c session.Call) (session.Moving, e
 	return asCaller(ctx, s, c, s.node.Moving)
 }
 
-// Move implements session.Moves.
-func (s *Service) Move(ctx context.Context, c session.Call, _ session.MoveStep) (session.Moving, error) {
-	return session.Moving{}, s.notMoved(ctx, c)
+// Move implements session.Moves. A cluster that was closed before each node was to keep its own sessions is opened again, so that they can.
+func (s *Service) Move(ctx context.Context, c session.Call, step session.MoveStep) (session.Moving, error) {
+	if step.Kind != session.MoveReopen {
+		return session.Moving{}, s.notMoved(ctx, c)
+	}
+	return asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.Moving, error) {
+		return s.node.Move(ctx, c, step)
+	})
 }
 
 // ExportRecords implements session.Moves.

@@ -43,6 +43,7 @@ func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
 	c.Directory = &directory{accounts: accounts}
 	c.Figures = backend.Figures{Use: accounts.Used, Ended: accounts.Ended, Elsewhere: accounts.Elsewhere} // the node counts passwords itself
 	accounts.Count(func() int { return store.Count(backend.KindSession) })
+	accounts.Judge(mayKeep)
 	own, err := backend.New(c, store)
 	if err != nil {
 		return nil, fmt.Errorf("keep this node's sessions: %w", err)
@@ -52,6 +53,16 @@ func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
 		log = slog.Default()
 	}
 	return &Service{node: n, accounts: accounts, own: own, store: store, log: log, cancel: func() {}}, nil
+}
+
+// mayKeep tells why nodes cannot keep their own sessions under policies and limits.
+func mayKeep(policies []session.Policy, limits session.ClusterLimits) error {
+	for _, p := range policies {
+		if err := backend.SupportsAtNode(p); err != nil {
+			return err
+		}
+	}
+	return backend.SupportsLimitAtNode(limits.MaxSessions)
 }
 
 // Start lets the node take part in the cluster. Sessions follow once it is ready: Ready tells.
