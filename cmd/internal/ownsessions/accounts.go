@@ -14,6 +14,8 @@ import (
 // asCaller does at the node what a caller asks for whose key only this node's sessions know. When the caller's account has changed between the two, it finds out
 // anew who asks, once.
 func asCaller[T any](ctx context.Context, s *Service, c session.Call, do func(ctx context.Context, c session.Call) (T, error)) (T, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	var none T
 	if c.Operator || c.Credentials != nil {
 		return do(ctx, c)
@@ -51,6 +53,8 @@ func withCaller(ctx context.Context, id backend.Identified, c session.Call) cont
 
 // CreateUser implements session.Users.
 func (s *Service) CreateUser(ctx context.Context, c session.Call, u session.NewUser) (session.UserResult, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserResult, error) {
 		return s.node.CreateUser(ctx, c, u)
 	})
@@ -59,6 +63,8 @@ func (s *Service) CreateUser(ctx context.Context, c session.Call, u session.NewU
 
 // GetUser implements session.Users.
 func (s *Service) GetUser(ctx context.Context, c session.Call, name string) (session.UserResult, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserResult, error) {
 		return s.node.GetUser(ctx, c, name)
 	})
@@ -68,6 +74,8 @@ func (s *Service) GetUser(ctx context.Context, c session.Call, name string) (ses
 // UpdateUser implements session.Users. The sessions that another password spares are written as alive, so that the next one finds them so; until that is done the
 // cluster remembers the caller's.
 func (s *Service) UpdateUser(ctx context.Context, c session.Call, name string, ch session.UserChange) (session.UserResult, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserResult, error) {
 		return s.node.UpdateUser(ctx, c, name, ch)
 	})
@@ -108,6 +116,8 @@ func (s *Service) counted(ctx context.Context, out session.UserResult, err error
 
 // ListUsers implements session.Users.
 func (s *Service) ListUsers(ctx context.Context, c session.Call, p session.Page) (session.UserList, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	out, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.UserList, error) {
 		return s.node.ListUsers(ctx, c, p)
 	})
@@ -204,6 +214,8 @@ const statusPatience = time.Second
 
 // ClusterStatus implements session.Cluster. Its sessions are those of this node.
 func (s *Service) ClusterStatus(ctx context.Context, c session.Call) (session.ClusterStatus, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	if !c.Operator {
 		if c.Key.IsZero() {
 			return session.ClusterStatus{}, session.ErrUnauthenticated()
@@ -251,6 +263,8 @@ const ownPages = "o."
 
 // Reseal implements session.Cluster: first what the cluster keeps sealed of its users, then this node's sessions, which nobody counts.
 func (s *Service) Reseal(ctx context.Context, c session.Call, cursor string) (out session.Resealed, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	at, own := strings.CutPrefix(cursor, ownPages)
 	if own {
 		if at, own = strings.CutPrefix(at, s.node.NodeID()+cursorMark); !own {

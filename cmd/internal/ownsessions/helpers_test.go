@@ -46,7 +46,7 @@ type member struct {
 	dir     string
 	fatal   chan error
 	running bool
-	store   func(ownsessions.Counter) ownsessions.Counter // lays something over its store; nil = nothing
+	store   func(ownsessions.Counter) ownsessions.Counter // lays something over its store, and then nothing sweeps; nil = nothing
 }
 
 // cheap are the costs of passwords in tests.
@@ -107,7 +107,10 @@ func (m *member) start() {
 		store = m.store(store)
 	}
 	b := backendtest.Config(m.t)
-	b.Fatal, b.Logger = fatal, c.Logger
+	b.Fatal, b.Logger, b.RequestTimeout = fatal, c.Logger, c.RequestTimeout
+	if m.store != nil {
+		b.SweepInterval = time.Hour
+	}
 	if m.Service, err = ownsessions.New(n, b, store); err != nil {
 		m.t.Fatal(err)
 	}

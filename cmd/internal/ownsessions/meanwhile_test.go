@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,8 +19,8 @@ import (
 // meddled is a member's store at which something comes first.
 type meddled struct {
 	ownsessions.Counter
-	put atomic.Pointer[func(name backend.Name)] // called before each write
-	get atomic.Pointer[func() error]            // called before each read; its error is the read's
+	put atomic.Pointer[func(name backend.Name)]         // called before each write
+	get atomic.Pointer[func(ctx context.Context) error] // called before each read; its error is the read's
 }
 
 func (m *meddled) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
@@ -31,7 +32,7 @@ func (m *meddled) Put(ctx context.Context, name backend.Name, value []byte, was 
 
 func (m *meddled) Get(ctx context.Context, names ...backend.Name) (backend.Snapshot, error) {
 	if f := m.get.Load(); f != nil {
-		if err := (*f)(); err != nil {
+		if err := (*f)(ctx); err != nil {
 			return backend.Snapshot{}, err
 		}
 	}
@@ -114,7 +115,7 @@ func TestAnOldPasswordProvesNothingAfterANewOne(t *testing.T) {
 func TestADoneChangeIsNotCalledUndone(t *testing.T) {
 	t.Parallel()
 	w, store := newMeddled(t)
-	fails := func() error { return errors.New("the disk is gone") }
+	fails := func(context.Context) error { return errors.New("the disk is gone") }
 	store.get.Store(&fails)
 	_, created := w.a.CreateUser(t.Context(), operator, session.NewUser{Name: "ann", Password: "password of ann"})
 	_, changed := w.a.UpdateUser(t.Context(), operator, "ann", session.UserChange{Roles: ptr([]session.Role{session.RoleService})})
@@ -124,6 +125,50 @@ func TestADoneChangeIsNotCalledUndone(t *testing.T) {
 	}
 	if u, err := w.a.GetUser(t.Context(), operator, "ann"); err != nil || u.Roles[0] != session.RoleService {
 		t.Errorf("the user is %+v, %v", u, err)
+	}
+}
+
+// TestARequestHasOneTimeout: whatever a request asks of the cluster and of the folder, one after the other, it has the request timeout for all of it together.
+func TestARequestHasOneTimeout(t *testing.T) {
+	t.Parallel()
+	w, store := newMeddled(t)
+	w.user(w.a, "ann", session.RoleAdmin)
+	ann := w.login(w.a, "ann")
+	for what, ask := range map[string]func() error{
+		"list users":  func() error { _, err := w.a.ListUsers(t.Context(), with(ann), session.Page{}); return err },
+		"look at one": func() error { _, err := w.a.GetUser(t.Context(), with(ann), "ann"); return err },
+		"make one": func() error {
+			_, err := w.a.CreateUser(t.Context(), with(ann), session.NewUser{Name: "bob"})
+			return err
+		},
+		"make a policy": func() error {
+			_, err := w.a.PutPolicy(t.Context(), with(ann), "web", session.PolicyChange{})
+			return err
+		},
+		"preferences": func() error { _, err := w.a.Preferences(t.Context(), with(ann)); return err },
+		"prefer": func() error {
+			_, err := w.a.PatchPreferences(t.Context(), with(ann), session.AttributePatch{"colour": []byte("1")})
+			return err
+		},
+	} {
+		var mu sync.Mutex
+		ends := map[time.Time]bool{}
+		note := func(ctx context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if end, bounded := ctx.Deadline(); bounded {
+				ends[end] = true
+			}
+			return nil
+		}
+		store.get.Store(&note)
+		err := ask()
+		store.get.Store(nil)
+		mu.Lock()
+		if err != nil || len(ends) != 1 {
+			t.Errorf("%s: %v; its reads end at %d times, want one", what, err, len(ends))
+		}
+		mu.Unlock()
 	}
 }
 

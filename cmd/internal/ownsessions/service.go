@@ -29,6 +29,7 @@ type Service struct {
 	accounts node.Accounts
 	own      *backend.Service
 	store    Counter
+	timeout  time.Duration // of a request
 	log      *slog.Logger
 
 	starting sync.WaitGroup
@@ -52,7 +53,11 @@ func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Service{node: n, accounts: accounts, own: own, store: store, log: log, cancel: func() {}}, nil
+	timeout := c.RequestTimeout
+	if timeout == 0 {
+		timeout = backend.DefaultConfig().RequestTimeout
+	}
+	return &Service{node: n, accounts: accounts, own: own, store: store, timeout: timeout, log: log, cancel: func() {}}, nil
 }
 
 // mayKeep tells why nodes cannot keep their own sessions under policies and limits.
@@ -128,6 +133,11 @@ func (s *Service) read(ctx context.Context, c session.Call) (session.Meta, error
 	meta, err := s.accounts.Read(ctx, c)
 	meta.Node = s.node.NodeID()
 	return meta, err
+}
+
+// limit bounds a request by the request timeout: all that is asked of the cluster and of the folder for it, together.
+func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.timeout)
 }
 
 // now is read for what is a write, or as fresh as one.

@@ -9,6 +9,8 @@ import (
 
 // Login implements session.Sessions.
 func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (out session.Issued, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.Login(ctx, c, l)
@@ -19,6 +21,8 @@ func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (o
 
 // Check implements session.Sessions.
 func (s *Service) Check(ctx context.Context, c session.Call, look bool) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.read(ctx, c)
 	if err == nil {
 		out, err = s.own.Check(ctx, c, look)
@@ -29,6 +33,8 @@ func (s *Service) Check(ctx context.Context, c session.Call, look bool) (out ses
 
 // Touch implements session.Sessions.
 func (s *Service) Touch(ctx context.Context, c session.Call) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.Touch(ctx, c)
@@ -39,6 +45,8 @@ func (s *Service) Touch(ctx context.Context, c session.Call) (out session.Checke
 
 // Rotate implements session.Sessions.
 func (s *Service) Rotate(ctx context.Context, c session.Call) (out session.Issued, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.Rotate(ctx, c)
@@ -49,6 +57,8 @@ func (s *Service) Rotate(ctx context.Context, c session.Call) (out session.Issue
 
 // Reauthenticate implements session.Sessions.
 func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (out session.Issued, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.Reauthenticate(ctx, c, p)
@@ -59,6 +69,8 @@ func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.
 
 // PatchAttributes implements session.Sessions.
 func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.PatchAttributes(ctx, c, p, ifMatch)
@@ -69,6 +81,8 @@ func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session
 
 // SealAttributes implements session.Sessions.
 func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.SealAttributes(ctx, c, p, ifMatch)
@@ -79,6 +93,8 @@ func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.
 
 // Alter implements session.Sessions.
 func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteration) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.Alter(ctx, c, a)
@@ -89,6 +105,8 @@ func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteratio
 
 // Preferences implements session.Sessions. Those of an account are the cluster's; of a user without one they are kept with its sessions.
 func (s *Service) Preferences(ctx context.Context, c session.Call) (out session.Preferences, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.read(ctx, c)
 	if err != nil {
 		return session.Preferences{Meta: meta}, err
@@ -108,6 +126,8 @@ func (s *Service) Preferences(ctx context.Context, c session.Call) (out session.
 
 // PatchPreferences implements session.Sessions.
 func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p session.AttributePatch) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	c.Consistency, c.MinIndex = session.Linearizable, ""
 	if c.Subject != nil {
 		return out, session.ErrMayNotPresent()
@@ -141,6 +161,8 @@ func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p sessio
 
 // Logout implements session.Sessions.
 func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		_, err = s.own.Logout(ctx, c)
@@ -150,6 +172,8 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 
 // ListSessions implements session.Sessions: those of this node.
 func (s *Service) ListSessions(ctx context.Context, c session.Call, f session.Filter, p session.Page) (out session.SessionList, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.read(ctx, c)
 	if err != nil {
 		return out, err
@@ -189,6 +213,8 @@ func errOtherNode() error {
 
 // RevokeSessions implements session.Sessions: those of this node.
 func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.Filter) (out session.Revoked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.RevokeSessions(ctx, c, f)
@@ -199,6 +225,8 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 
 // GetSession implements session.Sessions.
 func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID) (out session.Checked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.read(ctx, c)
 	if err == nil {
 		out, err = s.own.GetSession(ctx, c, id)
@@ -209,6 +237,8 @@ func (s *Service) GetSession(ctx context.Context, c session.Call, id session.ID)
 
 // RevokeSession implements session.Sessions.
 func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		_, err = s.own.RevokeSession(ctx, c, id)
@@ -218,6 +248,8 @@ func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.
 
 // RevokeUserSessions implements session.Sessions: those of this node.
 func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user string, which session.UserSessions) (out session.Revoked, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
 		out, err = s.own.RevokeUserSessions(ctx, c, user, which)
@@ -228,11 +260,15 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user s
 
 // IssueChallenge implements session.Proofs: every node can check it.
 func (s *Service) IssueChallenge(ctx context.Context, c session.Call) (session.Challenge, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	return s.node.IssueChallenge(ctx, c)
 }
 
 // Identify implements session.Proofs.
 func (s *Service) Identify(ctx context.Context, c session.Call) (out session.Identity, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	meta, err := s.read(ctx, c)
 	if err == nil {
 		out, err = s.own.Identify(ctx, c)
