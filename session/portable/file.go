@@ -109,6 +109,18 @@ func (f *File) Done(_ context.Context, t *Tally) error {
 		return fmt.Errorf("name file: %w", err)
 	}
 	f.out = nil
+	return syncFolder(filepath.Dir(f.path))
+}
+
+// syncFolder makes a new file's name durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open folder: %w", err)
+	}
+	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+		return fmt.Errorf("flush folder: %w", err)
+	}
 	return nil
 }
 
