@@ -42,6 +42,9 @@ func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteratio
 		if err := f.session.withinLimits(); err != nil {
 			return err
 		}
+		if err := s.mayShow(t, f.session); err != nil {
+			return err
+		}
 		if a.IdleTimeout != nil {
 			ms := a.IdleTimeout.Milliseconds()
 			f.session.OwnIdleMS = &ms
@@ -105,6 +108,9 @@ func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p sessio
 	}
 	t, err := s.target(ctx, c)
 	if err != nil {
+		return session.Checked{}, err
+	}
+	if err := s.mayShow(t, t.session); err != nil {
 		return session.Checked{}, err
 	}
 	err = s.changeUser(ctx, t.session.User, func(u *userChange) error {

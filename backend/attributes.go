@@ -73,6 +73,9 @@ func (s *Service) patch(ctx context.Context, c session.Call, ifMatch *uint64, ch
 		if err := f.session.withinLimits(); err != nil {
 			return err
 		}
+		if err := s.mayShow(t, f.session); err != nil {
+			return err
+		}
 		if changed {
 			f.session.AttributesVersion = nextVersion(f.session.AttributesVersion, f.nowMS)
 		}

@@ -53,6 +53,57 @@ func TestASafePasswordComesInServerByServer(t *testing.T) {
 	}
 }
 
+// TestAServerThatCannotOpenWhatIsSealedChangesNothing: it answers that it is unavailable, and that means that nothing was done.
+func TestAServerThatCannotOpenWhatIsSealedChangesNothing(t *testing.T) {
+	t.Parallel()
+	const before, after = "a safe password before", "a safe password after it"
+	store := memory.New(nil)
+	start := func(passwords ...string) *backend.Service {
+		c := backendtest.Config(t)
+		c.Sealing = auth.Sealing{Password: passwords[0], Previous: passwords[1:], Params: c.Sealing.Params}
+		return backendtest.Start(t, c, store)
+	}
+	unprepared, changed := start(before), start(after, before)
+	bearer, idle := session.WriteByBearer, 10*time.Minute
+	if _, err := changed.PutPolicy(t.Context(), operator, "web", session.PolicyChange{AttributesWrite: &bearer}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := changed.Login(t.Context(), operator, session.Login{User: "ada", Policy: "web", Vouched: true, Attributes: session.Attributes{"a": []byte("1")}, Sealed: session.Attributes{"s": []byte("1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func() (session.Checked, error){
+		"patch": func() (session.Checked, error) {
+			return unprepared.PatchAttributes(t.Context(), with(i), session.AttributePatch{"a": []byte("2")}, nil)
+		},
+		"seal": func() (session.Checked, error) {
+			return unprepared.SealAttributes(t.Context(), with(i), session.AttributePatch{"a": []byte("2")}, nil)
+		},
+		"alter": func() (session.Checked, error) {
+			return unprepared.Alter(t.Context(), with(i), session.Alteration{IdleTimeout: &idle})
+		},
+		"prefer": func() (session.Checked, error) {
+			return unprepared.PatchPreferences(t.Context(), with(i), session.AttributePatch{"colour": []byte(`"green"`)})
+		},
+	} {
+		if _, err := change(); session.CodeOf(err) != session.CodeUnavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, err := changed.Check(t.Context(), with(i), true)
+	if err != nil || c.AttributesVersion != i.AttributesVersion || string(c.Attributes["a"]) != "1" || c.IdleTimeout != i.IdleTimeout {
+		t.Errorf("after that: version %d, %s, idle timeout %v, %v", c.AttributesVersion, c.Attributes, c.IdleTimeout, err)
+	}
+	if p, err := changed.Preferences(t.Context(), with(i)); err != nil || len(p.Values) != 0 {
+		t.Errorf("after that: preferences %s, %v", p.Values, err)
+	}
+	// What it replaces it need not open.
+	sealed, err := unprepared.PatchAttributes(t.Context(), with(i), session.AttributePatch{"s": []byte("3")}, nil)
+	if err != nil || string(sealed.Attributes["s"]) != "3" {
+		t.Errorf("in its place: %s, %v", sealed.Attributes, err)
+	}
+}
+
 // mute is a store that at last says nothing more to who asks for the cluster's record alone.
 type mute struct {
 	backend.Store

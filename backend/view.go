@@ -62,6 +62,16 @@ func (f *found) checked(m session.Meta) session.Checked {
 	}
 }
 
+// mayShow tells, before anything is done, whether the sealed attributes open that will be shown in the end: who is told that a server cannot open them relies on it that nothing
+// was done.
+func (s *Service) mayShow(t *target, r *sessionRecord) error {
+	if !t.maySeeSealed() {
+		return nil
+	}
+	_, err := s.seals.open(t.id, r.Sealed)
+	return err
+}
+
 // shown is checked with the sealed attributes, which the session's own bearer and services may see.
 func (s *Service) shown(t *target, m session.Meta) (session.Checked, error) {
 	c := t.checked(m)
