@@ -119,7 +119,7 @@ it again, with all that it held, where the move was given up. Log-outs at the ne
 		if err != nil {
 			return err
 		}
-		return r.say(done{true}, "the cluster serves again: %d users, %d sessions", moving.Users, moving.Sessions)
+		return r.say(done{true}, "the cluster serves again: %s, %s", plural(moving.Users, "user"), plural(moving.Sessions, "session"))
 	})
 }
 

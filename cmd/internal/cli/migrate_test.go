@@ -57,7 +57,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"migrate --from " + oldConfig + " --to " + file, "migrate --from " + file + " --to " + newConfig, "migrate --from " + oldConfig + " --to " + newConfig} {
-		if out := x.must(line); !strings.Contains(out, "moved and verified: 20 sessions, 1 accounts, checksum ") {
+		if out := x.must(line); !strings.Contains(out, "moved and verified: 20 sessions, 1 account, checksum ") {
 			t.Errorf("%s: got %s", line, out)
 		}
 	}

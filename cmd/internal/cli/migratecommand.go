@@ -69,7 +69,7 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 	if err != nil {
 		return moveFailed(source, target, err)
 	}
-	fmt.Fprintf(p.Stdout, "moved and verified: %d sessions, %d accounts, checksum %s\n", moved.Sessions, moved.Users, moved.Sum())
+	fmt.Fprintf(p.Stdout, "moved and verified: %s, %s, checksum %s\n", plural(moved.Sessions, "session"), plural(moved.Users, "account"), moved.Sum())
 	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
 	if moved.Ended > 0 {
 		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
@@ -100,7 +100,7 @@ func (p *Program) tellProgress(begun time.Time) func(*portable.Tally) {
 		}
 		told = time.Now()
 		took := told.Sub(begun)
-		fmt.Fprintf(p.Stderr, "moved %d accounts, %d sessions in %v, %.0f sessions/s\n", t.Users, t.Sessions, took.Round(time.Second), float64(t.Sessions)/took.Seconds())
+		fmt.Fprintf(p.Stderr, "moved %s, %s in %v, %.0f sessions/s\n", plural(t.Users, "account"), plural(t.Sessions, "session"), took.Round(time.Second), float64(t.Sessions)/took.Seconds())
 	}
 }
 
