@@ -26,7 +26,10 @@ func TestServiceOfThree(t *testing.T) {
 	}
 	t.Parallel()
 	for _, c := range backendtest.ServiceCases() {
-		t.Run(c.Name, func(t *testing.T) { c.Run(t, harness(t, 3)) })
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel() // each waits for elections most of its time
+			c.Run(t, harness(t, 3))
+		})
 	}
 }
 
