@@ -7,16 +7,24 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-// Login implements session.Sessions.
-func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (out session.Issued, err error) {
+// asked asks the node's own sessions, after a read of the cluster, whose meta the answer gets.
+func asked[T any](ctx context.Context, s *Service, setMeta func(*T, session.Meta), ask func(context.Context) (T, error)) (out T, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	meta, err := s.now(ctx)
 	if err == nil {
-		out, err = s.own.Login(ctx, c, l)
+		out, err = ask(ctx)
 	}
-	out.Meta = meta
+	setMeta(&out, meta)
 	return out, err
+}
+
+func issued(out *session.Issued, m session.Meta)   { out.Meta = m }
+func checked(out *session.Checked, m session.Meta) { out.Meta = m }
+
+// Login implements session.Sessions.
+func (s *Service) Login(ctx context.Context, c session.Call, l session.Login) (session.Issued, error) {
+	return asked(ctx, s, issued, func(ctx context.Context) (session.Issued, error) { return s.own.Login(ctx, c, l) })
 }
 
 // Check implements session.Sessions.
@@ -32,75 +40,33 @@ func (s *Service) Check(ctx context.Context, c session.Call, look bool) (out ses
 }
 
 // Touch implements session.Sessions.
-func (s *Service) Touch(ctx context.Context, c session.Call) (out session.Checked, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.Touch(ctx, c)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, error) {
+	return asked(ctx, s, checked, func(ctx context.Context) (session.Checked, error) { return s.own.Touch(ctx, c) })
 }
 
 // Rotate implements session.Sessions.
-func (s *Service) Rotate(ctx context.Context, c session.Call) (out session.Issued, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.Rotate(ctx, c)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, error) {
+	return asked(ctx, s, issued, func(ctx context.Context) (session.Issued, error) { return s.own.Rotate(ctx, c) })
 }
 
 // Reauthenticate implements session.Sessions.
-func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (out session.Issued, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.Reauthenticate(ctx, c, p)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) Reauthenticate(ctx context.Context, c session.Call, p session.Proof) (session.Issued, error) {
+	return asked(ctx, s, issued, func(ctx context.Context) (session.Issued, error) { return s.own.Reauthenticate(ctx, c, p) })
 }
 
 // PatchAttributes implements session.Sessions.
-func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.PatchAttributes(ctx, c, p, ifMatch)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) PatchAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	return asked(ctx, s, checked, func(ctx context.Context) (session.Checked, error) { return s.own.PatchAttributes(ctx, c, p, ifMatch) })
 }
 
 // SealAttributes implements session.Sessions.
-func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (out session.Checked, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.SealAttributes(ctx, c, p, ifMatch)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) SealAttributes(ctx context.Context, c session.Call, p session.AttributePatch, ifMatch *uint64) (session.Checked, error) {
+	return asked(ctx, s, checked, func(ctx context.Context) (session.Checked, error) { return s.own.SealAttributes(ctx, c, p, ifMatch) })
 }
 
 // Alter implements session.Sessions.
-func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteration) (out session.Checked, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	meta, err := s.now(ctx)
-	if err == nil {
-		out, err = s.own.Alter(ctx, c, a)
-	}
-	out.Meta = meta
-	return out, err
+func (s *Service) Alter(ctx context.Context, c session.Call, a session.Alteration) (session.Checked, error) {
+	return asked(ctx, s, checked, func(ctx context.Context) (session.Checked, error) { return s.own.Alter(ctx, c, a) })
 }
 
 // Preferences implements session.Sessions. Those of an account are the cluster's; of a user without one they are kept with its sessions.
