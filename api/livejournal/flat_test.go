@@ -296,7 +296,7 @@ func TestRenewalAtHalfLife(t *testing.T) {
 			at(length/2 + time.Second)
 			s.wantOK(byCookie, withCookie(key)...)
 			renewed, err := s.alive(1)
-			if more := renewed.ExpiresAt.Sub(made.ExpiresAt); err != nil || more < length/2+time.Second || more > length/2+20*time.Second {
+			if more := renewed.ExpiresAt.Sub(made.ExpiresAt); err != nil || more <= length/2 || more > length/2+20*time.Second {
 				t.Fatalf("used a second after: it lives %v longer; %+v, %v", more, renewed, err)
 			}
 			s.clock.advance(renewed.ExpiresAt.Add(-2 * time.Second).Sub(s.clock.Wall()))
