@@ -84,10 +84,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	out.ready(leader, time.Since(begin))
 	if err := c.makeUsers(ctx, o.AdminPassword); err != nil {
 		return fmt.Errorf("make the users: %w", err)
 	}
+	out.ready(leader, time.Since(begin)) // a script that waits for this line logs the demo user in next
 	out.users(o.AdminPassword, printed)
 	checked := c.check(ctx, out)
 	if o.Once || ctx.Err() != nil {

@@ -5,8 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +112,34 @@ func TestKeptDataAndStay(t *testing.T) {
 	}
 	if strings.Contains(seen.text(), "second-password") {
 		t.Error("a password from the environment is shown")
+	}
+}
+
+// TestReadyIsSaidLast: whoever waits for the word "ready" can log the demo user in, at every node.
+func TestReadyIsSaidLast(t *testing.T) {
+	t.Parallel()
+	nodes := regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
+	var seen *watch
+	asked := 0
+	seen = &watch{until: "ready after", then: func() {
+		for _, url := range nodes.FindAllString(seen.seen.String(), -1) {
+			asked++
+			answer, err := http.Post(url+"/v1/sessions", "application/json", strings.NewReader(`{"user":"demo","password":"demo-password"}`))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusCreated {
+				t.Errorf("log in at %s: got %d, want %d", url, answer.StatusCode, http.StatusCreated)
+			}
+		}
+	}}
+	if err := dev.Run(t.Context(), options(t, seen)); err != nil {
+		t.Fatalf("%v\n%s", err, seen.text())
+	}
+	if asked != 3 {
+		t.Errorf("asked %d nodes, want 3:\n%s", asked, seen.text())
 	}
 }
 
