@@ -83,15 +83,11 @@ func (s *Service) Preferences(ctx context.Context, c session.Call) (session.Pref
 	for name, value := range t.user.Preferences {
 		values[name] = value
 	}
-	return session.Preferences{Values: values, Meta: s.readMeta(c)}, s.useTarget(ctx, t, false)
-}
-
-// useTarget counts a use of the called session, unless the read is local.
-func (s *Service) useTarget(ctx context.Context, t *target, tickle bool) error {
+	out := session.Preferences{Values: values, Meta: s.readMeta(c)}
 	if !t.principal.extends() {
-		return nil
+		return out, nil
 	}
-	return s.use(ctx, t.found, t.presented, tickle)
+	return out, s.use(ctx, t.found, t.presented, false)
 }
 
 // PatchPreferences implements session.Sessions. It is the bearer's own: no service answers for what a user likes.
@@ -133,7 +129,7 @@ func (s *Service) PatchPreferences(ctx context.Context, c session.Call, p sessio
 	if err != nil {
 		return session.Checked{}, err
 	}
-	if err := s.use(ctx, t.found, t.presented, true); err != nil {
+	if err := s.useShown(ctx, t, true); err != nil {
 		return session.Checked{}, err
 	}
 	return s.shown(t, s.meta())

@@ -168,6 +168,9 @@ type target struct {
 	*found
 	presented session.Presented
 	byService bool
+
+	opened   session.Attributes // what is sealed in openedOf
+	openedOf *sessionRecord
 }
 
 // target finds the called session. The use of a service's own key is counted here, unless the read is local.

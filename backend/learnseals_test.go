@@ -57,22 +57,26 @@ func TestASafePasswordComesInServerByServer(t *testing.T) {
 func TestAServerThatCannotOpenWhatIsSealedChangesNothing(t *testing.T) {
 	t.Parallel()
 	const before, after = "a safe password before", "a safe password after it"
-	store := memory.New(nil)
+	var passed atomic.Int64
+	store := memory.New(func() time.Time { return time.UnixMilli(1_800_000_000_000 + passed.Load()) })
 	start := func(passwords ...string) *backend.Service {
 		c := backendtest.Config(t)
 		c.Sealing = auth.Sealing{Password: passwords[0], Previous: passwords[1:], Params: c.Sealing.Params}
 		return backendtest.Start(t, c, store)
 	}
 	unprepared, changed := start(before), start(after, before)
-	bearer, idle := session.WriteByBearer, 10*time.Minute
-	if _, err := changed.PutPolicy(t.Context(), operator, "web", session.PolicyChange{AttributesWrite: &bearer}); err != nil {
+	bearer, idle, always := session.WriteByBearer, 10*time.Minute, time.Duration(0)
+	if _, err := changed.PutPolicy(t.Context(), operator, "web", session.PolicyChange{AttributesWrite: &bearer, TouchWindow: &always}); err != nil {
 		t.Fatal(err)
 	}
 	i, err := changed.Login(t.Context(), operator, session.Login{User: "ada", Policy: "web", Vouched: true, Attributes: session.Attributes{"a": []byte("1")}, Sealed: session.Attributes{"s": []byte("1")}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	passed.Add(5) // of which a use that is counted takes note
 	for name, change := range map[string]func() (session.Checked, error){
+		"check": func() (session.Checked, error) { return unprepared.Check(t.Context(), with(i), false) },
+		"touch": func() (session.Checked, error) { return unprepared.Touch(t.Context(), with(i)) },
 		"patch": func() (session.Checked, error) {
 			return unprepared.PatchAttributes(t.Context(), with(i), session.AttributePatch{"a": []byte("2")}, nil)
 		},
@@ -93,6 +97,9 @@ func TestAServerThatCannotOpenWhatIsSealedChangesNothing(t *testing.T) {
 	c, err := changed.Check(t.Context(), with(i), true)
 	if err != nil || c.AttributesVersion != i.AttributesVersion || string(c.Attributes["a"]) != "1" || c.IdleTimeout != i.IdleTimeout {
 		t.Errorf("after that: version %d, %s, idle timeout %v, %v", c.AttributesVersion, c.Attributes, c.IdleTimeout, err)
+	}
+	if !c.LastUsedAt.Equal(i.LastUsedAt) {
+		t.Errorf("after that: last used at %v, want %v: what failed is no use", c.LastUsedAt, i.LastUsedAt)
 	}
 	if p, err := changed.Preferences(t.Context(), with(i)); err != nil || len(p.Values) != 0 {
 		t.Errorf("after that: preferences %s, %v", p.Values, err)

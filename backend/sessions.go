@@ -17,8 +17,8 @@ func (s *Service) Check(ctx context.Context, c session.Call, look bool) (session
 	if c.MaxAuthAge > 0 && milliseconds(t.nowMS-t.session.AuthMS) > c.MaxAuthAge {
 		return session.Checked{}, session.ErrReauthenticate()
 	}
-	if !look {
-		if err := s.useTarget(ctx, t, false); err != nil {
+	if !look && t.principal.extends() {
+		if err := s.useShown(ctx, t, false); err != nil {
 			return session.Checked{}, err
 		}
 	}
@@ -34,7 +34,7 @@ func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, e
 	if err != nil {
 		return session.Checked{}, err
 	}
-	if err := s.use(ctx, t.found, t.presented, true); err != nil {
+	if err := s.useShown(ctx, t, true); err != nil {
 		return session.Checked{}, err
 	}
 	return s.shown(t, s.meta())

@@ -45,10 +45,23 @@ func (s *Service) useCaller(ctx context.Context, p *principal) error {
 
 // use counts a use of a session, or a tickle, and leaves f as it is after it.
 func (s *Service) use(ctx context.Context, f *found, p session.Presented, tickle bool) error {
+	return s.useIf(ctx, f, p, tickle, func(*sessionRecord) error { return nil })
+}
+
+// useShown counts a use of the called session, unless what is sealed in it, and will be shown, does not open here.
+func (s *Service) useShown(ctx context.Context, t *target, tickle bool) error {
+	return s.useIf(ctx, t.found, t.presented, tickle, func(r *sessionRecord) error { return s.mayShow(t, r) })
+}
+
+// useIf is use where may finds nothing wrong with the session's record, also with one that has been written meanwhile.
+func (s *Service) useIf(ctx context.Context, f *found, p session.Presented, tickle bool, may func(*sessionRecord) error) error {
+	if err := may(f.session); err != nil {
+		return err
+	}
 	due := f.session.dueness(f.rules(), f.nowMS, tickle)
 	s.figures.use(due)
 	if due == touchSync {
-		return s.touch(ctx, f, p, tickle, f.nowMS)
+		return s.touch(ctx, f, p, tickle, f.nowMS, may)
 	}
 	usedMS := f.nowMS
 	if due == touchAsync && s.touches.begin(f.id) {
@@ -56,7 +69,7 @@ func (s *Service) use(ctx context.Context, f *found, p session.Presented, tickle
 			defer s.touches.end(f.id)
 			// A failure needs no care: nothing was promised, and the deadline covers the uses so far.
 			if anew, err := s.lookAgain(ctx, p); err == nil {
-				_ = s.touch(ctx, anew, p, tickle, usedMS)
+				_ = s.touch(ctx, anew, p, tickle, usedMS, func(*sessionRecord) error { return nil })
 			}
 		})
 	}
@@ -67,8 +80,11 @@ func (s *Service) use(ctx context.Context, f *found, p session.Presented, tickle
 }
 
 // touch writes a use at that time.
-func (s *Service) touch(ctx context.Context, f *found, p session.Presented, tickle bool, usedMS int64) error {
+func (s *Service) touch(ctx context.Context, f *found, p session.Presented, tickle bool, usedMS int64, may func(*sessionRecord) error) error {
 	return s.changeSession(ctx, f, func() (*found, error) { return s.lookAgain(ctx, p) }, func(f *found) error {
+		if err := may(f.session); err != nil {
+			return err
+		}
 		f.session.use(f.rules(), usedMS, tickle)
 		return nil
 	})

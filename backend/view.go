@@ -63,22 +63,23 @@ func (f *found) checked(m session.Meta) session.Checked {
 }
 
 // mayShow tells, before anything is done, whether the sealed attributes open that will be shown in the end: who is told that a server cannot open them relies on it that nothing
-// was done.
-func (s *Service) mayShow(t *target, r *sessionRecord) error {
-	if !t.maySeeSealed() {
+// was done. What it has opened is kept for shown, so what is sealed in r may not be changed any more.
+func (s *Service) mayShow(t *target, r *sessionRecord) (err error) {
+	if !t.maySeeSealed() || t.openedOf == r {
 		return nil
 	}
-	_, err := s.seals.open(t.id, r.Sealed)
+	if t.opened, err = s.seals.open(t.id, r.Sealed); err == nil {
+		t.openedOf = r
+	}
 	return err
 }
 
 // shown is checked with the sealed attributes, which the session's own bearer and services may see.
 func (s *Service) shown(t *target, m session.Meta) (session.Checked, error) {
 	c := t.checked(m)
-	if !t.maySeeSealed() {
-		return c, nil
+	if err := s.mayShow(t, t.session); err != nil {
+		return c, err
 	}
-	var err error
-	c.Sealed, err = s.seals.open(t.id, t.session.Sealed)
-	return c, err
+	c.Sealed = t.opened
+	return c, nil
 }
