@@ -28,7 +28,7 @@ type beacons struct {
 	mu        sync.Mutex
 	inFlight  map[string]bool // nodes that have not answered the last beacon
 	confirmed confirmation
-	offsets   map[string]int64       // wall clock less leader time, µs, by voter
+	offsets   map[string]int64       // how far the wall clock is ahead of leader time, µs, by voter
 	clocks    map[string]remoteClock // as last heard
 }
 
@@ -125,6 +125,7 @@ func (b *beacons) forgetLocked(members []cluster.Member) {
 func (b *beacons) sendOne(ctx context.Context, epoch uint64, m cluster.Member, r *round, beacon *nodepb.Beacon) {
 	ctx, cancel := context.WithTimeout(ctx, beaconTimeout)
 	defer cancel()
+	asked, _, _ := b.node.time.continuation()
 	reply, err := b.ask(ctx, m.ID, beacon)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -132,8 +133,8 @@ func (b *beacons) sendOne(ctx context.Context, epoch uint64, m cluster.Member, r
 	if err != nil {
 		return
 	}
-	if us, _, ok := b.node.time.continuation(); ok && m.Suffrage == cluster.Voter {
-		b.offsets[m.ID] = reply.WallUs - us
+	if answered, _, ok := b.node.time.continuation(); ok && m.Suffrage == cluster.Voter {
+		b.offsets[m.ID] = wallOffset(reply.WallUs, asked, answered)
 	}
 	b.clocks[m.ID] = remoteClock{incarnation: reply.Incarnation, us: reply.ClockUs}
 	b.node.peers.heard(m.ID, reply, b.node.config.Clock.Monotonic())
@@ -167,6 +168,19 @@ func (b *beacons) countLocked(r *round, epoch uint64, m cluster.Member) {
 		b.confirmed = r.confirmation
 		b.node.freshness.confirm(r.at, r.commit)
 	}
+}
+
+// wallOffset tells how far a wall clock is certainly ahead of leader time, or behind when negative. It was read between asked and answered, of leader time, in
+// µs: what it showed may have been right at any moment between the two. Taking the answer's for the moment of reading would call every clock late, the
+// more so the busier the nodes are, and slow time down.
+func wallOffset(wall, asked, answered int64) int64 {
+	switch {
+	case wall < asked:
+		return wall - asked
+	case wall > answered:
+		return wall - answered
+	}
+	return 0
 }
 
 // steer pulls leader time towards the median of the voters' wall clocks, this node's own included.

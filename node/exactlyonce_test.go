@@ -5,9 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -15,7 +13,7 @@ import (
 func TestCreatesAreAppliedOnceWhileLeadershipMoves(t *testing.T) {
 	t.Parallel()
 	const clients, moves = 48, 8
-	c := startTrio(t, 3, func(_ int, config *node.Config) { config.RequestTimeout = 20 * time.Second })
+	c := startTrio(t, 3, nil)
 	app := c.service(0)
 	var stop atomic.Bool
 	var created [clients]int

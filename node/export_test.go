@@ -44,6 +44,9 @@ func (t *timekeeper) Steer(epoch uint64, offset int64, interval time.Duration) {
 	t.steer(epoch, offset, interval)
 }
 
+// WallOffset exposes what a beacon's round trip tells of a wall clock.
+var WallOffset = wallOffset
+
 // Freshness exposes the age of a node's data.
 type Freshness = freshness
 

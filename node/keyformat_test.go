@@ -25,6 +25,7 @@ func withFormats(_ int, config *node.Config) {
 func TestAKeyOfEveryFormatIsAKeyEverywhere(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t, 3, withFormats)
+	c.freeze() // the grace is half a minute
 	ctx, app := t.Context(), c.service(0)
 	for n, format := range session.KeyFormats() {
 		at := func(step int) *node.Node { return c.nodes[(n+step)%3] }

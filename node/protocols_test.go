@@ -27,7 +27,7 @@ type spoken struct {
 
 type object = map[string]any
 
-// speak starts n nodes. change alters the presets of the protocols' policies.
+// speak starts n nodes, whose time passes by advance alone. change alters the presets of the protocols' policies.
 func speak(t *testing.T, n int, change func(p *session.Policy)) *spoken {
 	t.Helper()
 	c := &spoken{trio: startTrio(t, n, func(_ int, config *node.Config) {
@@ -49,6 +49,7 @@ func speak(t *testing.T, n int, change func(p *session.Policy)) *spoken {
 			t.Fatal(err)
 		}
 	}
+	c.freeze()
 	return c
 }
 
@@ -147,8 +148,8 @@ func (c *spoken) described(i int, asking, token string) object {
 	return list[0].(object)
 }
 
-// TestFairComTimeLines: the life of sessions as FairCom's documents have it. Real time passes beside the tests' own: so minutes stand for the documents' seconds, and
-// no step comes nearer to an end than half a minute. fsm/timelines_test.go has ends to the millisecond.
+// TestFairComTimeLines: the life of sessions as FairCom's documents have it. Minutes stand for the documents' seconds, and no step comes nearer to an end than the second
+// of guarantee G4 and a little. fsm/timelines_test.go has ends to the millisecond.
 func TestFairComTimeLines(t *testing.T) {
 	t.Parallel()
 	c := speak(t, 3, nil)

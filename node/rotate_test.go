@@ -14,9 +14,7 @@ import (
 
 // pastGrace lets the grace of rotated keys under the policy "default" end.
 func (c *trio) pastGrace() {
-	for _, clock := range c.clocks {
-		clock.advance(session.DefaultRotateGrace + time.Second)
-	}
+	c.advance(session.DefaultRotateGrace + time.Second)
 }
 
 // wantDead looks at every node whether a key opens nothing.
@@ -36,7 +34,8 @@ func (c *trio) wantDead(what string, k session.Key) {
 // who rotate have the same key afterwards.
 func TestParallelRotationsReachOneSuccessor(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t, 3, func(_ int, config *node.Config) { config.RequestTimeout = patience })
+	c := startTrio(t, 3, nil)
+	c.freeze() // the grace is half a minute
 	old := c.vouch(c.service(0), 0, "").Key
 	lead := c.leader()
 	var mu sync.Mutex
@@ -228,6 +227,7 @@ func TestReuseIsWrittenThoughTheCallerIsGone(t *testing.T) {
 func TestASuccessorSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t, 3, nil)
+	c.freeze() // the grace is half a minute
 	old := c.vouch(c.service(0), 0, "").Key
 	issued, err := c.nodes[0].Rotate(t.Context(), with(old))
 	if err != nil {
@@ -299,9 +299,7 @@ func TestReauthentication(t *testing.T) {
 	if err := recent(admin); err != nil {
 		t.Fatal(err)
 	}
-	for _, clock := range c.clocks {
-		clock.advance(2 * time.Minute)
-	}
+	c.advance(2 * time.Minute)
 	if err := recent(admin); session.CodeOf(err) != session.CodeReauthenticate {
 		t.Errorf("after two minutes: %v, want reauthenticate", err)
 	}
@@ -387,7 +385,6 @@ func TestALogInTakesThePlaceOfTheSessionBefore(t *testing.T) {
 func TestALateTouchIsNoReuse(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t, 3, func(_ int, config *node.Config) {
-		config.RequestTimeout = patience
 		config.Limits.BatchesInFlight, config.Limits.BatchCommands = 1, 2 // so that some are still waiting when the checks have their answers
 	})
 	app, none := c.service(0), time.Duration(0)
@@ -405,9 +402,7 @@ func TestALateTouchIsNoReuse(t *testing.T) {
 		if c.heal(); round == 20 {
 			t.Fatal("every touch was written at once, again and again: nothing is late")
 		}
-		for _, clock := range c.clocks {
-			clock.advance(session.DefaultIdleTimeout / session.TouchWindowFraction * 3 / 4) // past half of the touch window
-		}
+		c.advance(session.DefaultIdleTimeout / session.TouchWindowFraction * 3 / 4) // past half of the touch window
 		for _, old := range keys {
 			checks.Go(func() {
 				if _, err := away.Check(t.Context(), with(old), false); err != nil {

@@ -225,7 +225,7 @@ func TestMinIndexAndLocalReads(t *testing.T) {
 
 func TestWithoutQuorumNothingIsPretended(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t, 3, nil)
+	c := startTrio(t, 3, func(_ int, config *node.Config) { config.RequestTimeout = 2 * time.Second })
 	ctx := t.Context()
 	admin := c.admin(0)
 	lone := (c.leader() + 1) % 3
@@ -243,8 +243,8 @@ func TestWithoutQuorumNothingIsPretended(t *testing.T) {
 	if _, err := c.nodes[lone].Logout(ctx, admin); session.CodeOf(err) != session.CodeNoQuorum && session.CodeOf(err) != session.CodeOutcomeUnknown {
 		t.Errorf("log-out without quorum: %v, want no_quorum", err)
 	}
-	if took := time.Since(started); took > 15*time.Second {
-		t.Errorf("two refusals took %v", took)
+	if took := time.Since(started); took > patience/2 { // the callers' contexts have no end: a refusal that forgets the request timeout never comes
+		t.Errorf("two refusals after 2 s each took %v", took)
 	}
 	eventually(t, "local reads to stop after max_stale", func() error {
 		_, err := c.nodes[lone].Check(ctx, local, true)
@@ -262,7 +262,7 @@ func TestWithoutQuorumNothingIsPretended(t *testing.T) {
 
 func TestLosingTheLeaderIsLatencyAndNothingTwice(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t, 3, func(_ int, config *node.Config) { config.RequestTimeout = 20 * time.Second })
+	c := startTrio(t, 3, nil)
 	ctx := t.Context()
 	app := c.service(0)
 	leader := c.leader()

@@ -31,6 +31,7 @@ type timekeeper struct {
 	baseAt  time.Duration // own monotonic clock
 	leading bool
 	slewPPM int64
+	slewFor time.Duration // how long after baseAt
 }
 
 func newTimekeeper(clock Clock) *timekeeper { return &timekeeper{clock: clock} }
@@ -78,7 +79,8 @@ func (t *timekeeper) now(epoch uint64) (ms int64, ok bool) {
 	return t.nowLocked() / 1000, t.leading && t.epoch == epoch
 }
 
-// steer pulls leader time towards the voters' median wall clock, which is ahead by offset µs, during the next interval.
+// steer pulls leader time towards the voters' median wall clock, which is ahead by offset µs, during the next interval. Who is not called again by its end
+// has pulled enough: going on would overshoot, by a second an hour.
 func (t *timekeeper) steer(epoch uint64, offset int64, interval time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,9 +90,10 @@ func (t *timekeeper) steer(epoch uint64, offset int64, interval time.Duration) {
 	t.base, t.baseAt = t.nowLocked(), t.clock.Monotonic()
 	most := interval.Microseconds() * maxSlewPPM / 1_000_000
 	t.slewPPM = min(max(offset, -most), most) * 1_000_000 / interval.Microseconds()
+	t.slewFor = interval
 }
 
 func (t *timekeeper) nowLocked() int64 {
-	elapsed := (t.clock.Monotonic() - t.baseAt).Microseconds()
-	return t.base + elapsed + elapsed*t.slewPPM/1_000_000
+	elapsed := t.clock.Monotonic() - t.baseAt
+	return t.base + elapsed.Microseconds() + min(elapsed, t.slewFor).Microseconds()*t.slewPPM/1_000_000
 }

@@ -62,13 +62,40 @@ func TestLeaderNeverStartsBehindItsOwnContinuation(t *testing.T) {
 	}
 }
 
+// A leader that steers late, since its process stood still, has pulled by what was agreed and no further.
+func TestSteeringEndsWithItsInterval(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int64{3_000, -3_000} { // µs: less than an interval may pull by
+		clock := newFrozenClock()
+		k := node.NewTimekeeper(clock)
+		k.Lead(1, 1000*second)
+		k.Steer(1, offset, 10*time.Second)
+		clock.advance(time.Hour)
+		if ms, _ := k.Now(1); ms != 4_600_000+offset/1000 {
+			t.Errorf("%d µs off, an hour later: %d, want %d", offset, ms, 4_600_000+offset/1000)
+		}
+	}
+}
+
+// A clock is wrong by what the round trip does not explain.
+func TestARoundTripMakesNoClockWrong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ wall, want int64 }{
+		{1000, 0}, {1010, 0}, {1400, 0}, {999, -1}, {1401, 1}, {1000 - second, -second}, {1400 + second, second},
+	} {
+		if got := node.WallOffset(c.wall, 1000, 1400); got != c.want {
+			t.Errorf("asked at 1000, answered at 1400, the clock shows %d: %d ahead, want %d", c.wall, got, c.want)
+		}
+	}
+}
+
 func TestSteeringIsSlow(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []int64{3600 * second, -3600 * second} {
 		clock := newFrozenClock()
 		k := node.NewTimekeeper(clock)
 		k.Lead(1, 1000*second)
-		k.Steer(1, offset, 10*time.Second)
+		k.Steer(1, offset, 100*time.Second)
 		clock.advance(100 * time.Second)
 		ms, _ := k.Now(1)
 		drift := ms - 1_100_000

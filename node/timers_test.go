@@ -17,11 +17,10 @@ import (
 )
 
 // advance lets time pass for all.
-func (c *trio) advance(d time.Duration) {
-	for _, clock := range c.clocks {
-		clock.advance(d)
-	}
-}
+func (c *trio) advance(d time.Duration) { advanceTogether(c.clocks, d) }
+
+// freeze stops the time of all: for tests that come near to a deadline.
+func (c *trio) freeze() { freezeTogether(c.clocks) }
 
 // policy makes or changes a policy at node i, as the operator.
 func (c *trio) policy(i int, name string, ch session.PolicyChange) {
@@ -41,6 +40,7 @@ func TestTheUserIsAskedToStay(t *testing.T) {
 	c.policy(1, "desk", session.PolicyChange{
 		IdleTimeout: ptr(30 * time.Minute), InactivityTimeout: ptr(time.Hour), AbsoluteLifetime: ptr(time.Duration(0)), TouchWindow: ptr(time.Duration(0)),
 	})
+	c.freeze()
 	asked, silent := c.vouch(app, 0, "desk"), c.vouch(app, 0, "desk")
 	if want := asked.CreatedAt.Add(30 * time.Minute); asked.Prompt || !asked.ExpiresAt.Equal(want) {
 		t.Errorf("at log-in: prompt %v, expires %v, want false, %v", asked.Prompt, asked.ExpiresAt, want)
@@ -106,6 +106,7 @@ func TestKeysAtOtherAddresses(t *testing.T) {
 	c := startTrio(t, 1, func(_ int, config *node.Config) {
 		config.Registerer, config.Logger = registry, slog.New(slog.NewTextHandler(lines, nil))
 	})
+	c.freeze() // each second allows one more line
 	ctx, n, app := t.Context(), c.nodes[0], c.service(0)
 	off, zero := session.BindLog, time.Duration(0)
 	c.policy(0, "noted", session.PolicyChange{BindAddress: &off})
