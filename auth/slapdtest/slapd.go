@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 )
 
 // What the directory holds.
@@ -69,7 +72,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	}
 	const attempts = 5
 	for range attempts { // another program may be faster to take a port that was free a moment ago
-		if s.plain, s.tls, err = freeAddresses(ctx); err != nil {
+		if s.plain, s.tls, err = freeAddresses(); err != nil {
 			return nil, err
 		}
 		if err = s.Resume(ctx); err == nil {
@@ -106,6 +109,9 @@ func (s *Server) Resume(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := os.Remove(s.path("slapd.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) { // of the process before
+		return err
+	}
 	s.process = exec.CommandContext(context.WithoutCancel(ctx), path, "-f", s.path("slapd.conf"), "-h", s.URL()+" "+s.URLTLS(), "-d", "0")
 	s.process.Stderr = &s.output
 	if err := s.process.Start(); err != nil {
@@ -117,7 +123,7 @@ func (s *Server) Resume(ctx context.Context) error {
 	return s.await(ctx, ended)
 }
 
-// await waits until slapd answers.
+// await waits until slapd answers. An answer alone may be another program's that has the address: slapd writes its process id once it has them all.
 func (s *Server) await(ctx context.Context, ended chan struct{}) error {
 	const patience = 20 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -125,9 +131,8 @@ func (s *Server) await(ctx context.Context, ended chan struct{}) error {
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
 	for {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.tls)
-		if err == nil {
-			return c.Close()
+		if _, err := os.Stat(s.path("slapd.pid")); err == nil && answers(ctx, s.plain) && answers(ctx, s.tls) {
+			return nil
 		}
 		select {
 		case <-ended:
@@ -137,6 +142,14 @@ func (s *Server) await(ctx context.Context, ended chan struct{}) error {
 		case <-every.C:
 		}
 	}
+}
+
+func answers(ctx context.Context, address string) bool {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
 }
 
 // Stop kills slapd and waits for its end.
@@ -191,15 +204,11 @@ func (s *Server) fill(ctx context.Context) error {
 	return nil
 }
 
-func freeAddresses(ctx context.Context) (plain, tls string, err error) {
-	var found []string
-	for range 2 {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", "", err
-		}
-		defer l.Close()
-		found = append(found, l.Addr().String())
+func freeAddresses() (plain, tls string, err error) {
+	ports := freeport.New()
+	if plain, err = ports.Address(); err != nil {
+		return "", "", err
 	}
-	return found[0], found[1], nil
+	tls, err = ports.Address()
+	return plain, tls, err
 }

@@ -38,7 +38,7 @@ func StartCluster(ctx context.Context, dir string, n int) (*Cluster, error) {
 }
 
 func startMember(ctx context.Context, dir string) (*Server, error) {
-	bus, err := freePort(ctx)
+	bus, err := freePort()
 	if err != nil {
 		return nil, err
 	}

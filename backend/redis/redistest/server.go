@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/backend/redis"
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 )
 
 const (
@@ -97,7 +98,7 @@ func start(ctx context.Context, dir, mode string, lines func(port string) []stri
 	var err error
 	for range attempts {
 		s := &Server{dir: dir, mode: mode}
-		if s.port, err = freePort(ctx); err != nil {
+		if s.port, err = freePort(); err != nil {
 			return nil, err
 		}
 		text := append([]string{"bind 127.0.0.1", "daemonize no", "dir " + dir, "loglevel notice"}, lines(s.port)...)
@@ -190,12 +191,11 @@ func (s *Server) Stop() {
 	s.process = nil
 }
 
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+func freePort() (string, error) {
+	address, err := freeport.New().Address()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(address)
 	return port, err
 }
