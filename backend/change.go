@@ -62,8 +62,13 @@ func (s *Service) changeSession(ctx context.Context, f *found, find func() (*fou
 		return err
 	}
 	defer free()
+	return s.replaceSession(ctx, f, find, change)
+}
+
+// replaceSession is changeSession for who has the session's lock.
+func (s *Service) replaceSession(ctx context.Context, f *found, find func() (*found, error), change func(f *found) error) error {
 	first := true
-	err = s.again(ctx, func() error {
+	err := s.again(ctx, func() error {
 		if !first {
 			anew, err := find()
 			if err != nil {

@@ -179,23 +179,16 @@ func (s *Service) CountOfUser(ctx context.Context, name string) (int, error) {
 }
 
 // Confirm is called after another password, before that is acknowledged. It writes the user's list of sessions as it stands: a session that the change has spared is
-// under the present mark from then on, so that the next change finds it alive. Then it writes those sessions: a proof with the earlier password that is under way in one of
-// them comes before, or too late.
+// under the present mark from then on, so that the next change finds it alive.
 func (s *Service) Confirm(ctx context.Context, name string) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	var spared []listed
-	err := s.changeUser(ctx, name, func(u *userChange) error {
-		if u.at == "" {
+	return s.changeUser(ctx, name, func(u *userChange) error {
+		if u.at == absent {
 			return errKeep
 		}
-		spared = u.user.Sessions
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return s.renewSpared(ctx, spared)
 }
 
 // PolicyUsed tells whether a session here has the policy.

@@ -237,6 +237,9 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 	if err := l.confirm(ctx); err != nil {
 		return session.Issued{}, nil, err
 	}
+	if err := l.stand(ctx, made); err != nil {
+		return session.Issued{}, nil, err
+	}
 	s.tidyIDs(gone)
 	l.endReplaced(ctx)
 	issued = session.Issued{Key: l.key.WithNumber(made.number), Session: made.view(), Attributes: made.session.attributes(), Meta: s.meta()}

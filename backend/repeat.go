@@ -58,7 +58,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 	}
 	until, ended := keysUntil(f.session.expires()), session.KeyHash{}
 	find := func() (*found, error) { return s.lookID(ctx, id) }
-	err = s.changeSession(ctx, f, find, func(f *found) error {
+	err = s.changeByProof(ctx, &l.proof, f, find, func(f *found) error {
 		if !f.lives() {
 			return errEnded()
 		}
@@ -91,7 +91,8 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 }
 
 // stillAdmitted judges the log-in by the user's record as it is after the session's was read, which a repetition does not write. A password that is changed
-// after that has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late.
+// after that has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late. Where a Directory keeps the accounts,
+// changeByProof judges once more.
 func (l *login) stillAdmitted(ctx context.Context, f *found) error {
 	u, err := l.service.readUser(ctx, l.User)
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 		return session.Issued{}, internalError("rotate key", err)
 	}
 	key, reserved := r.successor, int64(-1) // until when the successor's record is kept; -1 = it is not written
-	err = s.changeSession(ctx, r.target.found, func() (*found, error) { return s.lookAgain(ctx, r.target.presented) }, func(f *found) error {
+	err = s.changeByProof(ctx, r.proof, r.target.found, func() (*found, error) { return s.lookAgain(ctx, r.target.presented) }, func(f *found) error {
 		if f.state == keyInGrace {
 			if r.proof != nil {
 				return session.ErrKeyRotated() // it would end whoever holds the successor
@@ -153,7 +153,8 @@ func (r *rotation) apply(f *found) error {
 }
 
 // stillProves judges a password that was verified by the user's record as it is after the session's was read. A password that is changed after that
-// has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late.
+// has the session written before the change is acknowledged (renewSpared), so that this write of it comes too late. Where a Directory keeps the accounts, changeByProof
+// judges once more.
 func (s *Service) stillProves(ctx context.Context, r *rotation, f *found) error {
 	if r.proof == nil || r.proof.vouched {
 		return nil

@@ -39,76 +39,25 @@ func (m *meddled) Get(ctx context.Context, names ...backend.Name) (backend.Snaps
 	return m.Counter.Get(ctx, names...)
 }
 
-// newMeddled is a cluster of one whose store is meddled with.
-func newMeddled(t *testing.T) (*world, *meddled) {
-	t.Helper()
+// meddle has something come first at the store of a member that is not started yet.
+func (m *member) meddle() *meddled {
 	store := &meddled{}
-	shared := &clock{begun: time.Now()}
-	a := newMembers(t, 1, shared)[0]
-	a.store = func(below ownsessions.Counter) ownsessions.Counter {
+	m.store = func(below ownsessions.Counter) ownsessions.Counter {
 		store.Counter = below
 		return store
 	}
+	return store
+}
+
+// newMeddled is a cluster of one whose store is meddled with.
+func newMeddled(t *testing.T) (*world, *meddled) {
+	t.Helper()
+	shared := &clock{begun: time.Now()}
+	a := newMembers(t, 1, shared)[0]
+	store := a.meddle()
 	a.start()
 	a.awaitReady()
 	return &world{t, a, nil, nil, shared}, store
-}
-
-// TestAnOldPasswordProvesNothingAfterANewOne: somebody proves with an earlier password who it is, in a session that the new one spares, and the write of that is slow: until it is there,
-// the new password is not acknowledged.
-func TestAnOldPasswordProvesNothingAfterANewOne(t *testing.T) {
-	t.Parallel()
-	w, store := newMeddled(t)
-	if _, err := w.a.PutPolicy(t.Context(), operator, "keys", session.PolicyChange{PermanentAllowed: ptr(true)}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"ann", "permanent"} {
-		w.user(w.a, name)
-		w.update(w.a, name, session.UserChange{Policies: ptr([]string{"keys"})})
-		old, next := "password of "+name, "another password"
-		i, err := w.a.Login(t.Context(), session.Call{Address: address}, session.Login{User: name, Password: old, Permanent: name == "permanent"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		by, change := with(i), session.UserChange{Password: &next, CurrentPassword: &old}
-		if i.Permanent {
-			by, change.CurrentPassword = operator, nil
-		}
-		acknowledged, begun, early := make(chan error, 1), atomic.Bool{}, false
-		meanwhile := func(n backend.Name) {
-			if n.Kind != backend.KindSession || !begun.CompareAndSwap(false, true) {
-				return
-			}
-			go func() {
-				_, err := w.a.UpdateUser(t.Context(), by, name, change)
-				acknowledged <- err
-			}()
-			select {
-			case err := <-acknowledged:
-				early = true
-				acknowledged <- err
-			case <-time.After(time.Second): // it waits, as it should
-			}
-		}
-		store.put.Store(&meanwhile)
-		proved, err := w.a.Reauthenticate(t.Context(), with(i), session.Proof{Password: old})
-		store.put.Store(nil)
-		if !begun.Load() || err != nil {
-			t.Fatalf("%s: prove with the earlier password: %v; a change begun: %v", name, err, begun.Load())
-		}
-		if early {
-			t.Errorf("%s: the earlier password has proved something after the new one was acknowledged", name)
-		}
-		if err := <-acknowledged; err != nil {
-			t.Errorf("%s: change the password: %v", name, err)
-		}
-		if _, err := w.a.Reauthenticate(t.Context(), with(proved), session.Proof{Password: old}); session.CodeOf(err) != session.CodeUnauthenticated {
-			t.Errorf("%s: prove with the earlier password once more: %v", name, err)
-		}
-		if _, err := w.a.Reauthenticate(t.Context(), with(proved), session.Proof{Password: next}); err != nil {
-			t.Errorf("%s: prove with the new password: %v", name, err)
-		}
-	}
 }
 
 // TestADoneChangeIsNotCalledUndone: a user is made and changed in the cluster, whether this node can count its sessions or not.
