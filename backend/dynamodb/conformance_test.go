@@ -31,8 +31,9 @@ func startServer(t *testing.T) *dynalitetest.Server {
 	return s
 }
 
+// at waits for answers longer than the default: the server runs on a machine that has much else to do.
 func at(s *dynalitetest.Server) dynamodb.Config {
-	return dynamodb.Config{Table: "tokens", Region: "eu-west-1", AccessKey: "test", SecretKey: "test-secret-key", Endpoint: s.Endpoint}
+	return dynamodb.Config{Timeout: patience, Table: "tokens", Region: "eu-west-1", AccessKey: "test", SecretKey: "test-secret-key", Endpoint: s.Endpoint}
 }
 
 // createTable makes the table, except for its time to live, which dynalite does not have.

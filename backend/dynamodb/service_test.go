@@ -20,7 +20,6 @@ func TestService(t *testing.T) {
 			t.Parallel()
 			c := at(server)
 			c.Table = tableOf(t.Name())
-			c.Timeout = 5 * time.Second // of a machine that has much else to do
 			createTable(t, c)
 			var passed atomic.Int64
 			one.Run(t, backendtest.ServiceHarness{

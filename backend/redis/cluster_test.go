@@ -23,7 +23,7 @@ func TestClusterMemberAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Stop)
-	s := open(t, quick(redis.Config{Cluster: c.Addresses()[:1], Timeout: 500 * time.Millisecond}))
+	s := open(t, quick(redis.Config{Cluster: c.Addresses()[:1], Timeout: 5 * time.Second}))
 	awaitReady(t, s)
 	versions := map[string]backend.Version{}
 	for i := range 100 {

@@ -37,7 +37,7 @@ func contract(t *testing.T, c redis.Config) {
 			c.Prefix = "home" + strconv.FormatInt(homes.Add(1), 10)
 			c.Grace, c.SweepInterval = -1, 50*time.Millisecond
 			one.Run(t, backendtest.StoreHarness{
-				Open:    func() (backend.Store, error) { return redis.Open(context.WithoutCancel(t.Context()), c) },
+				Open:    func() (backend.Store, error) { return redis.Open(context.WithoutCancel(t.Context()), patient(c)) },
 				Keeps:   true,
 				Expired: func(d time.Duration) { <-time.After(d + 100*time.Millisecond) },
 			})

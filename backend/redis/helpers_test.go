@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -48,9 +49,15 @@ func quick(c redis.Config) redis.Config {
 	return c
 }
 
+// patient waits for answers longer than the default, unless a test says how long: servers run on a machine that has much else to do.
+func patient(c redis.Config) redis.Config {
+	c.Timeout, c.DialTimeout = cmp.Or(c.Timeout, patience), cmp.Or(c.DialTimeout, patience)
+	return c
+}
+
 func open(t *testing.T, c redis.Config) *redis.Store {
 	t.Helper()
-	s, err := redis.Open(t.Context(), c)
+	s, err := redis.Open(t.Context(), patient(c))
 	if err != nil {
 		t.Fatal(err)
 	}

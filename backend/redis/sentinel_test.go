@@ -18,7 +18,7 @@ func TestSentinelFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.Stop)
-	s := open(t, quick(redis.Config{Sentinel: redis.Sentinel{Master: redistest.MasterName, Addresses: g.Addresses()}, Timeout: 500 * time.Millisecond}))
+	s := open(t, quick(redis.Config{Sentinel: redis.Sentinel{Master: redistest.MasterName, Addresses: g.Addresses()}, Timeout: 5 * time.Second}))
 	awaitReady(t, s)
 	version := put(t, s, "ada", "one", "")
 	replica := open(t, redis.Config{Address: g.Replica.Address()})

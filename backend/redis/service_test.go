@@ -34,11 +34,10 @@ func service(t *testing.T, c redis.Config) {
 			t.Parallel()
 			c := c
 			c.Prefix = "service" + strconv.FormatInt(homes.Add(1), 10)
-			c.Timeout = 5 * time.Second // of a machine that has much else to do
 			var passed atomic.Int64
 			one.Run(t, backendtest.ServiceHarness{
 				Services: backendtest.StartAll(t, func() (backend.Store, error) {
-					s, err := redis.Open(context.WithoutCancel(t.Context()), c)
+					s, err := redis.Open(context.WithoutCancel(t.Context()), patient(c))
 					if err != nil {
 						return nil, err
 					}

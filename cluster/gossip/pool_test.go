@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // waitLimit bounds every wait for a fact.
-const waitLimit = 20 * time.Second
+const waitLimit = time.Minute
 
 var (
 	key1 = []byte("gossip-key-1-of-32-bytes--------")
@@ -145,9 +145,10 @@ func TestMembersFindEachOther(t *testing.T) {
 	}
 	until(t, c, "c sees b's new meta data", func() bool { return string(member(c, "b").Meta) == "meta-b2" })
 	until(t, a, "probes are answered", func() bool { return member(a, "b").RTT > 0 })
-	if s := a.Stats(); s.Alive != 3 || s.Left+s.Dead+s.Suspect != 0 {
-		t.Errorf("stats = %+v, want three alive", s)
-	}
+	until(t, a, "three alive are counted, and nobody else", func() bool { // a busy machine may raise a suspicion for a moment
+		s := a.Stats()
+		return s.Alive == 3 && s.Left+s.Dead+s.Suspect == 0
+	})
 }
 
 func TestLeaveIsNotDeath(t *testing.T) {
@@ -207,9 +208,7 @@ func TestLabelsNeverMerge(t *testing.T) {
 				}
 			}
 			until(t, a, "a and b gossip", func() bool { return member(a, "b").RTT > 0 })
-			if got := states(a) + "; " + states(x); got != "a alive, b alive; x alive" {
-				t.Errorf("members = %s", got)
-			}
+			until(t, a, "a and b alone, and x alone", func() bool { return states(a)+"; "+states(x) == "a alive, b alive; x alive" })
 		})
 	}
 }

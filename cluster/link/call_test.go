@@ -42,14 +42,15 @@ func TestCallsAreMultiplexed(t *testing.T) {
 
 // multiplex makes many calls of all sizes at once; each must get its own answer.
 func multiplex(t *testing.T, cfg link.Config) {
+	const callers, callsEach = 32, 25
 	s, c := calls(t, cfg, cfg, map[string]link.Handler{"echo": echo})
 	ctx := bounded(t)
 	var wg sync.WaitGroup
-	for caller := range 32 {
+	for caller := range callers {
 		wg.Go(func() {
-			for i := range 50 {
+			for i := range callsEach {
 				// Sizes on both sides of the bulk limit, and of the read buffer.
-				want := bytes.Repeat([]byte{byte(caller), byte(i)}, (caller*50+i)%97*521)
+				want := bytes.Repeat([]byte{byte(caller), byte(i)}, (caller*callsEach+i)%97*521)
 				got, err := c.Call(ctx, s.Addr(), link.PurposeRPC, "echo", want)
 				if err != nil || !bytes.Equal(got, want) {
 					t.Errorf("caller %d call %d: %d bytes, %v; want its own %d bytes", caller, i, len(got), err, len(want))
@@ -60,11 +61,11 @@ func multiplex(t *testing.T, cfg link.Config) {
 	}
 	wg.Wait()
 	stats := c.Stats()
-	if stats.Dials != 2 || stats.CallsSent != 32*50 || stats.CallsInFlight != 0 {
-		t.Errorf("stats = %+v, want 2 dials (small and bulk), 1600 calls, none in flight", stats)
+	if stats.Dials != 2 || stats.CallsSent != callers*callsEach || stats.CallsInFlight != 0 {
+		t.Errorf("stats = %+v, want 2 dials (small and bulk), %d calls, none in flight", stats, callers*callsEach)
 	}
-	if got := s.Stats().CallsServed; got != 32*50 {
-		t.Errorf("served %d calls, want 1600", got)
+	if got := s.Stats().CallsServed; got != callers*callsEach {
+		t.Errorf("served %d calls, want %d", got, callers*callsEach)
 	}
 }
 
@@ -172,31 +173,42 @@ func TestLargestFrames(t *testing.T) {
 
 func TestDeadlineTravels(t *testing.T) {
 	t.Parallel()
-	left := make(chan time.Duration, 1)
-	ended := make(chan error, 1)
+	const longest = 4 * time.Second
+	type seen struct {
+		left time.Duration
+		some bool
+		end  error
+	}
+	handled := make(chan seen, 20)
 	s, c := calls(t, link.Config{}, link.Config{}, map[string]link.Handler{
 		"wait": func(ctx context.Context, _ link.Identity, _ []byte) ([]byte, error) {
-			deadline, _ := ctx.Deadline()
-			left <- time.Until(deadline)
+			deadline, some := ctx.Deadline()
+			left := time.Until(deadline)
 			<-ctx.Done()
-			ended <- ctx.Err()
+			handled <- seen{left, some, ctx.Err()}
 			return nil, ctx.Err()
 		},
 	})
-	ctx, cancel := context.WithTimeout(bounded(t), 50*time.Millisecond)
-	defer cancel()
-	_, err := c.Call(ctx, s.Addr(), link.PurposeRPC, "wait", nil)
-	var coded *link.CallError
-	byLink := errors.Is(err, link.ErrUnknownOutcome) && errors.Is(err, context.DeadlineExceeded)
-	byPeer := errors.As(err, &coded) && coded.Code == link.CodeDeadline
-	if !byLink && !byPeer {
-		t.Errorf("error = %v, want an unknown outcome at the deadline", err)
+	for within := 50 * time.Millisecond; s.Stats().CallsServed == 0 && s.Stats().HandlersRunning == 0; within *= 2 { // the call must get there in time
+		if within > longest {
+			t.Fatalf("no call has reached the handler within %v", longest)
+		}
+		ctx, cancel := context.WithTimeout(bounded(t), within)
+		_, err := c.Call(ctx, s.Addr(), link.PurposeRPC, "wait", nil)
+		cancel()
+		var coded *link.CallError
+		byLink := errors.Is(err, link.ErrUnknownOutcome) || errors.Is(err, link.ErrUnreachable)
+		byPeer := errors.As(err, &coded) && coded.Code == link.CodeDeadline
+		if !(byLink && errors.Is(err, context.DeadlineExceeded)) && !byPeer {
+			t.Errorf("error = %v, want an unknown outcome at the deadline", err)
+		}
 	}
-	if d := <-left; d <= 0 || d > 50*time.Millisecond {
-		t.Errorf("the handler saw %v left, want at most 50ms", d)
+	got := <-handled
+	if !got.some || got.left > longest {
+		t.Errorf("the handler saw a deadline: %v, in %v; want the caller's", got.some, got.left)
 	}
-	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the handler's context ended with %v, want DeadlineExceeded", err)
+	if !errors.Is(got.end, context.DeadlineExceeded) {
+		t.Errorf("the handler's context ended with %v, want DeadlineExceeded", got.end)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 	"github.com/hydrastore/hydrastore/cluster/link"
 )
 
+// pingInterval makes dead connections known in a second; a live one, whose pongs are held up by a busy machine, needs as long.
+const pingInterval = 250 * time.Millisecond
+
 // faults dials real connections and can harm them.
 type faults struct {
 	mu    sync.Mutex
@@ -165,7 +168,7 @@ func TestUnsentCallMovesToANewConnection(t *testing.T) {
 	t.Parallel()
 	var f faults
 	var runs atomic.Int64
-	s, c := calls(t, link.Config{}, link.Config{Dial: f.dial, PingInterval: 10 * time.Millisecond}, map[string]link.Handler{
+	s, c := calls(t, link.Config{}, link.Config{Dial: f.dial, PingInterval: pingInterval}, map[string]link.Handler{
 		"count": func(context.Context, link.Identity, []byte) ([]byte, error) { runs.Add(1); return nil, nil },
 	})
 	if _, err := c.Call(bounded(t), s.Addr(), link.PurposeRPC, "count", nil); err != nil {
@@ -183,7 +186,7 @@ func TestUnsentCallMovesToANewConnection(t *testing.T) {
 func TestBlackholeIsDroppedAndDialledAgain(t *testing.T) {
 	t.Parallel()
 	var f faults
-	s, c := calls(t, link.Config{}, link.Config{Dial: f.dial, PingInterval: 10 * time.Millisecond}, map[string]link.Handler{"echo": echo})
+	s, c := calls(t, link.Config{}, link.Config{Dial: f.dial, PingInterval: pingInterval}, map[string]link.Handler{"echo": echo})
 	if _, err := c.Call(bounded(t), s.Addr(), link.PurposeRPC, "echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +224,7 @@ func TestProbesKeepASilentCallAlive(t *testing.T) {
 func TestAcceptorDropsASilentDialer(t *testing.T) {
 	t.Parallel()
 	var f faults
-	s, c := calls(t, link.Config{PingInterval: 2 * time.Millisecond}, link.Config{Dial: f.dial, PingInterval: time.Hour}, map[string]link.Handler{"echo": echo})
+	s, c := calls(t, link.Config{PingInterval: 20 * time.Millisecond}, link.Config{Dial: f.dial, PingInterval: time.Hour}, map[string]link.Handler{"echo": echo})
 	if _, err := c.Call(bounded(t), s.Addr(), link.PurposeRPC, "echo", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +233,7 @@ func TestAcceptorDropsASilentDialer(t *testing.T) {
 
 func TestStrangersOnThePort(t *testing.T) {
 	t.Parallel()
-	s, c := calls(t, link.Config{HandshakeTimeout: 100 * time.Millisecond}, link.Config{}, map[string]link.Handler{"echo": echo})
+	s, c := calls(t, link.Config{HandshakeTimeout: time.Second}, link.Config{}, map[string]link.Handler{"echo": echo})
 	for name, bytes := range map[string]string{
 		"silence":        "",
 		"http":           "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -252,10 +255,10 @@ func TestStrangersOnThePort(t *testing.T) {
 		}
 		conn.Close()
 	}
+	eventually(t, "all eight are counted", func() bool { return s.Stats().HandshakesRefused == 8 })
 	if _, err := c.Call(bounded(t), s.Addr(), link.PurposeRPC, "echo", nil); err != nil {
 		t.Errorf("call after strangers: %v", err)
 	}
-	eventually(t, "all eight are counted", func() bool { return s.Stats().HandshakesRefused == 8 })
 }
 
 // A peer that shook hands and then sends garbage loses its connection, not more.

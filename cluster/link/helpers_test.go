@@ -11,8 +11,8 @@ import (
 	"github.com/hydrastore/hydrastore/cluster/link"
 )
 
-// waitLimit bounds every wait for a fact.
-const waitLimit = 10 * time.Second
+// waitLimit bounds every wait for a fact. It is for what hangs: megabytes in a thousand calls take long on a machine that does much else.
+const waitLimit = 2 * time.Minute
 
 // as returns an Identity setting that never changes.
 func as(node, cluster string) func() link.Identity {

@@ -110,7 +110,7 @@ func TestCloseLetsHandlersAnswer(t *testing.T) {
 	go func() { closed <- s.Close() }()
 	var err error
 	eventually(t, "calls that come while closing are refused as not executed", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_, err = c.Call(ctx, s.Addr(), link.PurposeRPC, "block", nil)
 		var coded *link.CallError

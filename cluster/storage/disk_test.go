@@ -89,7 +89,7 @@ func onBadDisk(t *testing.T, kind string) (*storage.Storage, *badDisk, *verdicts
 	t.Helper()
 	disk, fatal := &badDisk{}, &verdicts{}
 	cfg := config(t, kind)
-	cfg.Faults, cfg.Fatal = disk, fatal.fatal
+	cfg.Faults, cfg.Fatal, cfg.WriteTimeout = disk, fatal.fatal, 0 // the default
 	s := open(t, cfg)
 	store(t, s, entries(1, 10, 1))
 	return s, disk, fatal, cfg

@@ -78,7 +78,7 @@ func onFaultyDisk(t *testing.T, disk *badDisk, guard bool, fatal func(error)) st
 	t.Helper()
 	if guard {
 		cfg := config(t, storage.LogStoreBoltDB)
-		cfg.Faults, cfg.Fatal = disk, fatal
+		cfg.Faults, cfg.Fatal, cfg.WriteTimeout = disk, fatal, 0 // the default
 		s := open(t, cfg)
 		return stores{s.Log(), s.Stable(), s.Snapshots(), s.Close}
 	}

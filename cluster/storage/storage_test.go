@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -25,9 +26,10 @@ func eachKind(t *testing.T, test func(t *testing.T, kind string)) {
 	}
 }
 
-// config is a data folder whose disk must not fail.
+// config is a data folder whose disk must not fail, however slow the machine's is.
 func config(t *testing.T, kind string) storage.Config {
 	return storage.Config{
+		WriteTimeout: 10 * time.Minute,
 		Dir:          t.TempDir(),
 		LogStore:     kind,
 		SegmentBytes: 64 << 10,

@@ -100,10 +100,10 @@ func stop(t *testing.T, members ...*member) {
 	}
 }
 
-// eventually waits for a fact, for half a minute at most.
+// eventually waits for a fact, for a minute at most.
 func eventually(t *testing.T, what string, fact func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !fact(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !fact(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never happened: %s", what)
 		}
@@ -152,10 +152,13 @@ func (loopback) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	return net.DialTimeout("tcp", string(addr), timeout)
 }
 
+// streamTimeout ends what hangs. No test waits for it.
+const streamTimeout = 20 * time.Second
+
 // overTCP is a guarded transport on the loopback interface.
 func overTCP(t *testing.T) *transport.Transport {
 	t.Helper()
-	tr, err := transport.OverStreams(transport.StreamConfig{Streams: listen(t), Timeout: 2 * time.Second})
+	tr, err := transport.OverStreams(transport.StreamConfig{Streams: listen(t), Timeout: streamTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +170,7 @@ func overTCP(t *testing.T) *transport.Transport {
 func bareTCP(t *testing.T) *raft.NetworkTransport {
 	t.Helper()
 	tr := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: listen(t), MaxPool: 3, Timeout: 2 * time.Second, Logger: hclog.NewNullLogger(),
+		Stream: listen(t), MaxPool: 3, Timeout: streamTimeout, Logger: hclog.NewNullLogger(),
 	})
 	t.Cleanup(func() { _ = tr.Close() })
 	return tr

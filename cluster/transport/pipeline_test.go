@@ -83,22 +83,26 @@ func (r *remembering) release() {
 // replicate keeps the leader busy until the follower has been left behind, or has rejected often and caught up.
 func replicate(t *testing.T, lead *member, follower *pretender) (stuck bool) {
 	t.Helper()
-	const rejections, silence, writers = 40, 3 * time.Second, 4
+	const rejections, quietLooks, writers = 40, 600, 4
 	var enough atomic.Bool
 	var writing sync.WaitGroup
 	for range writers {
 		writing.Go(func() {
 			for !enough.Load() {
-				if err := lead.Apply([]byte("x"), time.Second).Error(); err != nil {
+				if err := lead.Apply([]byte("x"), time.Minute).Error(); err != nil {
 					t.Errorf("apply: %v", err)
 					return
 				}
 			}
 		})
 	}
+	quiet, before := 0, 0
 	eventually(t, "the follower rejects often or hears nothing any more", func() bool {
-		rejected, _, heard := follower.progress()
-		stuck = time.Since(heard) > silence
+		rejected, _, appends := follower.progress()
+		if quiet++; appends != before {
+			quiet, before = 0, appends
+		}
+		stuck = quiet >= quietLooks // 3 s; looks are counted, since a process that stood still has not heard anything either
 		return stuck || rejected >= rejections
 	})
 	enough.Store(true)
@@ -123,11 +127,10 @@ type pretender struct {
 	last     uint64
 	appends  int
 	rejected int
-	heard    time.Time // of the last append of entries
 }
 
 func follow(t *testing.T, tr raft.Transport) *pretender {
-	p := &pretender{addr: tr.LocalAddr(), heard: time.Now()}
+	p := &pretender{addr: tr.LocalAddr()}
 	go func() {
 		for {
 			select {
@@ -149,7 +152,6 @@ func (p *pretender) answer(req *raft.AppendEntriesRequest) *raft.AppendEntriesRe
 		return resp
 	}
 	p.appends++
-	p.heard = time.Now()
 	if req.PrevLogEntry > p.last || p.appends%10 == 0 && !p.agree.Load() {
 		p.rejected++
 		resp.Success, resp.NoRetryBackoff = false, true
@@ -159,8 +161,8 @@ func (p *pretender) answer(req *raft.AppendEntriesRequest) *raft.AppendEntriesRe
 	return resp
 }
 
-func (p *pretender) progress() (rejected int, last uint64, heard time.Time) {
+func (p *pretender) progress() (rejected int, last uint64, appends int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rejected, p.last, p.heard
+	return p.rejected, p.last, p.appends
 }

@@ -44,7 +44,7 @@ func startMember(ctx context.Context, dir string) (*Server, error) {
 	}
 	return start(ctx, dir, "", func(port string) []string {
 		return []string{
-			"port " + port, "save \"\"", "appendonly yes", "appendfsync always", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 2000",
+			"port " + port, "save \"\"", "appendonly yes", "appendfsync always", "cluster-enabled yes", "cluster-port " + bus, "cluster-node-timeout 5000",
 			userLine(redis.Permissions + " " + redis.ClusterPermissions),
 		}
 	})
