@@ -41,12 +41,12 @@ func (h *handlers) ImportRecords(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var origin string
+	var filling session.Filling
 	var records []json.RawMessage
-	if err := h.readBody(c, func(body []byte) (err error) { origin, records, err = decodeRecordImport(body); return err }); err != nil {
+	if err := h.readBody(c, func(body []byte) (err error) { filling, records, err = decodeRecordImport(body); return err }); err != nil {
 		return err
 	}
-	moving, err := h.service.ImportRecords(c.Request().Context(), call, origin, records)
+	moving, err := h.service.ImportRecords(c.Request().Context(), call, filling, records)
 	return h.answerMoving(c, moving, err)
 }
 
@@ -69,7 +69,7 @@ func (h *handlers) answerMoving(c echo.Context, m session.Moving, err error) err
 		return err
 	}
 	setMeta(c, m.Meta)
-	model := rest.Moving{Phase: rest.MovingPhase(m.Phase), Origin: unlessZero(m.Origin), Users: m.Users, Sessions: m.Sessions}
+	model := rest.Moving{Phase: rest.MovingPhase(m.Phase), Origin: unlessZero(m.Origin), Filling: unlessZero(m.Number), Users: m.Users, Sessions: m.Sessions}
 	if !m.At.IsZero() {
 		model.At = &rest.Timestamp{Time: m.At}
 	}
@@ -93,16 +93,18 @@ func appendRecords(b []byte, page *session.PortableRecords) []byte {
 
 func decodeMoveStep(body []byte) (s session.MoveStep, err error) {
 	var kind string
+	var number int
 	err = decodeMembers(body, "step",
 		text("step", &kind), rawObject("cluster", &s.Cluster), boolean("restart", &s.Restart),
-		text("origin", &s.Origin), whole("users", &s.Users), whole("sessions", &s.Sessions),
+		text("origin", &s.Filling.Origin), whole("filling", &number), whole("users", &s.Users), whole("sessions", &s.Sessions),
 	)
-	s.Kind = session.MoveStepKind(kind)
+	s.Kind, s.Filling.Number = session.MoveStepKind(kind), uint64(max(0, number))
 	return s, err
 }
 
-func decodeRecordImport(body []byte) (origin string, records []json.RawMessage, err error) {
-	err = decodeMembers(body, "origin", text("origin", &origin), member{"items", func(v strictjson.Value) error {
+func decodeRecordImport(body []byte) (f session.Filling, records []json.RawMessage, err error) {
+	var number int
+	err = decodeMembers(body, "origin", text("origin", &f.Origin), whole("filling", &number), member{"items", func(v strictjson.Value) error {
 		return v.Elements(session.MaxImportRecords, func(e strictjson.Value) error {
 			if e.Kind() != strictjson.Object {
 				return v.Errorf("must have objects as its elements")
@@ -111,7 +113,8 @@ func decodeRecordImport(body []byte) (origin string, records []json.RawMessage, 
 			return nil
 		})
 	}})
-	return origin, records, err
+	f.Number = uint64(max(0, number))
+	return f, records, err
 }
 
 func rawObject(name string, to *json.RawMessage) member {

@@ -12,6 +12,7 @@ import (
 type movingAnswer struct {
 	Phase           string
 	Origin, At      *string
+	Filling         *uint64
 	Users, Sessions int
 }
 
@@ -42,21 +43,24 @@ func TestAMoveStepByStep(t *testing.T) {
 	ask := func(method, target, body string) request {
 		return request{method: method, target: target, body: body, operator: true}
 	}
-	if got := read[movingAnswer](t, h.do(ask("GET", "/v1/cluster/move", "")), 200); got.Phase != "open" || got.Origin != nil || got.At != nil || got.Users != 3 || got.Sessions != 3 {
+	if got := read[movingAnswer](t, h.do(ask("GET", "/v1/cluster/move", "")), 200); got.Phase != "open" || got.Origin != nil || got.At != nil || got.Filling != nil || got.Users != 3 || got.Sessions != 3 {
 		t.Errorf("got %+v", got)
 	}
 	cluster := `{"cluster": {"id":"old"}}`
 	begun := read[movingAnswer](t, h.do(ask("POST", "/v1/cluster/move", `{"step":"begin","cluster":`+cluster+`,"restart":true}`)), 200)
-	if begun.Phase != "filling" || begun.Origin == nil || *begun.Origin != cluster || begun.At == nil {
+	if begun.Phase != "filling" || begun.Origin == nil || *begun.Origin != cluster || begun.At == nil || begun.Filling == nil || *begun.Filling != 1 {
 		t.Errorf("got %+v", begun)
 	}
 	origin, _ := json.Marshal(cluster)
 	records := []string{`{"user":{"name":"<&>"}}`, `{"user": {"name":"b"} }`, `{"session":{"n":12345678901234567890,"t":"é\u00e9"}}`}
-	body := fmt.Sprintf(`{"origin":%s,"items":[%s]}`, origin, strings.Join(records, ","))
+	body := fmt.Sprintf(`{"origin":%s,"filling":1,"items":[%s]}`, origin, strings.Join(records, ","))
 	if got := read[movingAnswer](t, h.do(ask("POST", "/v1/cluster/move/records", body)), 200); got.Phase != "filling" {
 		t.Errorf("got %+v", got)
 	}
-	wantProblem(t, h.do(ask("POST", "/v1/cluster/move/records", `{"origin":"other","items":[]}`)), 409, session.CodeConflict)
+	wantProblem(t, h.do(ask("POST", "/v1/cluster/move/records", `{"origin":"other","filling":1,"items":[]}`)), 409, session.CodeConflict)
+	for _, number := range []string{"0", "2", "-1"} {
+		wantProblem(t, h.do(ask("POST", "/v1/cluster/move/records", fmt.Sprintf(`{"origin":%s,"filling":%s,"items":[]}`, origin, number))), 409, session.CodeConflict)
+	}
 	var back []string
 	for target := "/v1/cluster/move/records"; target != ""; {
 		page := read[page[json.RawMessage]](t, h.do(ask("GET", target, "")), 200)
@@ -70,8 +74,8 @@ func TestAMoveStepByStep(t *testing.T) {
 	if fmt.Sprint(back) != fmt.Sprint(records) {
 		t.Errorf("got  %q\nwant %q", back, records)
 	}
-	wantProblem(t, h.do(ask("POST", "/v1/cluster/move", fmt.Sprintf(`{"step":"finish","origin":%s,"users":1,"sessions":3}`, origin))), 409, session.CodeConflict)
-	finish := fmt.Sprintf(`{"step":"finish","origin":%s,"users":3,"sessions":3}`, origin)
+	wantProblem(t, h.do(ask("POST", "/v1/cluster/move", fmt.Sprintf(`{"step":"finish","origin":%s,"filling":1,"users":1,"sessions":3}`, origin))), 409, session.CodeConflict)
+	finish := fmt.Sprintf(`{"step":"finish","origin":%s,"filling":1,"users":3,"sessions":3}`, origin)
 	if got := read[movingAnswer](t, h.do(ask("POST", "/v1/cluster/move", finish)), 200); got.Phase != "open" {
 		t.Errorf("got %+v", got)
 	}
@@ -87,6 +91,7 @@ func TestBadMoves(t *testing.T) {
 		{"/v1/cluster/move", `{"step":"finish","users":-1.5}`, "users"},
 		{"/v1/cluster/move", `{"step":"close","force":true}`, "force"},
 		{"/v1/cluster/move/records", `{"items":[]}`, "origin"},
+		{"/v1/cluster/move/records", `{"origin":"o","filling":"1","items":[]}`, "filling"},
 		{"/v1/cluster/move/records", `{"origin":"o","items":{}}`, "items"},
 		{"/v1/cluster/move/records", many, "items"},
 		{"/v1/cluster/move/records?cursor=x", "", "cursor"},

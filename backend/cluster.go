@@ -53,6 +53,6 @@ func (s *Service) ExportRecords(ctx context.Context, c session.Call, _ string) (
 }
 
 // ImportRecords implements session.Moves.
-func (s *Service) ImportRecords(ctx context.Context, c session.Call, _ string, _ []json.RawMessage) (session.Moving, error) {
+func (s *Service) ImportRecords(ctx context.Context, c session.Call, _ session.Filling, _ []json.RawMessage) (session.Moving, error) {
 	return session.Moving{}, s.noCluster(ctx, c)
 }

@@ -18,10 +18,9 @@ func (c *clusterRecord) portable(version uint64) *portable.Cluster {
 		out.Policies = append(out.Policies, portable.PolicyOf(p))
 	}
 	for _, p := range c.Past {
-		out.Past = append(out.Past, portable.PastPolicy{
-			Policy: p.Name, Version: p.Version, UntilMS: p.UntilMS,
-			IdleMS: p.IdleMS, InactivityMS: p.InactivityMS, WindowMS: p.WindowMS, LifetimeMS: p.AbsoluteEndMS,
-		})
+		out.Past = append(out.Past, portable.PastPolicy{Policy: p.Name, PastForm: portable.PastForm{
+			Version: p.Version, UntilMS: p.UntilMS, IdleMS: p.IdleMS, InactivityMS: p.InactivityMS, WindowMS: p.WindowMS, LifetimeMS: p.AbsoluteEndMS,
+		}})
 	}
 	for _, k := range c.Seals {
 		out.Seals = append(out.Seals, portable.SealKey{

@@ -81,7 +81,7 @@ func someRecords() records {
 	return records{
 		{Cluster: &portable.Cluster{
 			ID: "0123456789abcdef", Policies: []portable.Policy{portable.PolicyOf(policy)},
-			Past:     []portable.PastPolicy{{Policy: "web", Version: 9, UntilMS: 10, IdleMS: 11, InactivityMS: 12, WindowMS: 13, LifetimeMS: 14}},
+			Past:     []portable.PastPolicy{{Policy: "web", PastForm: portable.PastForm{Version: 9, UntilMS: 10, IdleMS: 11, InactivityMS: 12, WindowMS: 13, LifetimeMS: 14}}},
 			Seals:    []portable.SealKey{{ID: 3, Salt: []byte("0123456789abcdef"), Check: []byte("fedcba9876543210"), MemoryKiB: 64, Iterations: 2, Parallelism: 1}},
 			LastSeal: 4, Floor: 15, Version: 21,
 		}},

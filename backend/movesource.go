@@ -51,8 +51,10 @@ func (m *storeMove) Each(ctx context.Context, f func(portable.Record) error) err
 		return err
 	}
 	known.sort()
-	if err := f(portable.Record{Cluster: cluster.portable(version)}); err != nil {
-		return err
+	for _, r := range cluster.portable(version).Records() {
+		if err := f(r); err != nil {
+			return err
+		}
 	}
 	err = m.eachUser(ctx, func(name string, u *userRecord) error { return f(portable.Record{User: u.portable(name)}) })
 	if err != nil {

@@ -36,6 +36,9 @@ type storeMove struct {
 	arrivals  arrivals
 }
 
+// Underway tells whether this move has begun to write, and is not verified.
+func (m *storeMove) Underway() bool { return m.moving != "" }
+
 // movingRecord says that a move into the store is not complete.
 type movingRecord struct {
 	header

@@ -19,13 +19,13 @@ func (c *Client) Moving(ctx context.Context, options ...Option) (session.Moving,
 func (c *Client) Move(ctx context.Context, s session.MoveStep, options ...Option) (session.Moving, error) {
 	r := c.request(http.MethodPost, "/v1/cluster/move", options)
 	r.idempotent = true // a step that is done is none
-	step := wire.MoveStep{Step: wire.MoveStepStep(s.Kind), Origin: unlessEmpty(s.Origin)}
+	step := wire.MoveStep{Step: wire.MoveStepStep(s.Kind), Origin: unlessEmpty(s.Filling.Origin)}
 	switch s.Kind {
 	case session.MoveBegin:
 		step.Cluster, step.Restart = &s.Cluster, &s.Restart
 		r.idempotent = !s.Restart
 	case session.MoveFinish:
-		step.Users, step.Sessions = &s.Users, &s.Sessions
+		step.Filling, step.Users, step.Sessions = &s.Filling.Number, &s.Users, &s.Sessions
 		r.idempotent = false
 	}
 	if err := r.json(step); err != nil {
@@ -35,13 +35,13 @@ func (c *Client) Move(ctx context.Context, s session.MoveStep, options ...Option
 }
 
 // ImportRecords moves a page of records in.
-func (c *Client) ImportRecords(ctx context.Context, origin string, records []json.RawMessage, options ...Option) (session.Moving, error) {
+func (c *Client) ImportRecords(ctx context.Context, f session.Filling, records []json.RawMessage, options ...Option) (session.Moving, error) {
 	r := c.request(http.MethodPost, "/v1/cluster/move/records", options)
 	r.idempotent = true
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
 	e.SetEscapeHTML(false) // attributes keep their bytes
-	if err := e.Encode(wire.RecordImport{Origin: origin, Items: records}); err != nil {
+	if err := e.Encode(wire.RecordImport{Origin: f.Origin, Filling: f.Number, Items: records}); err != nil {
 		return session.Moving{}, session.Invalid("items", "cannot be written as JSON: %v", err)
 	}
 	r.body = body.Bytes()
@@ -69,6 +69,9 @@ func (c *Client) moving(ctx context.Context, r *request) (session.Moving, error)
 	var w wire.Moving
 	meta, err := a.read(&w)
 	m := session.Moving{Phase: session.MovePhase(w.Phase), Origin: orEmpty(w.Origin), Users: w.Users, Sessions: w.Sessions, Meta: meta}
+	if w.Filling != nil {
+		m.Number = *w.Filling
+	}
 	if w.At != nil {
 		m.At = w.At.UTC()
 	}

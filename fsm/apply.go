@@ -125,7 +125,7 @@ func underOneLock(commands []*fsmpb.Command) int {
 	work := 0
 	for n, c := range commands {
 		switch c.Kind.(type) {
-		case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions:
+		case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportPast, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions:
 			work += commandsPerLock
 		default:
 			work++
@@ -205,6 +205,8 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		s.raiseLevel(k.SetFormatLevel.Level)
 	case *fsmpb.Command_BeginImport:
 		s.beginImport(k.BeginImport, r)
+	case *fsmpb.Command_ImportPast:
+		s.importPast(k.ImportPast, r)
 	case *fsmpb.Command_ImportUsers:
 		s.importUsers(k.ImportUsers, r)
 	case *fsmpb.Command_ImportSessions:

@@ -165,6 +165,8 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 		return hasUnknown(k.UseChallenge)
 	case *fsmpb.Command_BeginImport:
 		return importHasUnknown(k.BeginImport)
+	case *fsmpb.Command_ImportPast:
+		return hasUnknown(k.ImportPast) || slices.ContainsFunc(k.ImportPast.Policies, movedPastHasUnknown)
 	case *fsmpb.Command_ImportUsers:
 		return hasUnknown(k.ImportUsers) || slices.ContainsFunc(k.ImportUsers.Users, movedUserHasUnknown)
 	case *fsmpb.Command_ImportSessions:
@@ -179,13 +181,15 @@ func kindHasUnknown(c *fsmpb.Command) bool {
 	return true
 }
 
+func movedPastHasUnknown(m *fsmpb.MovedPast) bool { return hasUnknown(m) || anyHasUnknown(m.Lifetimes) }
+
 func importHasUnknown(m *fsmpb.BeginImport) bool {
 	for _, p := range m.Policies {
 		if hasUnknown(p) || p.Policy != nil && (hasUnknown(p.Policy) || authorityHasUnknown(p.Policy.Authority)) {
 			return true
 		}
 	}
-	return hasUnknown(m) || anyHasUnknown(m.Past) || anyHasUnknown(m.SealKeys) || m.Limits != nil && hasUnknown(m.Limits)
+	return hasUnknown(m) || anyHasUnknown(m.SealKeys) || m.Limits != nil && hasUnknown(m.Limits)
 }
 
 func movedUserHasUnknown(m *fsmpb.MovedUser) bool {

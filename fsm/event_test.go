@@ -42,6 +42,7 @@ var commandEvents = map[string][]fsm.EventKind{
 	"put_challenge_secret": nil, // what the next log-ins by challenge are signed with
 	"use_challenge":        nil, // a step of a log-in, as take_attempt is
 	"begin_import":         {fsm.EventImportBegun, fsm.EventPolicyCreated, fsm.EventPolicyChanged, fsm.EventPolicyDeleted, fsm.EventLimitsChanged},
+	"import_past":          nil,
 	"import_users":         {fsm.EventUserImported},
 	"import_sessions":      {fsm.EventSessionImported},
 	"finish_import":        {fsm.EventImportFinished},

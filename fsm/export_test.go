@@ -125,7 +125,7 @@ func (u *modelUser) asMoved(created int64) *fsmpb.MovedUser {
 // begin is the command that begins to fill a cluster with what was exported.
 func (e exported) begin(origin string) *fsmpb.BeginImport {
 	c := &fsmpb.BeginImport{
-		Origin: origin, LastSealKey: e.cluster.LastSeal, Floor: e.cluster.Floor, Version: e.cluster.Version,
+		Origin: origin, History: 1, LastSealKey: e.cluster.LastSeal, Floor: e.cluster.Floor, Version: e.cluster.Version,
 		Limits: &fsmpb.MovedLimits{MaxSessions: uint32(e.cluster.Limits.MaxSessions), Version: e.cluster.Limits.Version},
 	}
 	for number, name := range onLimitNames {
@@ -136,12 +136,22 @@ func (e exported) begin(origin string) *fsmpb.BeginImport {
 	for _, p := range e.cluster.Policies {
 		c.Policies = append(c.Policies, &fsmpb.MovedPolicy{Policy: putWhole(p), Version: p.Version})
 	}
-	for _, p := range e.cluster.Past {
-		c.Past = append(c.Past, &fsmpb.MovedPast{Policy: p.Name, UntilMs: p.UntilMS, LifetimeMs: p.AbsoluteLifetime.Milliseconds()})
-	}
 	for _, k := range e.cluster.Seals {
 		c.SealKeys = append(c.SealKeys, &fsmpb.MovedSealKey{
 			Id: k.ID, Salt: k.Salt[:], Check: k.Check[:], MemoryKib: k.MemoryKiB, Iterations: k.Iterations, Parallelism: uint32(k.Parallelism)})
+	}
+	return c
+}
+
+// past is the command that says what earlier forms of the policies that were exported still mean.
+func (e exported) past(origin string) *fsmpb.ImportPast {
+	c := &fsmpb.ImportPast{Origin: origin}
+	for _, p := range e.cluster.Past {
+		if n := len(c.Policies); n == 0 || c.Policies[n-1].Policy != p.Name {
+			c.Policies = append(c.Policies, &fsmpb.MovedPast{Policy: p.Name})
+		}
+		of := c.Policies[len(c.Policies)-1]
+		of.Lifetimes = append(of.Lifetimes, &fsmpb.MovedLifetime{UntilMs: p.UntilMS, LifetimeMs: p.AbsoluteLifetime.Milliseconds()})
 	}
 	return c
 }
@@ -173,6 +183,7 @@ func putWhole(p session.Policy) *fsmpb.PutPolicy {
 func fill(l *log, e exported, origin string) {
 	l.t.Helper()
 	l.must(beginImport(e.begin(origin)))
+	l.must(importPast(e.past(origin)))
 	for users := range slices.Chunk(e.users, 3) {
 		l.must(importUsers(&fsmpb.ImportUsers{Origin: origin, Users: users}))
 	}
@@ -228,7 +239,7 @@ func TestAMovedClusterGoesOnAsBefore(t *testing.T) {
 			first, before := newLog(t, o), newModel(ends)
 			goOn(t, h, first, before, 200)
 			now := first.m.Moving()
-			for _, c := range []*fsmpb.Command{finishImport(now.Origin, uint64(now.Accounts), uint64(now.Sessions)), openCluster(), setHome(atCluster), closeCluster()} {
+			for _, c := range []*fsmpb.Command{finishFilling(now.Filling, now.Origin, uint64(now.Accounts), uint64(now.Sessions)), openCluster(), setHome(atCluster), closeCluster()} {
 				first.do(c)
 				before.apply(first.index, first.clock, []*fsmpb.Command{c})
 			}
@@ -242,7 +253,7 @@ func TestAMovedClusterGoesOnAsBefore(t *testing.T) {
 			wantSameExport(t, exportOf(t, first.m, 3), want)
 
 			second := newLog(t, o)
-			second.clock = first.clock
+			second.clock = first.m.ClockMS()
 			fill(second, want, "first")
 			wantSameExport(t, exportOf(t, second.m, 4), want)
 			second.m = restored(t, snapshotOf(t, second.m), o)
@@ -250,7 +261,7 @@ func TestAMovedClusterGoesOnAsBefore(t *testing.T) {
 			now = second.m.Moving()
 			second.must(finishImport("first", uint64(now.Accounts), uint64(now.Sessions)))
 			after := before.movedTo(first.m.Moving().AtMS)
-			after.clock, after.history, after.moving = second.m.ClockMS(), 2, fsm.Moving{Origin: "first", SealLast: want.cluster.LastSeal}
+			after.clock, after.history, after.moving = second.m.ClockMS(), firstFilling+1, fsm.Moving{Origin: "first", SealLast: want.cluster.LastSeal}
 			after.index = second.index
 			for n := 0; second.m.Stats().ShellUsers > shellsOf(after); n++ {
 				if second.apply(); n > len(want.users) {

@@ -1,8 +1,13 @@
 package fsm_test
 
 import (
+	"cmp"
+
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
+
+// firstFilling is the number of the filling that begins first in a cluster.
+const firstFilling = 2
 
 // goldenMove is a history in which each command that moves sessions succeeds, with all its fields. It ends in a closed cluster.
 func goldenMove() []goldenStep {
@@ -28,19 +33,20 @@ func goldenMove() []goldenStep {
 		AuthMs: start - 1000, Permanent: true, Roles: []fsmpb.Role{fsmpb.Role_ROLE_USER}, Methods: []fsmpb.Method{fsmpb.Method_METHOD_DIRECTORY},
 	}
 	return []goldenStep{
-		{"begin_import_early", beginImport(&fsmpb.BeginImport{Origin: origin, Policies: []*fsmpb.MovedPolicy{{Policy: standard}}, LastSealKey: 1})},
+		{"begin_import_early", beginImport(&fsmpb.BeginImport{Origin: origin, History: 1, Policies: []*fsmpb.MovedPolicy{{Policy: standard}}, LastSealKey: 1})},
 		{"begin_import", beginImport(&fsmpb.BeginImport{
-			Origin: origin, Restart: true, History: 1, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 12}, {Policy: web, Version: 300}},
-			Past:     []*fsmpb.MovedPast{{Policy: "web", UntilMs: start - 4_000_000, LifetimeMs: 6_000_000}},
+			Origin: origin, Restart: true, History: 2, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 12}, {Policy: web, Version: 300}},
 			SealKeys: []*fsmpb.MovedSealKey{{Id: 3, Salt: key.Salt, MemoryKib: 64, Iterations: 3, Parallelism: 4, Check: key.Check}}, LastSealKey: 5,
 			Limits: &fsmpb.MovedLimits{MaxSessions: 1000, OnLimit: fsmpb.OnLimit_ON_LIMIT_EVICT_IDLE, Version: 200}, Floor: 17, Version: 500})},
-		{"import_users", importUsers(&fsmpb.ImportUsers{Origin: origin, Users: []*fsmpb.MovedUser{
+		{"import_past", importPast(&fsmpb.ImportPast{Origin: origin, Filling: 3, Policies: []*fsmpb.MovedPast{
+			{Policy: "web", Lifetimes: []*fsmpb.MovedLifetime{{UntilMs: start - 4_000_000, LifetimeMs: 6_000_000}, {UntilMs: start - 4_500_000, LifetimeMs: 5_900_000}}}}})},
+		{"import_users", importUsers(&fsmpb.ImportUsers{Origin: origin, Filling: 3, Users: []*fsmpb.MovedUser{
 			{Name: "ann", LastNumber: 9, Preferences: []*fsmpb.Attribute{{Name: "colour", Value: []byte(`"green"`)}}, Account: ann},
 			{Name: "zoë", LastNumber: 7}, {Name: "bare", LastNumber: 30},
 			{Name: "off", LastNumber: 2, Account: &fsmpb.MovedAccount{Roles: []fsmpb.Role{fsmpb.Role_ROLE_USER}, Disabled: true, CreatedMs: start - 100, Version: 450}},
 		}})},
-		{"import_sessions", importSessions(&fsmpb.ImportSessions{Origin: origin, Sessions: []*fsmpb.MovedSession{first, lasting}})},
-		{"finish_import", finishImport(origin, 2, 2)},
+		{"import_sessions", importSessions(&fsmpb.ImportSessions{Origin: origin, Filling: 3, Sessions: []*fsmpb.MovedSession{first, lasting}})},
+		{"finish_import", finishFilling(3, origin, 2, 2)},
 		{"close_cluster", closeCluster()},
 		{"open_cluster", openCluster()},
 		{"close_cluster_again", closeCluster()},
@@ -51,16 +57,27 @@ func beginImport(c *fsmpb.BeginImport) *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: c}}
 }
 
+func importPast(c *fsmpb.ImportPast) *fsmpb.Command {
+	c.Filling = cmp.Or(c.Filling, firstFilling)
+	return &fsmpb.Command{Kind: &fsmpb.Command_ImportPast{ImportPast: c}}
+}
+
 func importUsers(c *fsmpb.ImportUsers) *fsmpb.Command {
+	c.Filling = cmp.Or(c.Filling, firstFilling)
 	return &fsmpb.Command{Kind: &fsmpb.Command_ImportUsers{ImportUsers: c}}
 }
 
 func importSessions(c *fsmpb.ImportSessions) *fsmpb.Command {
+	c.Filling = cmp.Or(c.Filling, firstFilling)
 	return &fsmpb.Command{Kind: &fsmpb.Command_ImportSessions{ImportSessions: c}}
 }
 
 func finishImport(origin string, users, sessions uint64) *fsmpb.Command {
-	return &fsmpb.Command{Kind: &fsmpb.Command_FinishImport{FinishImport: &fsmpb.FinishImport{Origin: origin, Users: users, Sessions: sessions}}}
+	return finishFilling(firstFilling, origin, users, sessions)
+}
+
+func finishFilling(filling uint64, origin string, users, sessions uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_FinishImport{FinishImport: &fsmpb.FinishImport{Origin: origin, Users: users, Sessions: sessions, Filling: filling}}}
 }
 
 func closeCluster() *fsmpb.Command {

@@ -43,6 +43,8 @@ func (h *history) move() *fsmpb.Command {
 
 func (h *history) fill(now fsm.Moving) *fsmpb.Command {
 	switch n := h.IntN(100); {
+	case n < 6:
+		return importPast(h.importPast())
 	case n < 20:
 		return importUsers(h.importUsers())
 	case n < 75:
@@ -54,7 +56,7 @@ func (h *history) fill(now fsm.Moving) *fsmpb.Command {
 	case now.Sessions < 5 && n < 98:
 		return importUsers(h.importUsers())
 	}
-	return finishImport(historyOrigin, uint64(now.Accounts), uint64(now.Sessions))
+	return finishFilling(h.filling(), historyOrigin, uint64(now.Accounts), uint64(now.Sessions))
 }
 
 // anyMove mostly comes at the wrong time.
@@ -63,7 +65,7 @@ func (h *history) anyMove(now fsm.Moving) *fsmpb.Command {
 	if h.chance(20) {
 		origin = "nowhere"
 	}
-	switch h.IntN(6) {
+	switch h.IntN(7) {
 	case 0:
 		c := h.beginImport()
 		c.Origin = origin
@@ -77,11 +79,41 @@ func (h *history) anyMove(now fsm.Moving) *fsmpb.Command {
 		c.Origin = origin
 		return importSessions(c)
 	case 3:
-		return finishImport(origin, uint64(now.Accounts)+h.Uint64N(2), uint64(now.Sessions)+h.Uint64N(2))
+		return finishFilling(h.filling(), origin, uint64(now.Accounts)+h.Uint64N(2), uint64(now.Sessions)+h.Uint64N(2))
 	case 4:
 		return openCluster()
+	case 5:
+		c := h.importPast()
+		c.Origin = origin
+		return importPast(c)
 	}
 	return closeCluster()
+}
+
+// filling is mostly the one that is under way.
+func (h *history) filling() uint64 {
+	if h.chance(3) {
+		return 1 + h.Uint64N(h.m.History()+1)
+	}
+	return h.m.History()
+}
+
+func (h *history) importPast() *fsmpb.ImportPast {
+	c := &fsmpb.ImportPast{Origin: historyOrigin, Filling: h.filling()}
+	for _, name := range historyPolicies {
+		if !h.chance(50) {
+			continue
+		}
+		p := &fsmpb.MovedPast{Policy: name}
+		for range h.IntN(4) {
+			p.Lifetimes = append(p.Lifetimes, &fsmpb.MovedLifetime{UntilMs: start + int64(h.IntN(40_000)) - 20_000, LifetimeMs: int64(h.IntN(6)) * 4000})
+		}
+		c.Policies = append(c.Policies, p)
+	}
+	if len(c.Policies) > 0 && h.chance(3) {
+		c.Policies[0].Lifetimes = append(c.Policies[0].Lifetimes, &fsmpb.MovedLifetime{UntilMs: fsm.MaxClockMS, LifetimeMs: 1000})
+	}
+	return c
 }
 
 func (h *history) beginImport() *fsmpb.BeginImport {
@@ -90,12 +122,6 @@ func (h *history) beginImport() *fsmpb.BeginImport {
 		if h.chance(90) {
 			c.Policies = append(c.Policies, &fsmpb.MovedPolicy{Policy: h.movedPolicy(name), Version: h.Uint64N(501)})
 		}
-	}
-	for range h.IntN(5) {
-		c.Past = append(c.Past, &fsmpb.MovedPast{Policy: pick(h, historyPolicies), UntilMs: start + int64(h.IntN(40_000)) - 20_000, LifetimeMs: int64(h.IntN(6)) * 4000})
-	}
-	if h.chance(3) {
-		c.Past = append(c.Past, &fsmpb.MovedPast{Policy: "default", UntilMs: fsm.MaxClockMS, LifetimeMs: 1000})
 	}
 	for id := range uint32(4) {
 		if h.chance(60) && (id > 0 || h.chance(3)) {
@@ -106,9 +132,7 @@ func (h *history) beginImport() *fsmpb.BeginImport {
 	if h.chance(80) {
 		c.Limits = &fsmpb.MovedLimits{MaxSessions: *h.limit(30, session.MaxSessions+1), OnLimit: fsmpb.OnLimit(h.IntN(4)), Version: h.Uint64N(502)}
 	}
-	if h.chance(30) {
-		c.History = 1 + h.Uint64N(3)
-	}
+	c.History = h.filling()
 	return c
 }
 
@@ -127,7 +151,7 @@ func (h *history) movedPolicy(name string) *fsmpb.PutPolicy {
 }
 
 func (h *history) importUsers() *fsmpb.ImportUsers {
-	c := &fsmpb.ImportUsers{Origin: historyOrigin}
+	c := &fsmpb.ImportUsers{Origin: historyOrigin, Filling: h.filling()}
 	for _, name := range historyUsers {
 		switch known := h.movedUsers[name]; {
 		case known != nil && h.chance(2):
@@ -170,7 +194,7 @@ func (h *history) movedUser(name string) *fsmpb.MovedUser {
 
 // importSessions sends some that it has sent before, and some new ones.
 func (h *history) importSessions() *fsmpb.ImportSessions {
-	c := &fsmpb.ImportSessions{Origin: historyOrigin}
+	c := &fsmpb.ImportSessions{Origin: historyOrigin, Filling: h.filling()}
 	if n := len(h.movedSessions); n > 0 && h.chance(30) {
 		from := h.IntN(n)
 		c.Sessions = append(c.Sessions, h.movedSessions[from:min(n, from+3)]...)

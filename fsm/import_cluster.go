@@ -1,20 +1,11 @@
 package fsm
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
-)
-
-const (
-	// maxMovedPast bounds what a BeginImport says of its policies' past: as much as the policies of a cluster can have.
-	maxMovedPast = session.MaxPolicies * maxLifetimeSteps
-	// maxBirthLeadMS is how far the instant of a session's creation may be ahead of the clock. Each change of a policy within one
-	// millisecond adds one: see policy.birth.
-	maxBirthLeadMS = 60_000
 )
 
 // importedCluster is a BeginImport whose parts have been judged.
@@ -29,10 +20,6 @@ func (s *state) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_INVALID, "origin")
 		return
 	}
-	if m := s.moving; m.phase == PhaseFilling && m.origin == c.Origin && !c.Restart {
-		setAt(r, m.atMS)
-		return
-	}
 	if code, field := s.mayBeFilled(c); code != fsmpb.Code_CODE_OK {
 		fail(r, code, field)
 		return
@@ -43,21 +30,23 @@ func (s *state) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 		return
 	}
 	s.startImport(c, in)
-	setAt(r, s.moving.atMS)
+	r.Payload = &fsmpb.Result_Filling{Filling: s.history}
 }
 
-// mayBeFilled judges whether a filling may begin; one that begins anew forgets what is there, unless that is closed.
+// mayBeFilled judges whether a filling may begin. One that begins anew forgets what an earlier one of its origin has brought, or with restart whatever is
+// there, unless that is closed.
 func (s *state) mayBeFilled(c *fsmpb.BeginImport) (fsmpb.Code, string) {
 	switch {
 	case s.home.Node:
 		return fsmpb.Code_CODE_CONFLICT, homeField
 	case s.moving.phase == PhaseClosed: // it may be the very home that all comes from
 		return fsmpb.Code_CODE_CONFLICT, "closed"
-	case c.Restart && c.History != 0 && c.History != s.history: // it comes late: a filling has ended since, and is in use
+	case c.History != s.history: // it comes late: a filling has begun since, or has ended and is in use
 		return fsmpb.Code_CODE_CONFLICT, "history"
 	case c.Restart:
-	case s.moving.phase == PhaseFilling:
+	case s.moving.phase == PhaseFilling && s.moving.origin != c.Origin:
 		return fsmpb.Code_CODE_CONFLICT, "origin"
+	case s.moving.phase == PhaseFilling:
 	case s.moving.origin == c.Origin:
 		return fsmpb.Code_CODE_EXISTS, "origin"
 	case s.users.accounts.Len() > 0:
@@ -76,9 +65,6 @@ func (s *state) parseImport(c *fsmpb.BeginImport) (in importedCluster, code fsmp
 		return in, fsmpb.Code_CODE_INVALID, "version"
 	}
 	if in.policies, code, field = s.parseMovedPolicies(c); code != fsmpb.Code_CODE_OK {
-		return in, code, field
-	}
-	if code, field = s.parseMovedPast(c, in.policies); code != fsmpb.Code_CODE_OK {
 		return in, code, field
 	}
 	if in.seals, code, field = s.parseMovedSeals(c); code != fsmpb.Code_CODE_OK {
@@ -126,43 +112,6 @@ func find(policies []*policy, name string) *policy {
 	return nil
 }
 
-// parseMovedPast gives the policies the steps that their past means.
-func (s *state) parseMovedPast(c *fsmpb.BeginImport, policies []*policy) (fsmpb.Code, string) {
-	if len(c.Past) > maxMovedPast {
-		return fsmpb.Code_CODE_TOO_LARGE, "past"
-	}
-	past := map[*policy][]lifetimeStep{}
-	for _, m := range c.Past {
-		p := find(policies, m.Policy)
-		if p == nil || m.UntilMs < 0 || m.UntilMs > s.clock+maxBirthLeadMS || m.LifetimeMs < 0 || m.LifetimeMs > session.MaxTimeout.Milliseconds() {
-			return fsmpb.Code_CODE_INVALID, "past"
-		}
-		if m.LifetimeMs > 0 {
-			past[p] = append(past[p], lifetimeStep{throughMS: m.UntilMs, lifetime: m.LifetimeMs})
-		}
-	}
-	for _, p := range policies {
-		if p.steps = stepsOf(past[p], p.lifetime); len(p.steps) > maxLifetimeSteps {
-			return fsmpb.Code_CODE_TOO_LARGE, "past"
-		}
-	}
-	return fsmpb.Code_CODE_OK, ""
-}
-
-// stepsOf gives the steps by which every session has the least of the lifetimes that hold for it.
-func stepsOf(past []lifetimeStep, lifetime int64) (steps []lifetimeStep) {
-	slices.SortFunc(past, func(a, b lifetimeStep) int {
-		return cmp.Or(cmp.Compare(b.throughMS, a.throughMS), cmp.Compare(a.lifetime, b.lifetime))
-	})
-	for _, step := range past { // from the latest: what holds for later sessions holds for earlier ones
-		if step.lifetime < lifetime {
-			steps, lifetime = append(steps, step), step.lifetime
-		}
-	}
-	slices.Reverse(steps)
-	return steps
-}
-
 // parseMovedSeals gives the seal keys that there will be: those that nodes have made, and the moved ones.
 func (s *state) parseMovedSeals(c *fsmpb.BeginImport) (keys []SealKey, code fsmpb.Code, field string) {
 	keys = s.sealsOfNodes()
@@ -198,6 +147,7 @@ func (s *state) sealsOfNodes() (keys []SealKey) {
 // startImport empties the state, at once, whatever it holds, and puts what was judged into it.
 func (s *state) startImport(c *fsmpb.BeginImport, in importedCluster) {
 	limitsBefore, policiesBefore := s.limits, s.storedPolicies()
+	s.history++
 	s.moving = moving{
 		phase: PhaseFilling, origin: c.Origin, atMS: s.clock, sealOffset: s.seals.last, sealLast: s.seals.last + c.LastSealKey,
 	}

@@ -24,7 +24,7 @@ type sessionImport struct {
 }
 
 func (s *state) importSessions(c *fsmpb.ImportSessions, r *fsmpb.Result) {
-	if !s.isFilledFrom(c.Origin, r) {
+	if !s.isFilledBy(c.Filling, c.Origin, r) {
 		return
 	}
 	if len(c.Sessions) > MaxImport {
@@ -207,6 +207,9 @@ func (s *state) parseMovedKeys(m *fsmpb.MovedSession) (p past, field string) {
 		if k.hash, ok = keyHash(key.Hash); !ok || key.GraceMs < 0 || (key.GraceMs == 0) != (len(key.Sealed) == 0) ||
 			len(key.Sealed) > 0 && len(key.Sealed) != len(k.sealed) {
 			return p, "retired"
+		}
+		if key.GraceMs > s.clock+session.MaxRotateGrace.Milliseconds() {
+			return p, "grace_ms"
 		}
 		k.graceMS = key.GraceMs
 		copy(k.sealed[:], key.Sealed)

@@ -19,7 +19,7 @@ type importedUser struct {
 }
 
 func (s *state) importUsers(c *fsmpb.ImportUsers, r *fsmpb.Result) {
-	if !s.isFilledFrom(c.Origin, r) {
+	if !s.isFilledBy(c.Filling, c.Origin, r) {
 		return
 	}
 	if len(c.Users) > MaxImport {

@@ -76,6 +76,8 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 		m.setSessionHome(k.SetSessionHome, r)
 	case *fsmpb.Command_BeginImport:
 		m.beginImport(k.BeginImport, r)
+	case *fsmpb.Command_ImportPast:
+		m.importPast(k.ImportPast, r)
 	case *fsmpb.Command_ImportUsers:
 		m.importUsers(k.ImportUsers, r)
 	case *fsmpb.Command_ImportSessions:

@@ -14,7 +14,7 @@ import (
 // mayMove tells whether a command changes a cluster that is not open.
 func mayMove(c *fsmpb.Command) bool {
 	switch c.Kind.(type) {
-	case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions, *fsmpb.Command_FinishImport, *fsmpb.Command_CloseCluster,
+	case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportPast, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions, *fsmpb.Command_FinishImport, *fsmpb.Command_CloseCluster,
 		*fsmpb.Command_OpenCluster, *fsmpb.Command_SetFormatLevel, *fsmpb.Command_NoOp, *fsmpb.Command_PutSealKey, *fsmpb.Command_HoldSealKeys:
 		return true
 	}
@@ -60,18 +60,18 @@ func (m *model) finishImport(c *fsmpb.FinishImport, r *fsmpb.Result) {
 	switch {
 	case m.open() && m.moving.Origin == c.Origin:
 		set(r, fsmpb.Code_CODE_EXISTS, "origin")
-	case !m.filledFrom(c.Origin, r):
+	case !m.filledBy(c.Filling, c.Origin, r):
 	case c.Users != uint64(m.accounts()):
 		set(r, fsmpb.Code_CODE_CONFLICT, "users")
 	case c.Sessions != uint64(len(m.sessions)):
 		set(r, fsmpb.Code_CODE_CONFLICT, "sessions")
 	default:
-		m.moving.Phase, m.moving.AtMS = fsm.PhaseOpen, 0
+		m.moving.Phase, m.moving.AtMS, m.moving.Filling = fsm.PhaseOpen, 0, 0
 		m.history++
 	}
 }
 
-func (m *model) filledFrom(origin string, r *fsmpb.Result) bool {
+func (m *model) filledBy(filling uint64, origin string, r *fsmpb.Result) bool {
 	switch {
 	case m.moving.Phase != fsm.PhaseFilling:
 		set(r, fsmpb.Code_CODE_CONFLICT, m.moving.Phase.String())
@@ -79,15 +79,14 @@ func (m *model) filledFrom(origin string, r *fsmpb.Result) bool {
 	case m.moving.Origin != origin:
 		set(r, fsmpb.Code_CODE_CONFLICT, "origin")
 		return false
+	case filling != m.history:
+		set(r, fsmpb.Code_CODE_CONFLICT, "history")
+		return false
 	}
 	return true
 }
 
 func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
-	if m.moving.Phase == fsm.PhaseFilling && m.moving.Origin == c.Origin && !c.Restart {
-		m.at(r)
-		return
-	}
 	if m.refusesImport(c, r) {
 		return
 	}
@@ -98,9 +97,6 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	own := slices.DeleteFunc(slices.Clone(m.sealKeys), m.isMoved)
 	limits := modelLimits{total: int(c.Limits.GetMaxSessions()), onLimit: max(c.Limits.GetOnLimit(), refuse)}
 	switch {
-	case slices.ContainsFunc(c.Past, func(p *fsmpb.MovedPast) bool { return policies[p.Policy] == nil || p.UntilMs > m.clock+60_000 }):
-		set(r, fsmpb.Code_CODE_INVALID, "past")
-		return
 	case len(own)+len(c.SealKeys) > 16:
 		set(r, fsmpb.Code_CODE_TOO_LARGE, "seal_keys")
 		return
@@ -113,15 +109,15 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	}
 	m.policies, m.limits, m.version2 = policies, limits, c.Limits.GetVersion()
 	m.users, m.sessions, m.reaps, m.bare, m.gracesUntil = map[string]*modelUser{}, nil, nil, nil, 0
-	m.takePast(c.Past)
-	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
+	m.history++
+	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Filling: m.history, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
 	for _, k := range c.SealKeys {
 		own = append(own, m.lastSealKey+k.Id)
 	}
 	m.sealKeys, m.lastSealKey = own, m.lastSealKey+c.LastSealKey
 	m.moving.SealLast = m.lastSealKey
 	m.floor, m.version = max(m.floor, c.Floor), max(m.version, c.Version)
-	m.at(r)
+	r.Payload = &fsmpb.Result_Filling{Filling: m.history}
 }
 
 // isMoved tells whether a seal key came with the filling that is under way.
@@ -135,9 +131,11 @@ func (m *model) refusesImport(c *fsmpb.BeginImport, r *fsmpb.Result) bool {
 		set(r, fsmpb.Code_CODE_CONFLICT, "session_home")
 	case m.moving.Phase == fsm.PhaseClosed:
 		set(r, fsmpb.Code_CODE_CONFLICT, "closed")
-	case c.Restart && c.History != 0 && c.History != m.history:
+	case c.History != m.history:
 		set(r, fsmpb.Code_CODE_CONFLICT, "history")
 	case c.Restart:
+		return false
+	case m.moving.Phase == fsm.PhaseFilling && m.moving.Origin == c.Origin:
 		return false
 	case m.moving.Phase == fsm.PhaseFilling:
 		set(r, fsmpb.Code_CODE_CONFLICT, "origin")
@@ -179,31 +177,67 @@ func (m *model) movedPolicies(c *fsmpb.BeginImport, r *fsmpb.Result) map[string]
 	return scratch.policies
 }
 
-// takePast notes until when a policy's sessions must have been created to live shorter than it says. For each instant that is the least of all lifetimes
-// that reach as far.
-func (m *model) takePast(past []*fsmpb.MovedPast) {
-	for name, p := range m.policies {
-		least := func(created int64) int64 {
-			l := p.lifetime()
-			for _, e := range past {
-				if e.Policy == name && e.LifetimeMs > 0 && e.UntilMs >= created {
-					l = min(l, e.LifetimeMs)
-				}
-			}
-			return l
-		}
-		for _, e := range past {
-			if e.Policy == name && least(e.UntilMs) < least(e.UntilMs+1) {
-				p.raises = append(p.raises, modelRaise{e.UntilMs, least(e.UntilMs)})
-			}
-		}
-		slices.SortFunc(p.raises, func(a, b modelRaise) int { return cmp.Compare(a.through, b.through) })
-		p.raises = slices.Compact(p.raises)
+func (m *model) importPast(c *fsmpb.ImportPast, r *fsmpb.Result) {
+	if !m.filledBy(c.Filling, c.Origin, r) {
+		return
 	}
+	raises := map[string][]modelRaise{}
+	recorded := 0
+	for _, past := range c.Policies {
+		p := m.policies[past.Policy]
+		if p == nil {
+			set(r, fsmpb.Code_CODE_INVALID, "past")
+			return
+		}
+		if slices.ContainsFunc(past.Lifetimes, func(l *fsmpb.MovedLifetime) bool { return l.UntilMs > m.clock+60_000 }) {
+			set(r, fsmpb.Code_CODE_INVALID, "until_ms")
+			return
+		}
+		if _, twice := raises[past.Policy]; twice {
+			set(r, fsmpb.Code_CODE_INVALID, "past")
+			return
+		}
+		raises[past.Policy] = raisesOf(past.Lifetimes, p.lifetime())
+		if same := slices.Equal(p.raises, raises[past.Policy]); !same && len(p.raises) > 0 {
+			set(r, fsmpb.Code_CODE_CONFLICT, "past")
+			return
+		} else if !same {
+			recorded++
+		}
+	}
+	if recorded > 0 && len(m.sessions) > 0 {
+		set(r, fsmpb.Code_CODE_CONFLICT, "sessions")
+		return
+	}
+	for name, raises := range raises {
+		m.policies[name].raises = raises
+	}
+	count(r, uint64(recorded))
+}
+
+// raisesOf is until when a policy's sessions must have been created to live shorter than it says. For each instant that is the least of all lifetimes
+// that reach as far.
+func raisesOf(past []*fsmpb.MovedLifetime, lifetime int64) (raises []modelRaise) {
+	least := func(created int64) int64 {
+		l := lifetime
+		for _, e := range past {
+			if e.LifetimeMs > 0 && e.UntilMs >= created {
+				l = min(l, e.LifetimeMs)
+			}
+		}
+		return l
+	}
+	for _, e := range past {
+		if least(e.UntilMs) < least(e.UntilMs+1) {
+			raises = append(raises, modelRaise{e.UntilMs, least(e.UntilMs)})
+		}
+	}
+	slices.SortFunc(raises, func(a, b modelRaise) int { return cmp.Compare(a.through, b.through) })
+	return slices.Compact(raises)
 }
 
 func (m *model) importUsers(c *fsmpb.ImportUsers, r *fsmpb.Result) {
-	if !m.filledFrom(c.Origin, r) {
+	if !m.filledBy(c.Filling, c.Origin, r) {
 		return
 	}
 	var fresh []*modelUser
@@ -250,7 +284,7 @@ func newMovedUser(moved *fsmpb.MovedUser) *modelUser {
 }
 
 func (m *model) importSessions(c *fsmpb.ImportSessions, r *fsmpb.Result) {
-	if !m.filledFrom(c.Origin, r) {
+	if !m.filledBy(c.Filling, c.Origin, r) {
 		return
 	}
 	var fresh []*modelSession

@@ -18,7 +18,7 @@ import (
 func smallImport(origin string) *fsmpb.BeginImport {
 	standard := timers("default", 3_600_000, 0, 0)
 	standard.Authority = nil
-	return &fsmpb.BeginImport{Origin: origin, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 3}}, Version: 100}
+	return &fsmpb.BeginImport{Origin: origin, History: 1, Policies: []*fsmpb.MovedPolicy{{Policy: standard, Version: 3}}, Version: 100}
 }
 
 // moved is a session of ann's that was made and used a second ago.
@@ -135,12 +135,6 @@ func TestBeginImportJudges(t *testing.T) {
 		}
 		return keys
 	}
-	past := func(n int) (entries []*fsmpb.MovedPast) {
-		for i := range n {
-			entries = append(entries, &fsmpb.MovedPast{Policy: "default", UntilMs: start - 1000 + int64(i), LifetimeMs: 1000 + int64(i)})
-		}
-		return entries
-	}
 	codeOf := func(change func(*fsmpb.BeginImport)) *fsmpb.Command {
 		c := smallImport("home")
 		change(c)
@@ -166,13 +160,7 @@ func TestBeginImportJudges(t *testing.T) {
 		"higher floor":          {codeOf(func(c *fsmpb.BeginImport) { c.Floor = 1<<60 + 1 }), codeInvalid, "version"},
 		"limits' version":       {codeOf(func(c *fsmpb.BeginImport) { c.Limits = &fsmpb.MovedLimits{Version: 101} }), codeInvalid, "limits"},
 		"impossible limits":     {codeOf(func(c *fsmpb.BeginImport) { c.Limits = &fsmpb.MovedLimits{OnLimit: 9} }), codeInvalid, "limits"},
-		"past of nothing":       {codeOf(func(c *fsmpb.BeginImport) { c.Past = []*fsmpb.MovedPast{{Policy: "web", UntilMs: 1, LifetimeMs: 1000}} }), codeInvalid, "past"},
-		"past of the future":    {codeOf(func(c *fsmpb.BeginImport) { c.Past = []*fsmpb.MovedPast{{Policy: "default", UntilMs: start + 60_001}} }), codeInvalid, "past"},
-		"past without end":      {codeOf(func(c *fsmpb.BeginImport) { c.Past = []*fsmpb.MovedPast{{Policy: "default", LifetimeMs: 1 << 60}} }), codeInvalid, "past"},
-		"negative past":         {codeOf(func(c *fsmpb.BeginImport) { c.Past = []*fsmpb.MovedPast{{Policy: "default", LifetimeMs: -1}} }), codeInvalid, "past"},
-		"most past":             {codeOf(func(c *fsmpb.BeginImport) { c.Past = past(64) }), codeOK, ""},
-		"more past":             {codeOf(func(c *fsmpb.BeginImport) { c.Past = past(65) }), codeTooLarge, "past"},
-		"too much past":         {codeOf(func(c *fsmpb.BeginImport) { c.Past = make([]*fsmpb.MovedPast, 64*session.MaxPolicies+1) }), codeTooLarge, "past"},
+		"another history":       {codeOf(func(c *fsmpb.BeginImport) { c.History = 2 }), codeConflict, "history"},
 		"most seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(15), 15 }), codeOK, ""},
 		"more seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(16), 16 }), codeTooLarge, "seal_keys"},
 		"a key beyond the last": {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys = seals(1) }), codeInvalid, "seal_keys"},
@@ -189,8 +177,8 @@ func TestBeginImportJudges(t *testing.T) {
 				wantRefusal(l, c.command, c.code, c.field)
 				return
 			}
-			if r := l.must(c.command); r.GetAtMs() != l.clock {
-				t.Errorf("begun at %d, want %d", r.GetAtMs(), l.clock)
+			if r, now := l.must(c.command), l.m.Moving(); r.GetFilling() != firstFilling || now.Filling != firstFilling || now.AtMS != l.clock {
+				t.Errorf("begun: %v, %+v; want number %d at %d", r, now, firstFilling, l.clock)
 			}
 			restored(t, snapshotOf(t, l.m), fsm.Options{})
 		})
@@ -225,10 +213,12 @@ func TestWhoMayBeFilled(t *testing.T) {
 	wantRefusal(l, closeCluster(), codeConflict, "session_home")
 	l.must(setHome(atCluster))
 
-	began := l.must(begin("home")).GetAtMs()
-	l.clock += 5000
-	if again := l.must(begin("home")).GetAtMs(); again != began {
-		t.Errorf("begun again at %d, want %d", again, began)
+	l.must(begin("home"))
+	wantRefusal(l, begin("home"), codeConflict, "history") // the same command, which comes again
+	begin = func(origin string) *fsmpb.Command {
+		c := smallImport(origin)
+		c.History = l.m.History()
+		return beginImport(c)
 	}
 	wantRefusal(l, begin("another"), codeConflict, "origin")
 	wantRefusal(l, closeCluster(), codeConflict, "filling")
@@ -328,7 +318,7 @@ func TestImportSessionsJudges(t *testing.T) {
 		"successor without grace": {retire(key(bytesOf(keyOf(50)), 0, successor)), codeInvalid, "retired"},
 		"short successor":         {retire(key(bytesOf(keyOf(50)), start+1, successor[1:])), codeInvalid, "retired"},
 		"graces fall":             {retire(key(bytesOf(keyOf(50)), start+2, successor), key(bytesOf(keyOf(51)), start+1, successor)), codeInvalid, "retired"},
-		"grace too long":          {retire(key(bytesOf(keyOf(50)), start+longest+1, successor)), codeInvalid, "retired"},
+		"grace too long":          {retire(key(bytesOf(keyOf(50)), start+longest+1, successor)), codeInvalid, "grace_ms"},
 		"too many keys":           {retire(tooManyKeys...), codeInvalid, "retired"},
 		"most keys":               {retire(tooManyKeys[1:]...), codeOK, ""},
 	} {
@@ -463,10 +453,17 @@ func TestAnImportBeginsAnew(t *testing.T) {
 	running := l.m.Snapshot()
 	defer running.Release()
 	want := snapshotOf(t, l.m)
-	first.Restart = true
+	late := []*fsmpb.Command{
+		importPast(&fsmpb.ImportPast{Origin: "home"}), importUsers(&fsmpb.ImportUsers{Origin: "home"}), sessionsOf(moved(8)), finishImport("home", 0, 1), beginImport(first),
+	}
+	first = proto.Clone(first).(*fsmpb.BeginImport)
+	first.History = firstFilling
 	l.clock += 1000
-	if at := l.must(beginImport(first)).GetAtMs(); at != l.clock {
-		t.Errorf("begun anew at %d, want %d", at, l.clock)
+	if filling := l.must(beginImport(first)).GetFilling(); filling != firstFilling+1 {
+		t.Errorf("begun anew as %d, want %d", filling, firstFilling+1)
+	}
+	for _, c := range late {
+		wantRefusal(l, c, codeConflict, "history")
 	}
 	now := l.m.Moving()
 	if now.Sessions != 0 || now.SealOffset != 4 || now.AtMS != l.clock {
@@ -483,10 +480,10 @@ func TestAnImportBeginsAnew(t *testing.T) {
 	if st := l.m.Stats(); st.Sessions != 0 || st.Users+st.ShellUsers != 0 || st.BlobBytes != 0 {
 		t.Errorf("left: %+v", st)
 	}
-	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 50}}}))
+	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Filling: firstFilling + 1, Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 50}}}))
 	before := l.m.LastSeq()
 	sealing.Attributes[0].Value = sealedValue(6, 't')
-	l.must(sessionsOf(sealing))
+	l.must(importSessions(&fsmpb.ImportSessions{Origin: "home", Filling: firstFilling + 1, Sessions: []*fsmpb.MovedSession{sealing}}))
 	if l.m.LastSeq() != before+1 || before != 1 {
 		t.Errorf("the sequence numbers go on from %d to %d", before, l.m.LastSeq())
 	}
@@ -505,8 +502,9 @@ func TestAFillingMayForgetAnOpenCluster(t *testing.T) {
 		t.Fatalf("the sample has too little: %+v", m.Stats())
 	}
 	before, history, seq, version := m.Stats(), m.History(), m.LastSeq(), m.ExportCluster().Version
-	l.wantCode(beginImport(smallImport("home")), codeConflict)
 	c := smallImport("home")
+	c.History = history
+	l.wantCode(beginImport(proto.Clone(c).(*fsmpb.BeginImport)), codeConflict)
 	c.Restart = true
 	accounts, sessions := m.Moving().Accounts, m.Moving().Sessions
 	applied := l.apply(beginImport(c))
@@ -529,15 +527,15 @@ func TestAFillingMayForgetAnOpenCluster(t *testing.T) {
 	if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
 		t.Error("the restored state is another")
 	}
-	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 5}}}))
+	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Filling: history + 1, Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 5}}}))
 	if l.apply().Emptied {
 		t.Error("emptied again")
 	}
 	living := moved(1)
 	living.LastUseMs, living.LastActivityMs = l.clock, l.clock
-	l.must(sessionsOf(living))
-	l.must(finishImport("home", 0, 1))
-	if m.History() != history+1 {
+	l.must(importSessions(&fsmpb.ImportSessions{Origin: "home", Filling: history + 1, Sessions: []*fsmpb.MovedSession{living}}))
+	l.must(finishFilling(history+1, "home", 0, 1))
+	if m.History() != history+2 {
 		t.Errorf("history %d after %d", m.History(), history)
 	}
 	l.must(touch(1))
@@ -669,9 +667,11 @@ func TestWhatEventsTellOfAMove(t *testing.T) {
 	begin.Policies = append(begin.Policies, &fsmpb.MovedPolicy{Policy: web, Version: 40})
 	begin.Limits = &fsmpb.MovedLimits{MaxSessions: 70, Version: 50}
 	restart := proto.Clone(begin).(*fsmpb.BeginImport)
-	restart.Restart = true
+	restart.Restart, restart.History = true, firstFilling
 	ann := importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{
 		{Name: "ann", LastNumber: 8, Account: &fsmpb.MovedAccount{PasswordHash: "$hash", Roles: []fsmpb.Role{plain}, Version: 9}}, {Name: "bare"}}})
+	annAgain := proto.Clone(ann).(*fsmpb.Command)
+	annAgain.GetImportUsers().Filling = firstFilling + 1
 	for i, step := range []struct {
 		command *fsmpb.Command
 		want    string
@@ -683,11 +683,11 @@ func TestWhatEventsTellOfAMove(t *testing.T) {
 		{ann, ""},
 		{sessionsOf(moved(1)), "session_imported session=1 user=ann number=1 policy=default system=true"},
 		{beginImport(restart), "import_begun count=1 system=true users=1 origin=home"},
-		{ann, "user_imported user=ann password=true system=true"},
-		{sessionsOf(moved(1), moved(2)), "session_imported session=1 user=ann number=1 policy=default system=true\n" +
+		{annAgain, "user_imported user=ann password=true system=true"},
+		{importSessions(&fsmpb.ImportSessions{Origin: "home", Filling: firstFilling + 1, Sessions: []*fsmpb.MovedSession{moved(1), moved(2)}}), "session_imported session=1 user=ann number=1 policy=default system=true\n" +
 			"session_imported session=2 user=ann number=2 policy=default system=true"},
-		{finishImport("home", 0, 0), ""},
-		{finishImport("home", 1, 2), "import_finished count=2 system=true users=1 origin=home"},
+		{finishFilling(firstFilling+1, "home", 0, 0), ""},
+		{finishFilling(firstFilling+1, "home", 1, 2), "import_finished count=2 system=true users=1 origin=home"},
 		{closeCluster(), "cluster_closed count=2 system=true users=1 origin=home"},
 		{closeCluster(), ""},
 		{touch(1), ""},
@@ -710,11 +710,88 @@ func TestABeginningThatComesLateForgetsNothing(t *testing.T) {
 	l := filling(t, fsm.Options{})
 	late := smallImport("home")
 	late.Restart, late.History = true, l.m.History()
-	l.must(beginImport(late)) // not late yet
-	l.must(importUsers(&fsmpb.ImportUsers{Origin: "home", Users: []*fsmpb.MovedUser{{Name: "ann", LastNumber: 10_000}}}))
 	l.must(sessionsOf(moved(1)))
 	l.must(finishImport("home", 0, 1))
 	wantRefusal(l, beginImport(late), codeConflict, "history")
 	late.History = l.m.History()
 	l.must(beginImport(late))
+}
+
+func pastOf(policy string, n int) *fsmpb.MovedPast {
+	p := &fsmpb.MovedPast{Policy: policy}
+	for i := range n {
+		p.Lifetimes = append(p.Lifetimes, &fsmpb.MovedLifetime{UntilMs: start - 1000 + int64(i), LifetimeMs: 1000 + int64(i)})
+	}
+	return p
+}
+
+// TestImportPastJudges: what no log can have made, and what is recorded already and is another one.
+func TestImportPastJudges(t *testing.T) {
+	t.Parallel()
+	of := func(lifetimes ...*fsmpb.MovedLifetime) []*fsmpb.MovedPast {
+		return []*fsmpb.MovedPast{{Policy: "default", Lifetimes: lifetimes}}
+	}
+	nothing := func(n int) (lifetimes []*fsmpb.MovedLifetime) {
+		for range n {
+			lifetimes = append(lifetimes, &fsmpb.MovedLifetime{})
+		}
+		return lifetimes
+	}
+	for name, c := range map[string]struct {
+		past  []*fsmpb.MovedPast
+		code  fsmpb.Code
+		field string
+		count uint64
+	}{
+		"none":              {nil, codeOK, "", 0},
+		"says nothing":      {of(nothing(256)...), codeOK, "", 0},
+		"says too much":     {of(nothing(257)...), codeTooLarge, "past", 0},
+		"of no policy":      {[]*fsmpb.MovedPast{pastOf("web", 1)}, codeInvalid, "past", 0},
+		"twice":             {[]*fsmpb.MovedPast{pastOf("default", 1), pastOf("default", 1)}, codeInvalid, "past", 0},
+		"of just now":       {of(&fsmpb.MovedLifetime{UntilMs: start + 60_000, LifetimeMs: 1000}), codeOK, "", 1},
+		"of the future":     {of(&fsmpb.MovedLifetime{UntilMs: start + 60_001, LifetimeMs: 1000}), codeInvalid, "until_ms", 0},
+		"before all time":   {of(&fsmpb.MovedLifetime{UntilMs: -1, LifetimeMs: 1000}), codeInvalid, "past", 0},
+		"without end":       {of(&fsmpb.MovedLifetime{LifetimeMs: 1 << 60}), codeInvalid, "past", 0},
+		"negative":          {of(&fsmpb.MovedLifetime{LifetimeMs: -1}), codeInvalid, "past", 0},
+		"most":              {[]*fsmpb.MovedPast{pastOf("default", 64)}, codeOK, "", 1},
+		"more":              {[]*fsmpb.MovedPast{pastOf("default", 65)}, codeTooLarge, "past", 0},
+		"half of it is bad": {[]*fsmpb.MovedPast{pastOf("default", 2), pastOf("web", 1)}, codeInvalid, "past", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLog(t, fsm.Options{})
+			l.must(beginImport(smallImport("home")))
+			command := importPast(&fsmpb.ImportPast{Origin: "home", Policies: c.past})
+			if c.code != codeOK {
+				wantRefusal(l, command, c.code, c.field)
+				return
+			}
+			for _, want := range []uint64{c.count, 0} {
+				if r := l.must(command); r.GetCount() != want {
+					t.Errorf("the past of %d policies is recorded, want %d", r.GetCount(), want)
+				}
+			}
+			snapshot := snapshotOf(t, l.m)
+			if !bytes.Equal(snapshotOf(t, restored(t, snapshot, fsm.Options{})), snapshot) {
+				t.Error("the restored state is another")
+			}
+			if c.count > 0 {
+				wantRefusal(l, importPast(&fsmpb.ImportPast{Origin: "home", Policies: []*fsmpb.MovedPast{pastOf("default", 3)}}), codeConflict, "past")
+			}
+		})
+	}
+}
+
+// TestThePastComesBeforeSessions: after them it is passed over or refused, and so it never ends one that was recorded as living.
+func TestThePastComesBeforeSessions(t *testing.T) {
+	t.Parallel()
+	l := filling(t, fsm.Options{})
+	past := importPast(&fsmpb.ImportPast{Origin: "home", Policies: []*fsmpb.MovedPast{pastOf("default", 2)}})
+	wantRefusal(l, importPast(&fsmpb.ImportPast{Origin: "elsewhere"}), codeConflict, "origin")
+	l.must(past)
+	l.must(sessionsOf(moved(1)))
+	l.must(past)
+	other := filling(t, fsm.Options{})
+	other.must(sessionsOf(moved(1)))
+	wantRefusal(other, past, codeConflict, "sessions")
 }

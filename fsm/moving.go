@@ -32,6 +32,7 @@ const maxMoved = 1 << 60
 // Moving tells about the move of a cluster's sessions.
 type Moving struct {
 	Phase      Phase
+	Filling    uint64 // which one it is, of all that were begun; 0 while the cluster is not being filled
 	Origin     string // of the home that fills the cluster, or has filled it; "" = none
 	AtMS       int64  // since when nothing but the move changes the cluster; 0 while it is open
 	SealOffset uint32 // what was added to the ids of the origin's seal keys
@@ -52,10 +53,14 @@ type moving struct {
 // Moving tells whether the cluster's sessions are being moved, in one look.
 func (m *Machine) Moving() Moving {
 	return reading(m, func(s *state) Moving {
-		return Moving{
+		now := Moving{
 			Phase: s.moving.phase, Origin: s.moving.origin, AtMS: s.moving.atMS, SealOffset: s.moving.sealOffset, SealLast: s.moving.sealLast,
 			Accounts: s.users.accounts.Len(), Sessions: s.sessions.n,
 		}
+		if now.Phase == PhaseFilling {
+			now.Filling = s.history
+		}
+		return now
 	})
 }
 
@@ -71,7 +76,7 @@ func (s *state) closedTo(c *fsmpb.Command) bool {
 		return false
 	}
 	switch c.Kind.(type) {
-	case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions, *fsmpb.Command_FinishImport,
+	case *fsmpb.Command_BeginImport, *fsmpb.Command_ImportPast, *fsmpb.Command_ImportUsers, *fsmpb.Command_ImportSessions, *fsmpb.Command_FinishImport,
 		*fsmpb.Command_CloseCluster, *fsmpb.Command_OpenCluster, *fsmpb.Command_SetFormatLevel, *fsmpb.Command_NoOp,
 		*fsmpb.Command_PutSealKey, *fsmpb.Command_HoldSealKeys, nil:
 		return false
@@ -79,13 +84,16 @@ func (s *state) closedTo(c *fsmpb.Command) bool {
 	return true
 }
 
-// isFilledFrom tells whether the cluster is being filled from an origin, and otherwise fails the command.
-func (s *state) isFilledFrom(origin string, r *fsmpb.Result) bool {
+// isFilledBy tells whether a filling from an origin is under way, and otherwise fails the command. One that has begun anew since is another: what the former
+// brings may be what its origin has no more.
+func (s *state) isFilledBy(filling uint64, origin string, r *fsmpb.Result) bool {
 	switch {
 	case s.moving.phase != PhaseFilling:
 		fail(r, fsmpb.Code_CODE_CONFLICT, s.moving.phase.String())
 	case s.moving.origin != origin:
 		fail(r, fsmpb.Code_CODE_CONFLICT, "origin")
+	case s.history != filling:
+		fail(r, fsmpb.Code_CODE_CONFLICT, "history")
 	default:
 		return true
 	}
@@ -132,7 +140,7 @@ func (s *state) finishImport(c *fsmpb.FinishImport, r *fsmpb.Result) {
 		return
 	}
 	switch {
-	case !s.isFilledFrom(c.Origin, r):
+	case !s.isFilledBy(c.Filling, c.Origin, r):
 	case c.Users != uint64(s.users.accounts.Len()):
 		fail(r, fsmpb.Code_CODE_CONFLICT, "users")
 	case c.Sessions != uint64(s.sessions.n):

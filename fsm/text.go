@@ -57,6 +57,8 @@ func textIsValid(c *fsmpb.Command) bool {
 		return valid(k.LoginFailed.GetUser())
 	case *fsmpb.Command_BeginImport:
 		return importIsValid(k.BeginImport)
+	case *fsmpb.Command_ImportPast:
+		return valid(k.ImportPast.GetOrigin()) && !slices.ContainsFunc(k.ImportPast.GetPolicies(), func(m *fsmpb.MovedPast) bool { return !valid(m.GetPolicy()) })
 	case *fsmpb.Command_ImportUsers:
 		return valid(k.ImportUsers.GetOrigin()) && !slices.ContainsFunc(k.ImportUsers.GetUsers(), func(m *fsmpb.MovedUser) bool { return !movedUserIsValid(m) })
 	case *fsmpb.Command_ImportSessions:
@@ -70,11 +72,6 @@ func textIsValid(c *fsmpb.Command) bool {
 func importIsValid(m *fsmpb.BeginImport) bool {
 	for _, p := range m.GetPolicies() {
 		if !valid(p.GetPolicy().GetName(), verifiedUser(p.GetPolicy().GetAuthority())) {
-			return false
-		}
-	}
-	for _, p := range m.GetPast() {
-		if !valid(p.GetPolicy()) {
 			return false
 		}
 	}

@@ -14,9 +14,11 @@ import (
 
 // What stands in a cursor of an export: since when the cluster has been closed, then one of these, which says where it goes on.
 const (
+	exportPast     = "p:"
 	exportUsers    = "u:"
 	exportSessions = "s:"
 	exportPage     = 256
+	exportPasts    = 16 // policies of a page: all that is past of one takes up to 12 KiB
 )
 
 // errExportOver refuses the rest of a list whose beginning may not be true any more.
@@ -81,7 +83,10 @@ func (n *Node) exportFrom(m fsm.Moving, cursor string) (page []portable.Record, 
 		if id == "" {
 			id = n.cluster.ClusterID()
 		}
-		return []portable.Record{{Cluster: portableCluster(n.fsm.ExportCluster(), m, id)}}, exportUsers, nil
+		return n.exportCluster(m, id)[:1], exportPast + "1", nil
+	}
+	if after, ok := strings.CutPrefix(cursor, exportPast); ok {
+		return cutPasts(n.exportCluster(m, m.Origin), after)
 	}
 	if after, ok := strings.CutPrefix(cursor, exportUsers); ok {
 		users, next, err := n.fsm.ExportUsers(after, exportPage)
@@ -106,4 +111,22 @@ func (n *Node) exportFrom(m fsm.Moving, cursor string) (page []portable.Record, 
 		return page, "", nil
 	}
 	return page, exportSessions + strconv.FormatUint(seq, 10), nil
+}
+
+// exportCluster is the cluster's record, and then what is past of its policies.
+func (n *Node) exportCluster(m fsm.Moving, id string) []portable.Record {
+	return portableCluster(n.fsm.ExportCluster(), m, id).Records()
+}
+
+// cutPasts cuts a page out of the records of a cluster, which do not change while it is closed.
+func cutPasts(records []portable.Record, cursor string) (page []portable.Record, next string, err error) {
+	from, err := strconv.Atoi(cursor)
+	if err != nil || from < 1 || from > len(records) {
+		return nil, "", fmt.Errorf("%q", cursor)
+	}
+	to := min(from+exportPasts, len(records))
+	if to == len(records) {
+		return records[from:], exportUsers, nil
+	}
+	return records[from:to], exportPast + strconv.Itoa(to), nil
 }

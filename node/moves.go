@@ -57,7 +57,7 @@ func (n *Node) Moving(ctx context.Context, c session.Call) (session.Moving, erro
 
 func (n *Node) moving(meta session.Meta) session.Moving {
 	m := n.fsm.Moving()
-	out := session.Moving{Phase: session.MovePhase(m.Phase.String()), Origin: m.Origin, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
+	out := session.Moving{Phase: session.MovePhase(m.Phase.String()), Origin: m.Origin, Number: m.Filling, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
 	if m.Phase != fsm.PhaseOpen {
 		out.At = instant(m.AtMS)
 	}
@@ -77,39 +77,48 @@ func (n *Node) Move(ctx context.Context, c session.Call, s session.MoveStep) (se
 	case session.MoveReopen:
 		return n.step(ctx, "open the cluster", &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{}}})
 	case session.MoveBegin:
-		return n.beginMove(ctx, s, n.fsm.History())
+		return n.beginMove(ctx, s)
 	case session.MoveFinish:
 		if err := n.awaitSealKeys(ctx); err != nil {
 			return session.Moving{}, err
 		}
 		return n.step(ctx, "finish the move", &fsmpb.Command{Kind: &fsmpb.Command_FinishImport{FinishImport: &fsmpb.FinishImport{
-			Origin: s.Origin, Users: uint64(max(0, s.Users)), Sessions: uint64(max(0, s.Sessions)),
+			Origin: s.Filling.Origin, Filling: s.Filling.Number, Users: uint64(max(0, s.Users)), Sessions: uint64(max(0, s.Sessions)),
 		}}})
 	}
 	return session.Moving{}, session.Invalid("step", "must be %q, %q, %q or %q", session.MoveClose, session.MoveReopen, session.MoveBegin, session.MoveFinish)
 }
 
-// beginMove looks, before anything is changed, whether this node could open what will come. history is the one that the step is for: a command that is on
+// beginMove looks, before anything is changed, whether this node could open what will come. The step is for the present history alone: a command that is on
 // its way for long, from a node that was cut off, must not forget what a later move has brought.
-func (n *Node) beginMove(ctx context.Context, s session.MoveStep, history uint64) (session.Moving, error) {
+func (n *Node) beginMove(ctx context.Context, s session.MoveStep) (session.Moving, error) {
+	history := n.fsm.History()
 	record, err := portable.Parse(s.Cluster)
 	if err != nil || record.Cluster == nil {
 		return session.Moving{}, session.Invalid("cluster", "is no portable record of a cluster: %v", err)
 	}
-	fits := 0
-	for _, k := range record.Cluster.Seals {
-		if n.sealing.fits(k) {
-			fits++
-		}
+	if err := n.sealing.trials.fits(ctx, record.Cluster.Seals); err != nil {
+		return session.Moving{}, err
 	}
-	if fits == 0 && len(record.Cluster.Seals) > 0 {
-		return session.Moving{}, session.Errorf(session.CodeConflict, "what is sealed there opens with no password of this node: give its tokenizer.safe_password, or one of tokenizer.safe_password_previous, the value of the home that the sessions come from")
+	result, index, err := n.throughLog(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart, history)}})
+	if err != nil {
+		return session.Moving{}, err
 	}
-	return n.step(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart, history)}})
+	begun := n.moving(n.writeMeta(index))
+	begun.Number = result.GetFilling() // another one may have begun since: then this one has ended
+	return begun, nil
 }
 
 // step takes a step through the log.
 func (n *Node) step(ctx context.Context, what string, c *fsmpb.Command) (session.Moving, error) {
+	_, index, err := n.throughLog(ctx, what, c)
+	if err != nil {
+		return session.Moving{}, err
+	}
+	return n.moving(n.writeMeta(index)), nil
+}
+
+func (n *Node) throughLog(ctx context.Context, what string, c *fsmpb.Command) (*fsmpb.Result, uint64, error) {
 	result, index, err := n.outbox.submit(ctx, c)
 	if err == nil {
 		err = moveError(result, what)
@@ -117,10 +126,7 @@ func (n *Node) step(ctx context.Context, what string, c *fsmpb.Command) (session
 	if err == nil && n.cluster.WaitApplied(ctx, index) != nil {
 		err = errOutcomeUnknown()
 	}
-	if err != nil {
-		return session.Moving{}, err
-	}
-	return n.moving(n.writeMeta(index)), nil
+	return result, index, err
 }
 
 // moveError says what stands in the way of a move.
@@ -133,6 +139,10 @@ func moveError(r *fsmpb.Result, what string) error {
 		return &session.Error{Code: session.CodeExists, Field: r.Field, Message: "the sessions of that home were moved here before, and the cluster has been in use since"}
 	case r.Code == fsmpb.Code_CODE_INVALID && strings.HasSuffix(r.Field, "_ms"):
 		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "an instant of a record is in this cluster's future, or impossible: where the clock of the old home is ahead of this one, repeat the move when that time has passed"}
+	case r.Code == fsmpb.Code_CODE_TOO_LARGE && r.Field == "seal_keys":
+		return session.TooLarge(r.Field, "the old home knows more than %d seal keys, and a cluster keeps no more: bring them down with `hydrastore cluster reseal` there", session.MaxSealKeys)
+	case r.Code == fsmpb.Code_CODE_TOO_LARGE && r.Field == "past":
+		return session.TooLarge(r.Field, "too many earlier forms of one policy are in force at the old home: a cluster keeps 64; put the sessions under another policy there")
 	case r.Code == fsmpb.Code_CODE_INVALID:
 		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: fmt.Sprintf("a record is not possible, or does not fit the others: it fails at %q", r.Field)}
 	case r.Code != fsmpb.Code_CODE_CONFLICT:
@@ -146,13 +156,13 @@ func moveError(r *fsmpb.Result, what string) error {
 	case "filling":
 		return conflict("the sessions of another home are being moved into the cluster")
 	case "history":
-		return conflict("another move into the cluster has ended meanwhile")
+		return conflict("another move into the cluster has begun meanwhile, or has ended: of two moves into one cluster the later one goes on")
 	case "open":
 		return conflict("no move into the cluster has begun")
 	case "origin":
 		return conflict("the sessions of yet another home are being moved into the cluster")
-	case "user", "id", "key_hash":
-		return conflict("the cluster has one of the records already, and it is another one now: the old home was in use since the move began; empty the cluster and begin anew")
+	case "past", "user", "id", "key_hash":
+		return conflict("the cluster has one of the records already, and it is another one now: the old home changes while it is read; stop its servers and repeat the move")
 	}
 	return resultError(r, what)
 }
@@ -182,7 +192,8 @@ func (n *Node) opensWhatCame() error {
 		}
 		for _, m := range n.cluster.Members() {
 			if !slices.Contains(held[m.ID], k.ID) {
-				return session.Errorf(session.CodeConflict, "%d values are sealed with a key that node %s cannot derive yet: give each node the old home's tokenizer.safe_password, or put it into tokenizer.safe_password_previous, and repeat the move", k.Uses, m.Name)
+				return &session.Error{Code: session.CodeConflict, Field: session.SealsField, Message: fmt.Sprintf("%d values are sealed with a key that node %s has not derived, or cannot: "+
+					"give each node the old home's tokenizer.safe_password, or put it into tokenizer.safe_password_previous, and repeat the move", k.Uses, m.Name)}
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func (s sealIDs) portable(value []byte) (portable.Sealed, bool) {
 	return portable.Sealed{Key: key - s.offset, Data: data}, ok
 }
 
-// beginImport is the command that a portable cluster begins with. One that begins anew holds for that history alone.
+// beginImport is the command that a portable cluster begins with. It holds for that history alone.
 func beginImport(c *portable.Cluster, restart bool, history uint64) *fsmpb.BeginImport {
 	out := &fsmpb.BeginImport{
 		Origin: c.ID, Restart: restart, History: history, LastSealKey: c.LastSeal, Floor: c.Floor, Version: c.Version,
@@ -34,9 +34,6 @@ func beginImport(c *portable.Cluster, restart bool, history uint64) *fsmpb.Begin
 	}
 	for _, p := range c.Policies {
 		out.Policies = append(out.Policies, &fsmpb.MovedPolicy{Policy: putPolicy(p.Session(), fsmpb.PutPolicy_MODE_PUT), Version: p.Version})
-	}
-	for _, p := range c.Past {
-		out.Past = append(out.Past, &fsmpb.MovedPast{Policy: p.Policy, UntilMs: p.UntilMS, LifetimeMs: p.LifetimeMS})
 	}
 	for _, k := range c.Seals {
 		out.SealKeys = append(out.SealKeys, &fsmpb.MovedSealKey{
@@ -56,10 +53,10 @@ func portableCluster(c fsm.ExportedCluster, m fsm.Moving, id string) *portable.C
 		out.Policies = append(out.Policies, portable.PolicyOf(p))
 	}
 	for _, p := range c.Past {
-		out.Past = append(out.Past, portable.PastPolicy{
-			Policy: p.Name, Version: p.Version, UntilMS: p.UntilMS, IdleMS: p.IdleTimeout.Milliseconds(), InactivityMS: p.InactivityTimeout.Milliseconds(),
+		out.Past = append(out.Past, portable.PastPolicy{Policy: p.Name, PastForm: portable.PastForm{
+			Version: p.Version, UntilMS: p.UntilMS, IdleMS: p.IdleTimeout.Milliseconds(), InactivityMS: p.InactivityTimeout.Milliseconds(),
 			WindowMS: p.EffectiveTouchWindow().Milliseconds(), LifetimeMS: p.AbsoluteLifetime.Milliseconds(),
-		})
+		}})
 	}
 	for _, k := range c.Seals {
 		if m.Phase == fsm.PhaseFilling && (k.ID <= m.SealOffset || k.ID > m.SealLast) {
@@ -68,6 +65,15 @@ func portableCluster(c fsm.ExportedCluster, m fsm.Moving, id string) *portable.C
 		out.Seals = append(out.Seals, portable.SealKey{
 			ID: k.ID - m.SealOffset, Salt: k.Salt[:], Check: k.Check[:], MemoryKiB: k.MemoryKiB, Iterations: k.Iterations, Parallelism: k.Parallelism,
 		})
+	}
+	return out
+}
+
+// movedPast leaves out what hangs on the use of sessions: a session that was dead by that is none that moves.
+func movedPast(p *portable.Past) *fsmpb.MovedPast {
+	out := &fsmpb.MovedPast{Policy: p.Policy}
+	for _, form := range p.Forms {
+		out.Lifetimes = append(out.Lifetimes, &fsmpb.MovedLifetime{UntilMs: form.UntilMS, LifetimeMs: form.LifetimeMS})
 	}
 	return out
 }

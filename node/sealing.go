@@ -17,7 +17,6 @@ import (
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
-	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // Sealing is what sealed attributes are sealed with.
@@ -34,9 +33,12 @@ type sealing struct {
 	present uint32 // the one of the present password; 0 = not known yet
 
 	judged string // what was known when this was looked at; of run alone
+	trials trials
 }
 
-func newSealing(n *Node) *sealing { return &sealing{node: n, keys: map[uint32]*auth.SealKey{}} }
+func newSealing(n *Node) *sealing {
+	return &sealing{node: n, keys: map[uint32]*auth.SealKey{}, trials: newTrials(n.config.Sealing)}
+}
 
 // misfit is why a node may not serve with the passwords that it has.
 type misfit struct{ text string }
@@ -61,6 +63,8 @@ func (s *sealing) run(ctx context.Context) {
 		case <-every.C:
 			s.lookAgain(ctx)
 			s.remind(ctx)
+		case <-s.trials.asked:
+			s.trials.answer(ctx)
 		case <-ctx.Done():
 			every.Stop()
 			return
@@ -93,20 +97,6 @@ func (s *sealing) knownKeys() string {
 	return fmt.Sprint(s.node.fsm.History(), ids)
 }
 
-// fits tells whether one of the node's passwords gives another home's seal key.
-func (s *sealing) fits(k portable.SealKey) bool {
-	recipe := auth.SealRecipe{Params: auth.Params{MemoryKiB: k.MemoryKiB, Iterations: k.Iterations, Parallelism: k.Parallelism}}
-	if len(k.Salt) != len(recipe.Salt) || len(k.Check) != len(recipe.Check) {
-		return false
-	}
-	copy(recipe.Salt[:], k.Salt)
-	copy(recipe.Check[:], k.Check)
-	return slices.ContainsFunc(s.node.config.Sealing.Passwords(), func(password string) bool {
-		_, fits := recipe.Key(password)
-		return fits
-	})
-}
-
 // remind says what this node holds if the cluster has forgotten it. What fails is tried again.
 func (s *sealing) remind(ctx context.Context) {
 	ctx, cancel := s.node.limit(ctx)
@@ -137,16 +127,15 @@ func (s *sealing) begin(ctx context.Context) {
 	}
 }
 
-// settle derives the keys that the cluster knows, makes one of the present password if it is new, and says what this node holds.
+// settle derives the keys that the cluster knows, makes one of the present password if it is new, and says what this node holds. Deriving takes as long as
+// it takes: what is asked of the cluster before and after it has its own time each.
 func (s *sealing) settle(ctx context.Context) error {
-	ctx, cancel := s.node.limit(ctx)
-	defer cancel()
-	if _, err := s.node.readAnyway(ctx, session.Call{}); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
 	now := s.knownKeys()
 	known, last := s.node.fsm.SealKeys()
-	current, err := s.judge(known)
+	current, err := s.judge(ctx, known)
 	if err != nil {
 		return err
 	}
@@ -156,26 +145,34 @@ func (s *sealing) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	ctx, cancel := s.node.limit(ctx)
+	defer cancel()
 	return s.tell(ctx)
+}
+
+// catchUp makes sure that this node knows what the cluster does.
+func (s *sealing) catchUp(ctx context.Context) error {
+	ctx, cancel := s.node.limit(ctx)
+	defer cancel()
+	_, err := s.node.readAnyway(ctx, session.Call{})
+	return err
 }
 
 // judge derives what the node's passwords fit, and tells whether the present one is among that. A key that the cluster had before sessions were moved
 // into it does not count: the newest key seals, and that is to be the present password's and not one of the old home.
-func (s *sealing) judge(known []fsm.SealKey) (current bool, err error) {
+func (s *sealing) judge(ctx context.Context, known []fsm.SealKey) (current bool, err error) {
 	passwords, before := s.node.config.Sealing.Passwords(), s.node.fsm.Moving().SealOffset
+	s.forgetOthers(known)
 	for _, k := range known {
-		if s.holds(k.ID) { // derived before, when something else then failed
-			current = current || s.isPresent(k.ID) && k.ID > before
-			continue
-		}
-		for i, password := range passwords {
-			if key, fits := recipeOf(k).Key(password); fits {
-				present := i == 0 && s.node.config.Sealing.Password != ""
-				s.put(k.ID, key, present)
-				current = current || present && k.ID > before
-				break
+		if !s.holds(k.ID) {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			if t := s.trials.try(recipeOf(k)); t.key != nil {
+				s.put(k.ID, t.key, t.present)
 			}
 		}
+		current = current || s.isPresent(k.ID) && k.ID > before
 	}
 	missing := slices.IndexFunc(known, func(k fsm.SealKey) bool { return k.Uses > 0 && !s.holds(k.ID) })
 	switch {
@@ -200,6 +197,8 @@ func (s *sealing) add(ctx context.Context, last uint32) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := s.node.limit(ctx)
+	defer cancel()
 	result, _, err := s.node.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PutSealKey{PutSealKey: &fsmpb.PutSealKey{
 		After: last, Salt: r.Salt[:], Check: r.Check[:],
 		MemoryKib: r.Params.MemoryKiB, Iterations: r.Params.Iterations, Parallelism: uint32(r.Params.Parallelism),
@@ -249,6 +248,15 @@ func (s *sealing) put(id uint32, k *auth.SealKey, present bool) {
 	if s.keys[id] = k; present {
 		s.present = id
 	}
+}
+
+// forgetOthers forgets keys that the cluster has forgotten: nothing is sealed with them, and a move that begins anew brings the same ones under other ids.
+func (s *sealing) forgetOthers(known []fsm.SealKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.keys, func(id uint32, _ *auth.SealKey) bool {
+		return !slices.ContainsFunc(known, func(k fsm.SealKey) bool { return k.ID == id })
+	})
 }
 
 func (s *sealing) isPresent(id uint32) bool {

@@ -407,6 +407,9 @@ func (s *Service) moving(m session.Meta) session.Moving {
 	if s.phase != session.MoveOpen {
 		out.At = s.now
 	}
+	if s.phase == session.MoveFilling {
+		out.Number = s.fillings
+	}
 	return out
 }
 
@@ -422,10 +425,11 @@ func (s *Service) Move(ctx context.Context, c session.Call, step session.MoveSte
 		s.phase = session.MoveClosed
 	case session.MoveBegin:
 		s.phase, s.origin = session.MoveFilling, string(step.Cluster)
+		s.fillings++
 	case session.MoveReopen:
 		s.phase = session.MoveOpen
 	case session.MoveFinish:
-		if step.Origin != s.origin || step.Users != len(s.users) || step.Sessions != len(s.sessions) {
+		if (step.Filling != session.Filling{Origin: s.origin, Number: s.fillings}) || step.Users != len(s.users) || step.Sessions != len(s.sessions) {
 			return session.Moving{}, session.Errorf(session.CodeConflict, "there are others")
 		}
 		s.phase = session.MoveOpen
@@ -453,13 +457,13 @@ func (s *Service) ExportRecords(ctx context.Context, c session.Call, cursor stri
 }
 
 // ImportRecords implements session.Moves.
-func (s *Service) ImportRecords(ctx context.Context, c session.Call, origin string, records []json.RawMessage) (session.Moving, error) {
+func (s *Service) ImportRecords(ctx context.Context, c session.Call, f session.Filling, records []json.RawMessage) (session.Moving, error) {
 	leave, err := s.operator(ctx, "ImportRecords", c)
 	if err != nil {
 		return session.Moving{}, err
 	}
 	defer leave()
-	if origin != s.origin {
+	if (f != session.Filling{Origin: s.origin, Number: s.fillings}) {
 		return session.Moving{}, session.Errorf(session.CodeConflict, "another home fills this one")
 	}
 	s.records = append(s.records, records...)

@@ -28,9 +28,10 @@ type Service struct {
 	ready    error
 	own      string // see KeepOwn
 
-	phase   session.MovePhase
-	origin  string
-	records []json.RawMessage // that were imported
+	phase    session.MovePhase
+	origin   string
+	fillings uint64
+	records  []json.RawMessage // that were imported
 }
 
 // Hook sees every call before it is carried out; its error becomes the call's. It may block, and may panic.

@@ -649,7 +649,7 @@ func (x LoginFailed_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoginFailed_Reason.Descriptor instead.
 func (LoginFailed_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{54, 0}
+	return file_fsm_proto_rawDescGZIP(), []int{56, 0}
 }
 
 // Entry is the payload of one log entry. Without batches it is a tick: it only carries time.
@@ -826,6 +826,7 @@ type Command struct {
 	//	*Command_FinishImport
 	//	*Command_CloseCluster
 	//	*Command_OpenCluster
+	//	*Command_ImportPast
 	Kind isCommand_Kind `protobuf_oneof:"kind"`
 	// A command of an unknown kind stops the node, unless this is set: then it does nothing.
 	Ignorable     bool `protobuf:"varint,100,opt,name=ignorable,proto3" json:"ignorable,omitempty"`
@@ -1158,6 +1159,15 @@ func (x *Command) GetOpenCluster() *OpenCluster {
 	return nil
 }
 
+func (x *Command) GetImportPast() *ImportPast {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_ImportPast); ok {
+			return x.ImportPast
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetIgnorable() bool {
 	if x != nil {
 		return x.Ignorable
@@ -1297,6 +1307,10 @@ type Command_OpenCluster struct {
 	OpenCluster *OpenCluster `protobuf:"bytes,115,opt,name=open_cluster,json=openCluster,proto3,oneof"`
 }
 
+type Command_ImportPast struct {
+	ImportPast *ImportPast `protobuf:"bytes,116,opt,name=import_past,json=importPast,proto3,oneof"`
+}
+
 func (*Command_CreateSession) isCommand_Kind() {}
 
 func (*Command_TouchSession) isCommand_Kind() {}
@@ -1360,6 +1374,8 @@ func (*Command_FinishImport) isCommand_Kind() {}
 func (*Command_CloseCluster) isCommand_Kind() {}
 
 func (*Command_OpenCluster) isCommand_Kind() {}
+
+func (*Command_ImportPast) isCommand_Kind() {}
 
 // Authority is the key with which a command was made. Apply judges it again at the entry's clock: the key's session
 // lives and its user is enabled (else CODE_UNAUTHENTICATED) and has one of the roles (else CODE_FORBIDDEN).
@@ -3929,15 +3945,15 @@ func (x *UseChallenge) GetEndMs() int64 {
 }
 
 // BeginImport lets a cluster be filled with the sessions of another home. Only an open one without accounts and sessions takes it:
-// CODE_CONFLICT with field "users", "sessions", "closed" or, where sessions live at nodes, "session_home". One that is filled
-// from the same origin already stays as it is; from another: CODE_CONFLICT with field "origin". CODE_EXISTS where that origin has been moved here
-// before. With restart all that an open or a filling cluster holds is forgotten, and does not stand in the way. The result's at_ms is when the filling began.
+// CODE_CONFLICT with field "users", "sessions", "closed" or, where sessions live at nodes, "session_home". One that is filled from the same origin
+// begins anew: what came so far is forgotten, for it may be what the origin has no more. From another: CODE_CONFLICT with field "origin". CODE_EXISTS where
+// that origin has been moved here before. With restart all that an open or a filling cluster holds is forgotten, and does not stand in the way. A new history
+// begins, and its number, the result's filling, is named by the commands that fill: those of an earlier beginning are refused.
 type BeginImport struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Origin   string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`     // 1 to 64 bytes; of the home that it is filled from
 	Restart  bool                   `protobuf:"varint,2,opt,name=restart,proto3" json:"restart,omitempty"`  // forget what is there
 	Policies []*MovedPolicy         `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // all that there are from now on, "default" among them
-	Past     []*MovedPast           `protobuf:"bytes,4,rep,name=past,proto3" json:"past,omitempty"`
 	// Keys of sealed values. They get other ids here, for this cluster's nodes hold keys of their own already: the highest id that
 	// was ever given before is added, also in the sealed values of ImportUsers and ImportSessions. CODE_TOO_LARGE with field "seal_keys"
 	// when there are too many.
@@ -3946,8 +3962,7 @@ type BeginImport struct {
 	Limits      *MovedLimits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`                                 // of the cluster; absent = none
 	Floor       uint64          `protobuf:"varint,8,opt,name=floor,proto3" json:"floor,omitempty"`                                  // a new user's sessions get numbers above it
 	Version     uint64          `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`                              // no user, policy or limits of the other home ever had a higher one
-	// With restart: the history in which that was asked for; 0 = whichever. In another one the command comes late, after a filling has ended and is in use:
-	// CODE_CONFLICT with field "history".
+	// In which that was asked for. In another one the command comes late, after a filling has begun or has ended and is in use: CODE_CONFLICT with field "history".
 	History       uint64 `protobuf:"varint,10,opt,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4000,13 +4015,6 @@ func (x *BeginImport) GetRestart() bool {
 func (x *BeginImport) GetPolicies() []*MovedPolicy {
 	if x != nil {
 		return x.Policies
-	}
-	return nil
-}
-
-func (x *BeginImport) GetPast() []*MovedPast {
-	if x != nil {
-		return x.Past
 	}
 	return nil
 }
@@ -4106,19 +4114,82 @@ func (x *MovedPolicy) GetVersion() uint64 {
 	return 0
 }
 
-// MovedPast says that a policy's sessions that were created at until_ms or before live no longer than lifetime_ms.
+// ImportPast says what earlier forms of policies still mean for the sessions that come: those of all policies that have any, or of some in each of several
+// commands, before the first session (else CODE_CONFLICT with field "sessions"). All of them are recorded, or none. A policy whose past is recorded and is
+// the same is passed over; one that differs: CODE_CONFLICT with field "past". What no log can have made: CODE_INVALID, with field "until_ms" for what is
+// after the clock. The count is of the policies recorded now.
+type ImportPast struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Filling       uint64                 `protobuf:"varint,2,opt,name=filling,proto3" json:"filling,omitempty"`
+	Policies      []*MovedPast           `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportPast) Reset() {
+	*x = ImportPast{}
+	mi := &file_fsm_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportPast) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportPast) ProtoMessage() {}
+
+func (x *ImportPast) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportPast.ProtoReflect.Descriptor instead.
+func (*ImportPast) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ImportPast) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ImportPast) GetFilling() uint64 {
+	if x != nil {
+		return x.Filling
+	}
+	return 0
+}
+
+func (x *ImportPast) GetPolicies() []*MovedPast {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+// MovedPast is all of one policy's past.
 type MovedPast struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	UntilMs       int64                  `protobuf:"varint,2,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
-	LifetimeMs    int64                  `protobuf:"varint,3,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"` // 0 = it says nothing
+	Lifetimes     []*MovedLifetime       `protobuf:"bytes,2,rep,name=lifetimes,proto3" json:"lifetimes,omitempty"` // CODE_TOO_LARGE with field "past" when more than 64 are left that mean something
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MovedPast) Reset() {
 	*x = MovedPast{}
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4130,7 +4201,7 @@ func (x *MovedPast) String() string {
 func (*MovedPast) ProtoMessage() {}
 
 func (x *MovedPast) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[39]
+	mi := &file_fsm_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4143,7 +4214,7 @@ func (x *MovedPast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedPast.ProtoReflect.Descriptor instead.
 func (*MovedPast) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{39}
+	return file_fsm_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MovedPast) GetPolicy() string {
@@ -4153,14 +4224,60 @@ func (x *MovedPast) GetPolicy() string {
 	return ""
 }
 
-func (x *MovedPast) GetUntilMs() int64 {
+func (x *MovedPast) GetLifetimes() []*MovedLifetime {
+	if x != nil {
+		return x.Lifetimes
+	}
+	return nil
+}
+
+// MovedLifetime says that sessions that were created at until_ms or before live no longer than lifetime_ms.
+type MovedLifetime struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UntilMs       int64                  `protobuf:"varint,1,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	LifetimeMs    int64                  `protobuf:"varint,2,opt,name=lifetime_ms,json=lifetimeMs,proto3" json:"lifetime_ms,omitempty"` // 0 = it says nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedLifetime) Reset() {
+	*x = MovedLifetime{}
+	mi := &file_fsm_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedLifetime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedLifetime) ProtoMessage() {}
+
+func (x *MovedLifetime) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedLifetime.ProtoReflect.Descriptor instead.
+func (*MovedLifetime) Descriptor() ([]byte, []int) {
+	return file_fsm_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MovedLifetime) GetUntilMs() int64 {
 	if x != nil {
 		return x.UntilMs
 	}
 	return 0
 }
 
-func (x *MovedPast) GetLifetimeMs() int64 {
+func (x *MovedLifetime) GetLifetimeMs() int64 {
 	if x != nil {
 		return x.LifetimeMs
 	}
@@ -4181,7 +4298,7 @@ type MovedSealKey struct {
 
 func (x *MovedSealKey) Reset() {
 	*x = MovedSealKey{}
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4193,7 +4310,7 @@ func (x *MovedSealKey) String() string {
 func (*MovedSealKey) ProtoMessage() {}
 
 func (x *MovedSealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[40]
+	mi := &file_fsm_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4206,7 +4323,7 @@ func (x *MovedSealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedSealKey.ProtoReflect.Descriptor instead.
 func (*MovedSealKey) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{40}
+	return file_fsm_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MovedSealKey) GetId() uint32 {
@@ -4262,7 +4379,7 @@ type MovedLimits struct {
 
 func (x *MovedLimits) Reset() {
 	*x = MovedLimits{}
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +4391,7 @@ func (x *MovedLimits) String() string {
 func (*MovedLimits) ProtoMessage() {}
 
 func (x *MovedLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[41]
+	mi := &file_fsm_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4404,7 @@ func (x *MovedLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedLimits.ProtoReflect.Descriptor instead.
 func (*MovedLimits) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{41}
+	return file_fsm_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MovedLimits) GetMaxSessions() uint32 {
@@ -4311,19 +4428,20 @@ func (x *MovedLimits) GetVersion() uint64 {
 	return 0
 }
 
-// ImportUsers records users of the origin, all of them or none. One that is recorded already and is the same is passed over; one that differs:
+// ImportUsers records users of the origin, in the filling that BeginImport's result has named (else CODE_CONFLICT with field "history"), all of them or none. One that is recorded already and is the same is passed over; one that differs:
 // CODE_CONFLICT with field "user". What no log can have made: CODE_INVALID, and the field says what is wrong. The count is of those recorded now.
 type ImportUsers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	Users         []*MovedUser           `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"` // at most 512
+	Filling       uint64                 `protobuf:"varint,3,opt,name=filling,proto3" json:"filling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportUsers) Reset() {
 	*x = ImportUsers{}
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4335,7 +4453,7 @@ func (x *ImportUsers) String() string {
 func (*ImportUsers) ProtoMessage() {}
 
 func (x *ImportUsers) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[42]
+	mi := &file_fsm_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4348,7 +4466,7 @@ func (x *ImportUsers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUsers.ProtoReflect.Descriptor instead.
 func (*ImportUsers) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{42}
+	return file_fsm_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ImportUsers) GetOrigin() string {
@@ -4365,6 +4483,13 @@ func (x *ImportUsers) GetUsers() []*MovedUser {
 	return nil
 }
 
+func (x *ImportUsers) GetFilling() uint64 {
+	if x != nil {
+		return x.Filling
+	}
+	return 0
+}
+
 // MovedUser is an account, or a user who is known through sessions alone. The latter stays without any until FinishImport.
 type MovedUser struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4378,7 +4503,7 @@ type MovedUser struct {
 
 func (x *MovedUser) Reset() {
 	*x = MovedUser{}
-	mi := &file_fsm_proto_msgTypes[43]
+	mi := &file_fsm_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +4515,7 @@ func (x *MovedUser) String() string {
 func (*MovedUser) ProtoMessage() {}
 
 func (x *MovedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[43]
+	mi := &file_fsm_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +4528,7 @@ func (x *MovedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedUser.ProtoReflect.Descriptor instead.
 func (*MovedUser) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{43}
+	return file_fsm_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *MovedUser) GetName() string {
@@ -4450,7 +4575,7 @@ type MovedAccount struct {
 
 func (x *MovedAccount) Reset() {
 	*x = MovedAccount{}
-	mi := &file_fsm_proto_msgTypes[44]
+	mi := &file_fsm_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4462,7 +4587,7 @@ func (x *MovedAccount) String() string {
 func (*MovedAccount) ProtoMessage() {}
 
 func (x *MovedAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[44]
+	mi := &file_fsm_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4475,7 +4600,7 @@ func (x *MovedAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedAccount.ProtoReflect.Descriptor instead.
 func (*MovedAccount) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{44}
+	return file_fsm_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MovedAccount) GetPasswordHash() string {
@@ -4542,13 +4667,14 @@ type ImportSessions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	Sessions      []*MovedSession        `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"` // at most 512
+	Filling       uint64                 `protobuf:"varint,3,opt,name=filling,proto3" json:"filling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportSessions) Reset() {
 	*x = ImportSessions{}
-	mi := &file_fsm_proto_msgTypes[45]
+	mi := &file_fsm_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4686,7 @@ func (x *ImportSessions) String() string {
 func (*ImportSessions) ProtoMessage() {}
 
 func (x *ImportSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[45]
+	mi := &file_fsm_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4699,7 @@ func (x *ImportSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportSessions.ProtoReflect.Descriptor instead.
 func (*ImportSessions) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{45}
+	return file_fsm_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ImportSessions) GetOrigin() string {
@@ -4588,6 +4714,13 @@ func (x *ImportSessions) GetSessions() []*MovedSession {
 		return x.Sessions
 	}
 	return nil
+}
+
+func (x *ImportSessions) GetFilling() uint64 {
+	if x != nil {
+		return x.Filling
+	}
+	return 0
 }
 
 // MovedSession is a session that lives.
@@ -4619,7 +4752,7 @@ type MovedSession struct {
 
 func (x *MovedSession) Reset() {
 	*x = MovedSession{}
-	mi := &file_fsm_proto_msgTypes[46]
+	mi := &file_fsm_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4631,7 +4764,7 @@ func (x *MovedSession) String() string {
 func (*MovedSession) ProtoMessage() {}
 
 func (x *MovedSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[46]
+	mi := &file_fsm_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4644,7 +4777,7 @@ func (x *MovedSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedSession.ProtoReflect.Descriptor instead.
 func (*MovedSession) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{46}
+	return file_fsm_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MovedSession) GetKeyHash() []byte {
@@ -4799,7 +4932,7 @@ type MovedKey struct {
 
 func (x *MovedKey) Reset() {
 	*x = MovedKey{}
-	mi := &file_fsm_proto_msgTypes[47]
+	mi := &file_fsm_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4811,7 +4944,7 @@ func (x *MovedKey) String() string {
 func (*MovedKey) ProtoMessage() {}
 
 func (x *MovedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[47]
+	mi := &file_fsm_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4824,7 +4957,7 @@ func (x *MovedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedKey.ProtoReflect.Descriptor instead.
 func (*MovedKey) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{47}
+	return file_fsm_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *MovedKey) GetHash() []byte {
@@ -4856,13 +4989,14 @@ type FinishImport struct {
 	Origin        string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	Users         uint64                 `protobuf:"varint,2,opt,name=users,proto3" json:"users,omitempty"` // with an account
 	Sessions      uint64                 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Filling       uint64                 `protobuf:"varint,4,opt,name=filling,proto3" json:"filling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishImport) Reset() {
 	*x = FinishImport{}
-	mi := &file_fsm_proto_msgTypes[48]
+	mi := &file_fsm_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4874,7 +5008,7 @@ func (x *FinishImport) String() string {
 func (*FinishImport) ProtoMessage() {}
 
 func (x *FinishImport) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[48]
+	mi := &file_fsm_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4887,7 +5021,7 @@ func (x *FinishImport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishImport.ProtoReflect.Descriptor instead.
 func (*FinishImport) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{48}
+	return file_fsm_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *FinishImport) GetOrigin() string {
@@ -4911,6 +5045,13 @@ func (x *FinishImport) GetSessions() uint64 {
 	return 0
 }
 
+func (x *FinishImport) GetFilling() uint64 {
+	if x != nil {
+		return x.Filling
+	}
+	return 0
+}
+
 // CloseCluster lets all sessions be moved out, as they stand now: the result's at_ms says when that is. A closed cluster stays as it is. CODE_CONFLICT
 // with field "filling" for one that is being filled, or "session_home" where sessions live at nodes.
 type CloseCluster struct {
@@ -4921,7 +5062,7 @@ type CloseCluster struct {
 
 func (x *CloseCluster) Reset() {
 	*x = CloseCluster{}
-	mi := &file_fsm_proto_msgTypes[49]
+	mi := &file_fsm_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4933,7 +5074,7 @@ func (x *CloseCluster) String() string {
 func (*CloseCluster) ProtoMessage() {}
 
 func (x *CloseCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[49]
+	mi := &file_fsm_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4946,7 +5087,7 @@ func (x *CloseCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseCluster.ProtoReflect.Descriptor instead.
 func (*CloseCluster) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{49}
+	return file_fsm_proto_rawDescGZIP(), []int{51}
 }
 
 // OpenCluster opens a closed cluster. CODE_CONFLICT with field "filling" for one that is being filled.
@@ -4958,7 +5099,7 @@ type OpenCluster struct {
 
 func (x *OpenCluster) Reset() {
 	*x = OpenCluster{}
-	mi := &file_fsm_proto_msgTypes[50]
+	mi := &file_fsm_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4970,7 +5111,7 @@ func (x *OpenCluster) String() string {
 func (*OpenCluster) ProtoMessage() {}
 
 func (x *OpenCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[50]
+	mi := &file_fsm_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4983,7 +5124,7 @@ func (x *OpenCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCluster.ProtoReflect.Descriptor instead.
 func (*OpenCluster) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{50}
+	return file_fsm_proto_rawDescGZIP(), []int{52}
 }
 
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
@@ -4996,7 +5137,7 @@ type SetFormatLevel struct {
 
 func (x *SetFormatLevel) Reset() {
 	*x = SetFormatLevel{}
-	mi := &file_fsm_proto_msgTypes[51]
+	mi := &file_fsm_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5149,7 @@ func (x *SetFormatLevel) String() string {
 func (*SetFormatLevel) ProtoMessage() {}
 
 func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[51]
+	mi := &file_fsm_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5162,7 @@ func (x *SetFormatLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormatLevel.ProtoReflect.Descriptor instead.
 func (*SetFormatLevel) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{51}
+	return file_fsm_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetFormatLevel) GetLevel() uint32 {
@@ -5042,7 +5183,7 @@ type SetSessionHome struct {
 
 func (x *SetSessionHome) Reset() {
 	*x = SetSessionHome{}
-	mi := &file_fsm_proto_msgTypes[52]
+	mi := &file_fsm_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5054,7 +5195,7 @@ func (x *SetSessionHome) String() string {
 func (*SetSessionHome) ProtoMessage() {}
 
 func (x *SetSessionHome) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[52]
+	mi := &file_fsm_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5067,7 +5208,7 @@ func (x *SetSessionHome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSessionHome.ProtoReflect.Descriptor instead.
 func (*SetSessionHome) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{52}
+	return file_fsm_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetSessionHome) GetHome() SessionHome {
@@ -5085,7 +5226,7 @@ type NoOp struct {
 
 func (x *NoOp) Reset() {
 	*x = NoOp{}
-	mi := &file_fsm_proto_msgTypes[53]
+	mi := &file_fsm_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5238,7 @@ func (x *NoOp) String() string {
 func (*NoOp) ProtoMessage() {}
 
 func (x *NoOp) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[53]
+	mi := &file_fsm_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5251,7 @@ func (x *NoOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoOp.ProtoReflect.Descriptor instead.
 func (*NoOp) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{53}
+	return file_fsm_proto_rawDescGZIP(), []int{55}
 }
 
 // LoginFailed reports log-ins that were refused before there was anything to write. It changes nothing.
@@ -5126,7 +5267,7 @@ type LoginFailed struct {
 
 func (x *LoginFailed) Reset() {
 	*x = LoginFailed{}
-	mi := &file_fsm_proto_msgTypes[54]
+	mi := &file_fsm_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +5279,7 @@ func (x *LoginFailed) String() string {
 func (*LoginFailed) ProtoMessage() {}
 
 func (x *LoginFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[54]
+	mi := &file_fsm_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +5292,7 @@ func (x *LoginFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginFailed.ProtoReflect.Descriptor instead.
 func (*LoginFailed) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{54}
+	return file_fsm_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LoginFailed) GetUser() string {
@@ -5193,7 +5334,7 @@ type Successor struct {
 
 func (x *Successor) Reset() {
 	*x = Successor{}
-	mi := &file_fsm_proto_msgTypes[55]
+	mi := &file_fsm_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5205,7 +5346,7 @@ func (x *Successor) String() string {
 func (*Successor) ProtoMessage() {}
 
 func (x *Successor) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[55]
+	mi := &file_fsm_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5218,7 +5359,7 @@ func (x *Successor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Successor.ProtoReflect.Descriptor instead.
 func (*Successor) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{55}
+	return file_fsm_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Successor) GetHash() []byte {
@@ -5249,6 +5390,7 @@ type Result struct {
 	//	*Result_Attempt
 	//	*Result_RetryAfterMs
 	//	*Result_AtMs
+	//	*Result_Filling
 	Payload       isResult_Payload `protobuf_oneof:"payload"`
 	Successors    []*Successor     `protobuf:"bytes,40,rep,name=successors,proto3" json:"successors,omitempty"` // of a key that had been rotated before, up to the present key
 	unknownFields protoimpl.UnknownFields
@@ -5257,7 +5399,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_proto_msgTypes[56]
+	mi := &file_fsm_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5269,7 +5411,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[56]
+	mi := &file_fsm_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5282,7 +5424,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{56}
+	return file_fsm_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Result) GetCode() Code {
@@ -5367,6 +5509,15 @@ func (x *Result) GetAtMs() int64 {
 	return 0
 }
 
+func (x *Result) GetFilling() uint64 {
+	if x != nil {
+		if x, ok := x.Payload.(*Result_Filling); ok {
+			return x.Filling
+		}
+	}
+	return 0
+}
+
 func (x *Result) GetSuccessors() []*Successor {
 	if x != nil {
 		return x.Successors
@@ -5399,7 +5550,11 @@ type Result_RetryAfterMs struct {
 }
 
 type Result_AtMs struct {
-	AtMs int64 `protobuf:"varint,110,opt,name=at_ms,json=atMs,proto3,oneof"` // begin import and close: since when nothing else changes the cluster
+	AtMs int64 `protobuf:"varint,110,opt,name=at_ms,json=atMs,proto3,oneof"` // close: since when nothing else changes the cluster
+}
+
+type Result_Filling struct {
+	Filling uint64 `protobuf:"varint,111,opt,name=filling,proto3,oneof"` // begin import: which one it is
 }
 
 func (*Result_Session) isResult_Payload() {}
@@ -5413,6 +5568,8 @@ func (*Result_Attempt) isResult_Payload() {}
 func (*Result_RetryAfterMs) isResult_Payload() {}
 
 func (*Result_AtMs) isResult_Payload() {}
+
+func (*Result_Filling) isResult_Payload() {}
 
 // SessionState is a session right after a command.
 type SessionState struct {
@@ -5449,7 +5606,7 @@ type SessionState struct {
 
 func (x *SessionState) Reset() {
 	*x = SessionState{}
-	mi := &file_fsm_proto_msgTypes[57]
+	mi := &file_fsm_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5461,7 +5618,7 @@ func (x *SessionState) String() string {
 func (*SessionState) ProtoMessage() {}
 
 func (x *SessionState) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_proto_msgTypes[57]
+	mi := &file_fsm_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5474,7 +5631,7 @@ func (x *SessionState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionState.ProtoReflect.Descriptor instead.
 func (*SessionState) Descriptor() ([]byte, []int) {
-	return file_fsm_proto_rawDescGZIP(), []int{57}
+	return file_fsm_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SessionState) GetId() []byte {
@@ -5674,7 +5831,7 @@ const file_fsm_proto_rawDesc = "" +
 	"originNode\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x126\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\xd1\x12\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1a.hydrastore.fsm.v1.CommandR\bcommands\"\x93\x13\n" +
 	"\aCommand\x12I\n" +
 	"\x0ecreate_session\x18\x01 \x01(\v2 .hydrastore.fsm.v1.CreateSessionH\x00R\rcreateSession\x12F\n" +
 	"\rtouch_session\x18\x02 \x01(\v2\x1f.hydrastore.fsm.v1.TouchSessionH\x00R\ftouchSession\x12O\n" +
@@ -5712,7 +5869,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0fimport_sessions\x18p \x01(\v2!.hydrastore.fsm.v1.ImportSessionsH\x00R\x0eimportSessions\x12F\n" +
 	"\rfinish_import\x18q \x01(\v2\x1f.hydrastore.fsm.v1.FinishImportH\x00R\ffinishImport\x12F\n" +
 	"\rclose_cluster\x18r \x01(\v2\x1f.hydrastore.fsm.v1.CloseClusterH\x00R\fcloseCluster\x12C\n" +
-	"\fopen_cluster\x18s \x01(\v2\x1e.hydrastore.fsm.v1.OpenClusterH\x00R\vopenCluster\x12\x1c\n" +
+	"\fopen_cluster\x18s \x01(\v2\x1e.hydrastore.fsm.v1.OpenClusterH\x00R\vopenCluster\x12@\n" +
+	"\vimport_past\x18t \x01(\v2\x1d.hydrastore.fsm.v1.ImportPastH\x00R\n" +
+	"importPast\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
 	"\x04kind\"\xe0\x01\n" +
 	"\tAuthority\x12\x19\n" +
@@ -5968,26 +6127,32 @@ const file_fsm_proto_rawDesc = "" +
 	"\fUseChallenge\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x17\n" +
 	"\ahour_ms\x18\x02 \x01(\x03R\x06hourMs\x12\x15\n" +
-	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"\x91\x03\n" +
+	"\x06end_ms\x18\x03 \x01(\x03R\x05endMs\"\xe5\x02\n" +
 	"\vBeginImport\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
 	"\arestart\x18\x02 \x01(\bR\arestart\x12:\n" +
-	"\bpolicies\x18\x03 \x03(\v2\x1e.hydrastore.fsm.v1.MovedPolicyR\bpolicies\x120\n" +
-	"\x04past\x18\x04 \x03(\v2\x1c.hydrastore.fsm.v1.MovedPastR\x04past\x12<\n" +
+	"\bpolicies\x18\x03 \x03(\v2\x1e.hydrastore.fsm.v1.MovedPolicyR\bpolicies\x12<\n" +
 	"\tseal_keys\x18\x05 \x03(\v2\x1f.hydrastore.fsm.v1.MovedSealKeyR\bsealKeys\x12\"\n" +
 	"\rlast_seal_key\x18\x06 \x01(\rR\vlastSealKey\x126\n" +
 	"\x06limits\x18\a \x01(\v2\x1e.hydrastore.fsm.v1.MovedLimitsR\x06limits\x12\x14\n" +
 	"\x05floor\x18\b \x01(\x04R\x05floor\x12\x18\n" +
 	"\aversion\x18\t \x01(\x04R\aversion\x12\x18\n" +
 	"\ahistory\x18\n" +
-	" \x01(\x04R\ahistory\"]\n" +
+	" \x01(\x04R\ahistoryJ\x04\b\x04\x10\x05\"]\n" +
 	"\vMovedPolicy\x124\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1c.hydrastore.fsm.v1.PutPolicyR\x06policy\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\"_\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"x\n" +
+	"\n" +
+	"ImportPast\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
+	"\afilling\x18\x02 \x01(\x04R\afilling\x128\n" +
+	"\bpolicies\x18\x03 \x03(\v2\x1c.hydrastore.fsm.v1.MovedPastR\bpolicies\"c\n" +
 	"\tMovedPast\x12\x16\n" +
-	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x19\n" +
-	"\buntil_ms\x18\x02 \x01(\x03R\auntilMs\x12\x1f\n" +
-	"\vlifetime_ms\x18\x03 \x01(\x03R\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12>\n" +
+	"\tlifetimes\x18\x02 \x03(\v2 .hydrastore.fsm.v1.MovedLifetimeR\tlifetimes\"K\n" +
+	"\rMovedLifetime\x12\x19\n" +
+	"\buntil_ms\x18\x01 \x01(\x03R\auntilMs\x12\x1f\n" +
+	"\vlifetime_ms\x18\x02 \x01(\x03R\n" +
 	"lifetimeMs\"\xa9\x01\n" +
 	"\fMovedSealKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
@@ -6002,10 +6167,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\vMovedLimits\x12!\n" +
 	"\fmax_sessions\x18\x01 \x01(\rR\vmaxSessions\x125\n" +
 	"\bon_limit\x18\x02 \x01(\x0e2\x1a.hydrastore.fsm.v1.OnLimitR\aonLimit\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"Y\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"s\n" +
 	"\vImportUsers\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x122\n" +
-	"\x05users\x18\x02 \x03(\v2\x1c.hydrastore.fsm.v1.MovedUserR\x05users\"\xbb\x01\n" +
+	"\x05users\x18\x02 \x03(\v2\x1c.hydrastore.fsm.v1.MovedUserR\x05users\x12\x18\n" +
+	"\afilling\x18\x03 \x01(\x04R\afilling\"\xbb\x01\n" +
 	"\tMovedUser\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vlast_number\x18\x02 \x01(\x04R\n" +
@@ -6021,10 +6187,11 @@ const file_fsm_proto_rawDesc = "" +
 	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\a \x01(\x03R\tcreatedMs\x12\x18\n" +
-	"\aversion\x18\b \x01(\x04R\aversion\"e\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"\x7f\n" +
 	"\x0eImportSessions\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12;\n" +
-	"\bsessions\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.MovedSessionR\bsessions\"\xc8\x05\n" +
+	"\bsessions\x18\x02 \x03(\v2\x1f.hydrastore.fsm.v1.MovedSessionR\bsessions\x12\x18\n" +
+	"\afilling\x18\x03 \x01(\x04R\afilling\"\xc8\x05\n" +
 	"\fMovedSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -6056,11 +6223,12 @@ const file_fsm_proto_rawDesc = "" +
 	"\bMovedKey\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x16\n" +
-	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"X\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"r\n" +
 	"\fFinishImport\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05users\x18\x02 \x01(\x04R\x05users\x12\x1a\n" +
-	"\bsessions\x18\x03 \x01(\x04R\bsessions\"\x0e\n" +
+	"\bsessions\x18\x03 \x01(\x04R\bsessions\x12\x18\n" +
+	"\afilling\x18\x04 \x01(\x04R\afilling\"\x0e\n" +
 	"\fCloseCluster\"\r\n" +
 	"\vOpenCluster\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
@@ -6086,7 +6254,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10REASON_THROTTLED\x10\x06\"7\n" +
 	"\tSuccessor\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x98\x03\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\xb4\x03\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -6096,7 +6264,8 @@ const file_fsm_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
 	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12\x15\n" +
-	"\x05at_ms\x18n \x01(\x03H\x00R\x04atMs\x12<\n" +
+	"\x05at_ms\x18n \x01(\x03H\x00R\x04atMs\x12\x1a\n" +
+	"\afilling\x18o \x01(\x04H\x00R\afilling\x12<\n" +
 	"\n" +
 	"successors\x18( \x03(\v2\x1c.hydrastore.fsm.v1.SuccessorR\n" +
 	"successorsB\t\n" +
@@ -6199,7 +6368,7 @@ func file_fsm_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_fsm_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_fsm_proto_goTypes = []any{
 	(Role)(0),                  // 0: hydrastore.fsm.v1.Role
 	(AttributesWriter)(0),      // 1: hydrastore.fsm.v1.AttributesWriter
@@ -6251,25 +6420,27 @@ var file_fsm_proto_goTypes = []any{
 	(*UseChallenge)(nil),       // 47: hydrastore.fsm.v1.UseChallenge
 	(*BeginImport)(nil),        // 48: hydrastore.fsm.v1.BeginImport
 	(*MovedPolicy)(nil),        // 49: hydrastore.fsm.v1.MovedPolicy
-	(*MovedPast)(nil),          // 50: hydrastore.fsm.v1.MovedPast
-	(*MovedSealKey)(nil),       // 51: hydrastore.fsm.v1.MovedSealKey
-	(*MovedLimits)(nil),        // 52: hydrastore.fsm.v1.MovedLimits
-	(*ImportUsers)(nil),        // 53: hydrastore.fsm.v1.ImportUsers
-	(*MovedUser)(nil),          // 54: hydrastore.fsm.v1.MovedUser
-	(*MovedAccount)(nil),       // 55: hydrastore.fsm.v1.MovedAccount
-	(*ImportSessions)(nil),     // 56: hydrastore.fsm.v1.ImportSessions
-	(*MovedSession)(nil),       // 57: hydrastore.fsm.v1.MovedSession
-	(*MovedKey)(nil),           // 58: hydrastore.fsm.v1.MovedKey
-	(*FinishImport)(nil),       // 59: hydrastore.fsm.v1.FinishImport
-	(*CloseCluster)(nil),       // 60: hydrastore.fsm.v1.CloseCluster
-	(*OpenCluster)(nil),        // 61: hydrastore.fsm.v1.OpenCluster
-	(*SetFormatLevel)(nil),     // 62: hydrastore.fsm.v1.SetFormatLevel
-	(*SetSessionHome)(nil),     // 63: hydrastore.fsm.v1.SetSessionHome
-	(*NoOp)(nil),               // 64: hydrastore.fsm.v1.NoOp
-	(*LoginFailed)(nil),        // 65: hydrastore.fsm.v1.LoginFailed
-	(*Successor)(nil),          // 66: hydrastore.fsm.v1.Successor
-	(*Result)(nil),             // 67: hydrastore.fsm.v1.Result
-	(*SessionState)(nil),       // 68: hydrastore.fsm.v1.SessionState
+	(*ImportPast)(nil),         // 50: hydrastore.fsm.v1.ImportPast
+	(*MovedPast)(nil),          // 51: hydrastore.fsm.v1.MovedPast
+	(*MovedLifetime)(nil),      // 52: hydrastore.fsm.v1.MovedLifetime
+	(*MovedSealKey)(nil),       // 53: hydrastore.fsm.v1.MovedSealKey
+	(*MovedLimits)(nil),        // 54: hydrastore.fsm.v1.MovedLimits
+	(*ImportUsers)(nil),        // 55: hydrastore.fsm.v1.ImportUsers
+	(*MovedUser)(nil),          // 56: hydrastore.fsm.v1.MovedUser
+	(*MovedAccount)(nil),       // 57: hydrastore.fsm.v1.MovedAccount
+	(*ImportSessions)(nil),     // 58: hydrastore.fsm.v1.ImportSessions
+	(*MovedSession)(nil),       // 59: hydrastore.fsm.v1.MovedSession
+	(*MovedKey)(nil),           // 60: hydrastore.fsm.v1.MovedKey
+	(*FinishImport)(nil),       // 61: hydrastore.fsm.v1.FinishImport
+	(*CloseCluster)(nil),       // 62: hydrastore.fsm.v1.CloseCluster
+	(*OpenCluster)(nil),        // 63: hydrastore.fsm.v1.OpenCluster
+	(*SetFormatLevel)(nil),     // 64: hydrastore.fsm.v1.SetFormatLevel
+	(*SetSessionHome)(nil),     // 65: hydrastore.fsm.v1.SetSessionHome
+	(*NoOp)(nil),               // 66: hydrastore.fsm.v1.NoOp
+	(*LoginFailed)(nil),        // 67: hydrastore.fsm.v1.LoginFailed
+	(*Successor)(nil),          // 68: hydrastore.fsm.v1.Successor
+	(*Result)(nil),             // 69: hydrastore.fsm.v1.Result
+	(*SessionState)(nil),       // 70: hydrastore.fsm.v1.SessionState
 }
 var file_fsm_proto_depIdxs = []int32{
 	12,  // 0: hydrastore.fsm.v1.Entry.batches:type_name -> hydrastore.fsm.v1.Batch
@@ -6284,8 +6455,8 @@ var file_fsm_proto_depIdxs = []int32{
 	34,  // 9: hydrastore.fsm.v1.Command.delete_user:type_name -> hydrastore.fsm.v1.DeleteUser
 	35,  // 10: hydrastore.fsm.v1.Command.put_policy:type_name -> hydrastore.fsm.v1.PutPolicy
 	37,  // 11: hydrastore.fsm.v1.Command.delete_policy:type_name -> hydrastore.fsm.v1.DeletePolicy
-	62,  // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
-	64,  // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
+	64,  // 12: hydrastore.fsm.v1.Command.set_format_level:type_name -> hydrastore.fsm.v1.SetFormatLevel
+	66,  // 13: hydrastore.fsm.v1.Command.no_op:type_name -> hydrastore.fsm.v1.NoOp
 	25,  // 14: hydrastore.fsm.v1.Command.rotate_session:type_name -> hydrastore.fsm.v1.RotateSession
 	33,  // 15: hydrastore.fsm.v1.Command.upgrade_password:type_name -> hydrastore.fsm.v1.UpgradePassword
 	39,  // 16: hydrastore.fsm.v1.Command.take_attempt:type_name -> hydrastore.fsm.v1.TakeAttempt
@@ -6293,92 +6464,94 @@ var file_fsm_proto_depIdxs = []int32{
 	42,  // 18: hydrastore.fsm.v1.Command.put_seal_key:type_name -> hydrastore.fsm.v1.PutSealKey
 	43,  // 19: hydrastore.fsm.v1.Command.hold_seal_keys:type_name -> hydrastore.fsm.v1.HoldSealKeys
 	45,  // 20: hydrastore.fsm.v1.Command.replace_sealed:type_name -> hydrastore.fsm.v1.ReplaceSealed
-	65,  // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
+	67,  // 21: hydrastore.fsm.v1.Command.login_failed:type_name -> hydrastore.fsm.v1.LoginFailed
 	36,  // 22: hydrastore.fsm.v1.Command.put_limits:type_name -> hydrastore.fsm.v1.PutLimits
 	46,  // 23: hydrastore.fsm.v1.Command.put_challenge_secret:type_name -> hydrastore.fsm.v1.PutChallengeSecret
 	47,  // 24: hydrastore.fsm.v1.Command.use_challenge:type_name -> hydrastore.fsm.v1.UseChallenge
 	23,  // 25: hydrastore.fsm.v1.Command.alter_session:type_name -> hydrastore.fsm.v1.AlterSession
 	24,  // 26: hydrastore.fsm.v1.Command.patch_preferences:type_name -> hydrastore.fsm.v1.PatchPreferences
-	63,  // 27: hydrastore.fsm.v1.Command.set_session_home:type_name -> hydrastore.fsm.v1.SetSessionHome
+	65,  // 27: hydrastore.fsm.v1.Command.set_session_home:type_name -> hydrastore.fsm.v1.SetSessionHome
 	48,  // 28: hydrastore.fsm.v1.Command.begin_import:type_name -> hydrastore.fsm.v1.BeginImport
-	53,  // 29: hydrastore.fsm.v1.Command.import_users:type_name -> hydrastore.fsm.v1.ImportUsers
-	56,  // 30: hydrastore.fsm.v1.Command.import_sessions:type_name -> hydrastore.fsm.v1.ImportSessions
-	59,  // 31: hydrastore.fsm.v1.Command.finish_import:type_name -> hydrastore.fsm.v1.FinishImport
-	60,  // 32: hydrastore.fsm.v1.Command.close_cluster:type_name -> hydrastore.fsm.v1.CloseCluster
-	61,  // 33: hydrastore.fsm.v1.Command.open_cluster:type_name -> hydrastore.fsm.v1.OpenCluster
-	0,   // 34: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
-	15,  // 35: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
-	30,  // 36: hydrastore.fsm.v1.VerifiedUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14,  // 37: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	16,  // 38: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	17,  // 39: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
-	3,   // 40: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	19,  // 41: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
-	40,  // 42: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	30,  // 43: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14,  // 44: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	21,  // 45: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	14,  // 46: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 47: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	21,  // 48: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	21,  // 49: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
-	14,  // 50: hydrastore.fsm.v1.PatchPreferences.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 51: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	26,  // 52: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
-	30,  // 53: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
-	14,  // 54: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 55: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 56: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
-	0,   // 57: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
-	8,   // 58: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
-	30,  // 59: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
-	31,  // 60: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
-	14,  // 61: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 62: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
-	9,   // 63: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
-	1,   // 64: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	14,  // 65: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	2,   // 66: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	3,   // 67: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
-	4,   // 68: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	4,   // 69: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	14,  // 70: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
-	14,  // 71: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
-	38,  // 72: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
-	38,  // 73: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
-	40,  // 74: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	44,  // 75: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
-	49,  // 76: hydrastore.fsm.v1.BeginImport.policies:type_name -> hydrastore.fsm.v1.MovedPolicy
-	50,  // 77: hydrastore.fsm.v1.BeginImport.past:type_name -> hydrastore.fsm.v1.MovedPast
-	51,  // 78: hydrastore.fsm.v1.BeginImport.seal_keys:type_name -> hydrastore.fsm.v1.MovedSealKey
-	52,  // 79: hydrastore.fsm.v1.BeginImport.limits:type_name -> hydrastore.fsm.v1.MovedLimits
+	55,  // 29: hydrastore.fsm.v1.Command.import_users:type_name -> hydrastore.fsm.v1.ImportUsers
+	58,  // 30: hydrastore.fsm.v1.Command.import_sessions:type_name -> hydrastore.fsm.v1.ImportSessions
+	61,  // 31: hydrastore.fsm.v1.Command.finish_import:type_name -> hydrastore.fsm.v1.FinishImport
+	62,  // 32: hydrastore.fsm.v1.Command.close_cluster:type_name -> hydrastore.fsm.v1.CloseCluster
+	63,  // 33: hydrastore.fsm.v1.Command.open_cluster:type_name -> hydrastore.fsm.v1.OpenCluster
+	50,  // 34: hydrastore.fsm.v1.Command.import_past:type_name -> hydrastore.fsm.v1.ImportPast
+	0,   // 35: hydrastore.fsm.v1.Authority.any_of:type_name -> hydrastore.fsm.v1.Role
+	15,  // 36: hydrastore.fsm.v1.Authority.verified:type_name -> hydrastore.fsm.v1.VerifiedUser
+	30,  // 37: hydrastore.fsm.v1.VerifiedUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 38: hydrastore.fsm.v1.CreateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	16,  // 39: hydrastore.fsm.v1.CreateSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	17,  // 40: hydrastore.fsm.v1.CreateSession.idempotency:type_name -> hydrastore.fsm.v1.Idempotency
+	3,   // 41: hydrastore.fsm.v1.CreateSession.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	19,  // 42: hydrastore.fsm.v1.CreateSession.outside:type_name -> hydrastore.fsm.v1.OutsideLogin
+	40,  // 43: hydrastore.fsm.v1.CreateSession.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	30,  // 44: hydrastore.fsm.v1.OutsideLogin.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 45: hydrastore.fsm.v1.TouchSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21,  // 46: hydrastore.fsm.v1.PatchAttributes.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14,  // 47: hydrastore.fsm.v1.PatchAttributes.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 48: hydrastore.fsm.v1.AlterSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	21,  // 49: hydrastore.fsm.v1.AlterSession.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	21,  // 50: hydrastore.fsm.v1.PatchPreferences.changes:type_name -> hydrastore.fsm.v1.AttributeChange
+	14,  // 51: hydrastore.fsm.v1.PatchPreferences.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 52: hydrastore.fsm.v1.RotateSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	26,  // 53: hydrastore.fsm.v1.RotateSession.reauthentication:type_name -> hydrastore.fsm.v1.Reauthentication
+	30,  // 54: hydrastore.fsm.v1.Reauthentication.roles:type_name -> hydrastore.fsm.v1.RoleList
+	14,  // 55: hydrastore.fsm.v1.RevokeSession.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 56: hydrastore.fsm.v1.RevokeSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 57: hydrastore.fsm.v1.RevokeUserSessions.authority:type_name -> hydrastore.fsm.v1.Authority
+	0,   // 58: hydrastore.fsm.v1.RoleList.roles:type_name -> hydrastore.fsm.v1.Role
+	8,   // 59: hydrastore.fsm.v1.PutUser.mode:type_name -> hydrastore.fsm.v1.PutUser.Mode
+	30,  // 60: hydrastore.fsm.v1.PutUser.roles:type_name -> hydrastore.fsm.v1.RoleList
+	31,  // 61: hydrastore.fsm.v1.PutUser.policies:type_name -> hydrastore.fsm.v1.NameList
+	14,  // 62: hydrastore.fsm.v1.PutUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 63: hydrastore.fsm.v1.DeleteUser.authority:type_name -> hydrastore.fsm.v1.Authority
+	9,   // 64: hydrastore.fsm.v1.PutPolicy.mode:type_name -> hydrastore.fsm.v1.PutPolicy.Mode
+	1,   // 65: hydrastore.fsm.v1.PutPolicy.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	14,  // 66: hydrastore.fsm.v1.PutPolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	2,   // 67: hydrastore.fsm.v1.PutPolicy.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	3,   // 68: hydrastore.fsm.v1.PutPolicy.key_format:type_name -> hydrastore.fsm.v1.KeyFormat
+	4,   // 69: hydrastore.fsm.v1.PutPolicy.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	4,   // 70: hydrastore.fsm.v1.PutLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	14,  // 71: hydrastore.fsm.v1.PutLimits.authority:type_name -> hydrastore.fsm.v1.Authority
+	14,  // 72: hydrastore.fsm.v1.DeletePolicy.authority:type_name -> hydrastore.fsm.v1.Authority
+	38,  // 73: hydrastore.fsm.v1.TakeAttempt.per_user:type_name -> hydrastore.fsm.v1.AttemptLimit
+	38,  // 74: hydrastore.fsm.v1.TakeAttempt.per_address:type_name -> hydrastore.fsm.v1.AttemptLimit
+	40,  // 75: hydrastore.fsm.v1.GiveBackAttempt.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	44,  // 76: hydrastore.fsm.v1.ReplaceSealed.changes:type_name -> hydrastore.fsm.v1.SealedChange
+	49,  // 77: hydrastore.fsm.v1.BeginImport.policies:type_name -> hydrastore.fsm.v1.MovedPolicy
+	53,  // 78: hydrastore.fsm.v1.BeginImport.seal_keys:type_name -> hydrastore.fsm.v1.MovedSealKey
+	54,  // 79: hydrastore.fsm.v1.BeginImport.limits:type_name -> hydrastore.fsm.v1.MovedLimits
 	35,  // 80: hydrastore.fsm.v1.MovedPolicy.policy:type_name -> hydrastore.fsm.v1.PutPolicy
-	4,   // 81: hydrastore.fsm.v1.MovedLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
-	54,  // 82: hydrastore.fsm.v1.ImportUsers.users:type_name -> hydrastore.fsm.v1.MovedUser
-	16,  // 83: hydrastore.fsm.v1.MovedUser.preferences:type_name -> hydrastore.fsm.v1.Attribute
-	55,  // 84: hydrastore.fsm.v1.MovedUser.account:type_name -> hydrastore.fsm.v1.MovedAccount
-	0,   // 85: hydrastore.fsm.v1.MovedAccount.roles:type_name -> hydrastore.fsm.v1.Role
-	57,  // 86: hydrastore.fsm.v1.ImportSessions.sessions:type_name -> hydrastore.fsm.v1.MovedSession
-	0,   // 87: hydrastore.fsm.v1.MovedSession.roles:type_name -> hydrastore.fsm.v1.Role
-	7,   // 88: hydrastore.fsm.v1.MovedSession.methods:type_name -> hydrastore.fsm.v1.Method
-	16,  // 89: hydrastore.fsm.v1.MovedSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	58,  // 90: hydrastore.fsm.v1.MovedSession.retired:type_name -> hydrastore.fsm.v1.MovedKey
-	5,   // 91: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
-	10,  // 92: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
-	6,   // 93: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
-	68,  // 94: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
-	40,  // 95: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
-	66,  // 96: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
-	0,   // 97: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
-	16,  // 98: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
-	1,   // 99: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
-	2,   // 100: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
-	7,   // 101: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
-	102, // [102:102] is the sub-list for method output_type
-	102, // [102:102] is the sub-list for method input_type
-	102, // [102:102] is the sub-list for extension type_name
-	102, // [102:102] is the sub-list for extension extendee
-	0,   // [0:102] is the sub-list for field type_name
+	51,  // 81: hydrastore.fsm.v1.ImportPast.policies:type_name -> hydrastore.fsm.v1.MovedPast
+	52,  // 82: hydrastore.fsm.v1.MovedPast.lifetimes:type_name -> hydrastore.fsm.v1.MovedLifetime
+	4,   // 83: hydrastore.fsm.v1.MovedLimits.on_limit:type_name -> hydrastore.fsm.v1.OnLimit
+	56,  // 84: hydrastore.fsm.v1.ImportUsers.users:type_name -> hydrastore.fsm.v1.MovedUser
+	16,  // 85: hydrastore.fsm.v1.MovedUser.preferences:type_name -> hydrastore.fsm.v1.Attribute
+	57,  // 86: hydrastore.fsm.v1.MovedUser.account:type_name -> hydrastore.fsm.v1.MovedAccount
+	0,   // 87: hydrastore.fsm.v1.MovedAccount.roles:type_name -> hydrastore.fsm.v1.Role
+	59,  // 88: hydrastore.fsm.v1.ImportSessions.sessions:type_name -> hydrastore.fsm.v1.MovedSession
+	0,   // 89: hydrastore.fsm.v1.MovedSession.roles:type_name -> hydrastore.fsm.v1.Role
+	7,   // 90: hydrastore.fsm.v1.MovedSession.methods:type_name -> hydrastore.fsm.v1.Method
+	16,  // 91: hydrastore.fsm.v1.MovedSession.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	60,  // 92: hydrastore.fsm.v1.MovedSession.retired:type_name -> hydrastore.fsm.v1.MovedKey
+	5,   // 93: hydrastore.fsm.v1.SetSessionHome.home:type_name -> hydrastore.fsm.v1.SessionHome
+	10,  // 94: hydrastore.fsm.v1.LoginFailed.reason:type_name -> hydrastore.fsm.v1.LoginFailed.Reason
+	6,   // 95: hydrastore.fsm.v1.Result.code:type_name -> hydrastore.fsm.v1.Code
+	70,  // 96: hydrastore.fsm.v1.Result.session:type_name -> hydrastore.fsm.v1.SessionState
+	40,  // 97: hydrastore.fsm.v1.Result.attempt:type_name -> hydrastore.fsm.v1.Attempt
+	68,  // 98: hydrastore.fsm.v1.Result.successors:type_name -> hydrastore.fsm.v1.Successor
+	0,   // 99: hydrastore.fsm.v1.SessionState.roles:type_name -> hydrastore.fsm.v1.Role
+	16,  // 100: hydrastore.fsm.v1.SessionState.attributes:type_name -> hydrastore.fsm.v1.Attribute
+	1,   // 101: hydrastore.fsm.v1.SessionState.attributes_write:type_name -> hydrastore.fsm.v1.AttributesWriter
+	2,   // 102: hydrastore.fsm.v1.SessionState.bind_address:type_name -> hydrastore.fsm.v1.AddressBinding
+	7,   // 103: hydrastore.fsm.v1.SessionState.methods:type_name -> hydrastore.fsm.v1.Method
+	104, // [104:104] is the sub-list for method output_type
+	104, // [104:104] is the sub-list for method input_type
+	104, // [104:104] is the sub-list for extension type_name
+	104, // [104:104] is the sub-list for extension extendee
+	0,   // [0:104] is the sub-list for field type_name
 }
 
 func init() { file_fsm_proto_init() }
@@ -6419,6 +6592,7 @@ func file_fsm_proto_init() {
 		(*Command_FinishImport)(nil),
 		(*Command_CloseCluster)(nil),
 		(*Command_OpenCluster)(nil),
+		(*Command_ImportPast)(nil),
 	}
 	file_fsm_proto_msgTypes[7].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[11].OneofWrappers = []any{}
@@ -6428,14 +6602,15 @@ func file_fsm_proto_init() {
 	file_fsm_proto_msgTypes[24].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[25].OneofWrappers = []any{}
 	file_fsm_proto_msgTypes[26].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[46].OneofWrappers = []any{}
-	file_fsm_proto_msgTypes[56].OneofWrappers = []any{
+	file_fsm_proto_msgTypes[48].OneofWrappers = []any{}
+	file_fsm_proto_msgTypes[58].OneofWrappers = []any{
 		(*Result_Session)(nil),
 		(*Result_Count)(nil),
 		(*Result_Version)(nil),
 		(*Result_Attempt)(nil),
 		(*Result_RetryAfterMs)(nil),
 		(*Result_AtMs)(nil),
+		(*Result_Filling)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -6443,7 +6618,7 @@ func file_fsm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_proto_rawDesc), len(file_fsm_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   58,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

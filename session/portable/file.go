@@ -61,7 +61,7 @@ func (f *File) Begin(_ context.Context, c *Cluster) (time.Time, error) {
 	if err := f.writeLine(fileHead{Hydrastore: "sessions", Format: fileFormat}); err != nil {
 		return time.Time{}, err
 	}
-	return time.Time{}, f.Take(context.Background(), []Record{{Cluster: c}})
+	return time.Time{}, f.Take(context.Background(), c.Records())
 }
 
 // Take implements Target.

@@ -52,8 +52,8 @@ func FuzzFile(f *testing.F) {
 		f.Fatal(err)
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	f.Add(bytes.Join(lines[1:4], nil))
-	f.Add(bytes.Join([][]byte{lines[1], lines[3], lines[2]}, nil))
+	f.Add(bytes.Join(lines[1:5], nil))
+	f.Add(bytes.Join([][]byte{lines[1], lines[4], lines[3]}, nil))
 	f.Add(lines[1][:100])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -9,7 +9,7 @@ import (
 
 // Source is what sessions are moved from. Nobody may change it meanwhile.
 type Source interface {
-	// Each calls f for all records: the cluster's, then the users', then the sessions'. A session whose time is over may be among them.
+	// Each calls f for all records: the cluster's and what is past of its policies, then the users', then the sessions'. A session whose time is over may be among them.
 	Each(ctx context.Context, f func(Record) error) error
 }
 
@@ -22,7 +22,7 @@ type Watched interface {
 // Target is what sessions are moved to. Nobody else may use it meanwhile. Where it cannot keep what it is given it says so before it takes anything.
 type Target interface {
 	Source
-	// Begin takes the cluster's record and tells the target's time, at which a session's time may be over: the same in a move that is repeated.
+	// Begin takes the cluster's record, with what is past of its policies, and tells the target's time, at which a session's time may be over: the same in a move that is repeated.
 	// The zero time: the target has none, and takes every session.
 	Begin(ctx context.Context, c *Cluster) (at time.Time, err error)
 	// Take takes a page of users, or after all of them of sessions; it may have some already.
@@ -63,6 +63,7 @@ type mover struct {
 	moved    *Tally
 	progress func(*Tally)
 	order    order
+	cluster  *Cluster // until the target has taken it, which it does whole
 	atMS     int64
 	page     []Record
 }
@@ -74,15 +75,17 @@ func (m *mover) take(ctx context.Context, r Record) error {
 	if err := m.order.next(r); err != nil {
 		return err
 	}
-	if r.Cluster != nil {
-		at, err := m.to.Begin(ctx, r.Cluster)
-		if err != nil {
-			return err
-		}
-		if !at.IsZero() {
-			m.atMS = at.UnixMilli()
-		}
+	switch {
+	case r.Cluster != nil:
+		whole := *r.Cluster
+		m.cluster = &whole
 		return m.moved.Add(r)
+	case r.Past != nil:
+		m.cluster.take(r.Past)
+		return nil
+	}
+	if err := m.begin(ctx); err != nil {
+		return err
 	}
 	if r.Session != nil && r.Session.ended(m.atMS) {
 		m.moved.Ended++
@@ -94,6 +97,21 @@ func (m *mover) take(ctx context.Context, r Record) error {
 		}
 	}
 	m.page = append(m.page, r)
+	return nil
+}
+
+// begin hands the cluster over, when all of it is there.
+func (m *mover) begin(ctx context.Context) error {
+	if m.cluster == nil {
+		return nil
+	}
+	at, err := m.to.Begin(ctx, m.cluster)
+	if err != nil {
+		return err
+	}
+	if m.cluster = nil; !at.IsZero() {
+		m.atMS = at.UnixMilli()
+	}
 	return nil
 }
 
@@ -118,6 +136,9 @@ func (m *mover) flush(ctx context.Context) error {
 func (m *mover) finish(ctx context.Context) error {
 	if m.order == orderNothing {
 		return errors.New("there is nothing: the source has no record of a cluster, was a server ever started with it?")
+	}
+	if err := m.begin(ctx); err != nil {
+		return err
 	}
 	if err := m.flush(ctx); err != nil {
 		return err

@@ -22,6 +22,7 @@ type home struct {
 	pages    []int // of records taken at once
 	refuses  error
 	loses    bool // the last record that it takes
+	begun    *portable.Cluster
 	done     *portable.Tally
 	verified bool
 }
@@ -41,7 +42,7 @@ func (h *home) Each(_ context.Context, f func(portable.Record) error) error {
 }
 
 func (h *home) Begin(_ context.Context, c *portable.Cluster) (time.Time, error) {
-	h.records = []portable.Record{{Cluster: c}}
+	h.records, h.begun = c.Records(), c
 	return h.at, nil
 }
 
@@ -98,7 +99,7 @@ func TestMoveOfWhatHasEnded(t *testing.T) {
 	}{{at, 2}, {time.Time{}, 0}} {
 		records := many(4)
 		for i, end := range []int64{0, 999, 1000, 1001} { // 0 = never
-			records[2+i].Session.EndsMS = end
+			records[3+i].Session.EndsMS = end
 		}
 		from, to := &home{records: records}, &home{at: c.at}
 		moved, err := portable.Move(t.Context(), from, to, silent)
@@ -118,9 +119,9 @@ func TestMovesThatFail(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	swapped := many(2)
-	swapped[1], swapped[2] = swapped[2], swapped[1]
+	swapped[2], swapped[3] = swapped[3], swapped[2]
 	invalid := many(2)
-	invalid[3].Session.Number = 0
+	invalid[4].Session.Number = 0
 	for what, c := range map[string]struct {
 		ctx  context.Context
 		from *home

@@ -17,23 +17,52 @@ import (
 // MaxRecordBytes bounds a record as JSON: far above what the limits on attributes and names let one grow to.
 const MaxRecordBytes = 256 << 10
 
-// Record is one of three; the other two are nil.
+// MaxForms bounds the earlier forms of one policy that a record tells of: several times what any home keeps.
+const MaxForms = 256
+
+// Record is one of four; the others are nil.
 type Record struct {
 	Cluster *Cluster `json:"cluster,omitempty"`
+	Past    *Past    `json:"past,omitempty"`
 	User    *User    `json:"user,omitempty"`
 	Session *Session `json:"session,omitempty"`
 }
 
-// Cluster is what all sessions share. There is one, and it comes first.
+// Cluster is what all sessions share. There is one, and it comes first, and then what is past of its policies: see Records.
 type Cluster struct {
 	ID       string       `json:"id"` // of the home where it all began; it stays over moves
 	Policies []Policy     `json:"policies"`
-	Past     []PastPolicy `json:"past,omitempty"`
+	Past     []PastPolicy `json:"-"`               // in records of their own, because there may be too many for one
 	Seals    []SealKey    `json:"seals,omitempty"` // by their ids, ascending
 	LastSeal uint32       `json:"last_seal,omitempty"`
 	Limits   Limits       `json:"limits"`
 	Floor    uint64       `json:"floor,omitempty"` // a new user's sessions get numbers above it
 	Version  uint64       `json:"version"`         // no user, policy or limits ever had a higher one
+}
+
+// Records are the cluster's record, without what is past, and one for each policy that has a past.
+func (c *Cluster) Records() []Record {
+	alone := *c
+	alone.Past = nil
+	out := []Record{{Cluster: &alone}}
+	at := map[string]*Past{}
+	for _, p := range c.Past {
+		past := at[p.Policy]
+		if past == nil {
+			past = &Past{Policy: p.Policy}
+			at[p.Policy] = past
+			out = append(out, Record{Past: past})
+		}
+		past.Forms = append(past.Forms, p.PastForm)
+	}
+	return out
+}
+
+// take takes up what is past of one policy.
+func (c *Cluster) take(p *Past) {
+	for _, form := range p.Forms {
+		c.Past = append(c.Past, PastPolicy{p.Policy, form})
+	}
 }
 
 // Limits cap all sessions, whatever their policies.
@@ -43,10 +72,21 @@ type Limits struct {
 	Version     uint64          `json:"version,omitempty"`
 }
 
-// PastPolicy says what an earlier form of a policy still means for sessions that were made, or last used, before it was changed: what was dead under it
-// stays dead, and no absolute end comes further.
+// Past is all that is past of one policy.
+type Past struct {
+	Policy string     `json:"policy"`
+	Forms  []PastForm `json:"forms"` // 1 to MaxForms
+}
+
+// PastPolicy is an earlier form of a policy.
 type PastPolicy struct {
-	Policy       string `json:"policy"`
+	Policy string
+	PastForm
+}
+
+// PastForm says what an earlier form of a policy still means for sessions that were made, or last used, before it was changed: what was dead under it
+// stays dead, and no absolute end comes further.
+type PastForm struct {
 	Version      uint64 `json:"version"`
 	UntilMS      int64  `json:"until_ms"`
 	IdleMS       int64  `json:"idle_ms,omitempty"`
@@ -175,16 +215,20 @@ func encode(v any) ([]byte, error) {
 // Validate tells what no home can have written. Each home judges the rest when it takes a record.
 func (r Record) Validate() error {
 	kinds := 0
-	for _, is := range []bool{r.Cluster != nil, r.User != nil, r.Session != nil} {
+	for _, is := range []bool{r.Cluster != nil, r.Past != nil, r.User != nil, r.Session != nil} {
 		if is {
 			kinds++
 		}
 	}
 	switch {
 	case kinds != 1:
-		return errors.New("a record is a cluster, a user or a session")
+		return errors.New("a record is a cluster, the past of a policy, a user or a session")
 	case r.Cluster != nil:
 		return r.Cluster.validate()
+	case r.Past != nil && (r.Past.Policy == "" || len(r.Past.Forms) == 0):
+		return errors.New("the past of a policy has its name, and one earlier form at least")
+	case r.Past != nil && len(r.Past.Forms) > MaxForms:
+		return fmt.Errorf("of policy %q there are %d earlier forms, and at most %d can be moved", r.Past.Policy, len(r.Past.Forms), MaxForms)
 	case r.User != nil:
 		return validName(r.User.Name)
 	case r.Session != nil:
@@ -226,12 +270,13 @@ func validName(name string) error {
 	return nil
 }
 
-// order is which record came last. It holds that the cluster comes once and first, and users before sessions.
+// order is which record came last. It holds that the cluster comes once and first, then what is past of its policies, and users before sessions.
 type order int
 
 const (
 	orderNothing order = iota
 	orderCluster
+	orderPast
 	orderUsers
 	orderSessions
 )
@@ -241,11 +286,13 @@ func (o *order) next(r Record) error {
 	switch {
 	case r.Cluster != nil:
 		is = orderCluster
+	case r.Past != nil:
+		is = orderPast
 	case r.User != nil:
 		is = orderUsers
 	}
 	if is < *o || (is == orderCluster) != (*o == orderNothing) {
-		return errors.New("records are not in order: the cluster comes once and first, then users, then sessions")
+		return errors.New("records are not in order: the cluster comes once and first, then the past of its policies, then users, then sessions")
 	}
 	*o = is
 	return nil

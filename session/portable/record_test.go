@@ -46,10 +46,10 @@ func whole() []portable.Record {
 	return []portable.Record{
 		{Cluster: &portable.Cluster{
 			ID: "0123456789abcdef", Policies: []portable.Policy{portable.PolicyOf(wholePolicy())},
-			Past:     []portable.PastPolicy{{Policy: "web", Version: 9, UntilMS: 10, IdleMS: 11, InactivityMS: 12, WindowMS: 13, LifetimeMS: 14}},
 			Seals:    []portable.SealKey{{ID: 3, Salt: []byte("0123456789abcdef"), Check: []byte("fedcba9876543210"), MemoryKiB: 64, Iterations: 2, Parallelism: 1}},
 			LastSeal: 4, Limits: portable.Limits{MaxSessions: 7, OnLimit: session.OnLimitOldest, Version: 8}, Floor: 15, Version: 16,
 		}},
+		{Past: &portable.Past{Policy: "web", Forms: []portable.PastForm{{Version: 9, UntilMS: 10, IdleMS: 11, InactivityMS: 12, WindowMS: 13, LifetimeMS: 14}}}},
 		{User: &portable.User{
 			Name: "ada <&> lovelace",
 			Account: &portable.Account{
@@ -90,7 +90,7 @@ func fields(path string, v reflect.Value, f func(path string, v reflect.Value)) 
 func wantAllSet(t *testing.T, what string, v any) {
 	t.Helper()
 	fields(what, reflect.ValueOf(v), func(path string, v reflect.Value) {
-		if v.IsZero() {
+		if v.IsZero() && path != "Cluster.Past" { // that is in records of its own
 			t.Errorf("%s is not set, so nothing here shows that it travels", path)
 		}
 	})
@@ -154,20 +154,23 @@ func TestWhatIsNoRecord(t *testing.T) {
 		return "nothing is wrong"
 	}
 	for want, line := range map[string]string{
-		"a cluster, a user or a session": `{}`,
-		"unexpected EOF":                 `{"user":`,
-		`unknown field "king"`:           `{"king":{}}`,
-		"something follows it":           `{"user":{"name":"ada","last_number":1}}}`,
-		"at most 262144 bytes":           long,
-		`"Ada" is no user's name`:        `{"user":{"name":"Ada","last_number":1}}`,
-		"no id of 1 to 64 bytes":         text(func(all []portable.Record) { all[0].Cluster.ID = "" }),
-		`policy "web"`:                   text(func(all []portable.Record) { all[0].Cluster.Policies[0].OnLimit = "shrug" }),
-		`policy "Web"`:                   text(func(all []portable.Record) { all[0].Cluster.Policies[0].Name = "Web" }),
-		"no id, number or key":           text(func(all []portable.Record) { all[2].Session.Number = 0 }),
-		"has no policy":                  text(func(all []portable.Record) { all[2].Session.Policy = "" }),
-		"after its last use":             text(func(all []portable.Record) { all[2].Session.LastActivityMS = 11 }),
-		"at most 16 earlier keys":        text(func(all []portable.Record) { all[2].Session.Retired = make([]portable.RetiredKey, 17) }),
-		"no user's name":                 text(func(all []portable.Record) { all[2].Session.User = "a\nb" }),
+		"a cluster, the past of a policy, a user or a session": `{}`,
+		"unexpected EOF":            `{"user":`,
+		`unknown field "king"`:      `{"king":{}}`,
+		"something follows it":      `{"user":{"name":"ada","last_number":1}}}`,
+		"at most 262144 bytes":      long,
+		`"Ada" is no user's name`:   `{"user":{"name":"Ada","last_number":1}}`,
+		"no id of 1 to 64 bytes":    text(func(all []portable.Record) { all[0].Cluster.ID = "" }),
+		`policy "web"`:              text(func(all []portable.Record) { all[0].Cluster.Policies[0].OnLimit = "shrug" }),
+		`policy "Web"`:              text(func(all []portable.Record) { all[0].Cluster.Policies[0].Name = "Web" }),
+		"has its name":              `{"past":{"forms":[{"version":1,"until_ms":2}]}}`,
+		"one earlier form at least": text(func(all []portable.Record) { all[1].Past.Forms = nil }),
+		"at most 256 can be moved":  text(func(all []portable.Record) { all[1].Past.Forms = make([]portable.PastForm, 257) }),
+		"no id, number or key":      text(func(all []portable.Record) { all[3].Session.Number = 0 }),
+		"has no policy":             text(func(all []portable.Record) { all[3].Session.Policy = "" }),
+		"after its last use":        text(func(all []portable.Record) { all[3].Session.LastActivityMS = 11 }),
+		"at most 16 earlier keys":   text(func(all []portable.Record) { all[3].Session.Retired = make([]portable.RetiredKey, 17) }),
+		"no user's name":            text(func(all []portable.Record) { all[3].Session.User = "a\nb" }),
 	} {
 		if _, err := portable.Parse([]byte(line)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.200s: got %v, want %s", line, err, want)
@@ -188,6 +191,54 @@ func TestALargeRecordIsNotWritten(t *testing.T) {
 		text, err := r.Encode()
 		if (err == nil) != ok || ok && len(text) != bytes {
 			t.Errorf("%d bytes: %v", bytes, err)
+		}
+	}
+}
+
+// TestThePastTravelsByItself: policy by policy, and comes back to the cluster in one piece.
+func TestThePastTravelsByItself(t *testing.T) {
+	t.Parallel()
+	form := func(n int64) portable.PastForm {
+		return portable.PastForm{Version: uint64(n), UntilMS: n, LifetimeMS: 1000 + n}
+	}
+	whole := *whole()[0].Cluster
+	whole.Past = []portable.PastPolicy{{Policy: "web", PastForm: form(1)}, {Policy: "mail", PastForm: form(2)}, {Policy: "web", PastForm: form(3)}}
+	records := whole.Records()
+	want := []*portable.Past{{Policy: "web", Forms: []portable.PastForm{form(1), form(3)}}, {Policy: "mail", Forms: []portable.PastForm{form(2)}}}
+	if len(records) != 3 || records[0].Cluster.Past != nil || !reflect.DeepEqual([]*portable.Past{records[1].Past, records[2].Past}, want) {
+		t.Fatalf("got %+v", records)
+	}
+	from, to := &home{records: records}, &home{}
+	if _, err := portable.Move(t.Context(), from, to, silent); err != nil || len(to.begun.Past) != 3 || !reflect.DeepEqual(to.begun.Records(), records) {
+		t.Errorf("begun with %+v, %v", to.begun, err)
+	}
+	if _, err := portable.Move(t.Context(), &home{records: []portable.Record{records[1], records[0]}}, &home{}, silent); err == nil {
+		t.Error("the past came first")
+	}
+}
+
+// TestAsMuchPastAsThereIs: all policies that a cluster can have, each with a name as long as can be and the most of a past that a record takes.
+func TestAsMuchPastAsThereIs(t *testing.T) {
+	t.Parallel()
+	const most = int64(1) << 60
+	c := *whole()[0].Cluster
+	c.Policies = nil
+	for i := range session.MaxPolicies {
+		p := wholePolicy()
+		p.Name = fmt.Sprintf("p.%0*d", session.MaxPolicyNameBytes-2, i)
+		p.IdleTimeout, p.AbsoluteLifetime, p.InactivityTimeout, p.TouchWindow, p.RotateGrace = session.MaxTimeout, session.MaxTimeout, session.MaxTimeout, session.MaxTimeout, session.MaxRotateGrace
+		p.MaxSessions, p.MaxSessionsPerAddress, p.MaxSessionsPerUser, p.Version = session.MaxSessions, 10_000, 10_000, uint64(most)
+		c.Policies = append(c.Policies, portable.PolicyOf(p))
+		for range portable.MaxForms {
+			c.Past = append(c.Past, portable.PastPolicy{Policy: p.Name, PastForm: portable.PastForm{Version: uint64(most), UntilMS: most, IdleMS: most, InactivityMS: most, WindowMS: most, LifetimeMS: most}})
+		}
+	}
+	for len(c.Seals) < session.MaxSealKeys {
+		c.Seals = append(c.Seals, c.Seals[0])
+	}
+	for i, r := range c.Records() {
+		if _, err := r.Encode(); err != nil {
+			t.Fatalf("record %d: %v", i, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Tally is what a move has seen: how much, and a sum over it in which the order does not matter. The sum is the same in all homes: it leaves out what
-// each keeps in its own way, which is timers, the grace of rotated keys, and what is known of users without account.
+// each keeps in its own way, which is timers, the past of policies, the grace of rotated keys, and what is known of users without account.
 type Tally struct {
 	Users    int // with an account
 	Sessions int
@@ -20,7 +20,7 @@ type Tally struct {
 // Add counts a record.
 func (t *Tally) Add(r Record) error {
 	switch {
-	case r.User != nil && r.User.Account == nil:
+	case r.Past != nil, r.User != nil && r.User.Account == nil:
 		return nil
 	case r.User != nil:
 		t.Users++

@@ -26,9 +26,9 @@ func tally(t *testing.T, all ...portable.Record) *portable.Tally {
 
 // many are records of sessions, users and a cluster.
 func many(sessions int) []portable.Record {
-	all := whole()[:2]
+	all := whole()[:3]
 	for i := range sessions {
-		s := *whole()[2].Session
+		s := *whole()[3].Session
 		s.ID[0], s.ID[1], s.Number, s.EndsMS = byte(i), byte(i>>8), uint64(i+1), 0
 		all = append(all, portable.Record{Session: &s})
 	}
@@ -58,7 +58,7 @@ func TestATallyDoesNotDependOnOrder(t *testing.T) {
 // homesOwn are the fields that each home keeps in its own way: a tally leaves them out. All others count.
 func homesOwn() []string {
 	return []string{
-		"Cluster.ID", "Cluster.Past", "Cluster.LastSeal", "Cluster.Floor", "Cluster.Version", "User.Version",
+		"Cluster.ID", "Cluster.Past", "Past", "Cluster.LastSeal", "Cluster.Floor", "Cluster.Version", "User.Version",
 		"Session.Timers", "Session.PolicyVersion", "Session.EndsMS", "Session.Retired.GraceMS", "Session.Retired.Sealed",
 	}
 }
@@ -70,7 +70,7 @@ func TestEveryFieldCounts(t *testing.T) {
 	for i := range whole() {
 		for n := 0; ; n++ {
 			all := whole()
-			all[2].Session.Permanent = false // a permanent one's activity is no field of its own
+			all[3].Session.Permanent = false // a permanent one's activity is no field of its own
 			base := tally(t, all...).Sum()
 			path := changeField(all[i], n)
 			if path == "" {
@@ -143,10 +143,10 @@ func TestNormalForm(t *testing.T) {
 			c.Limits.MaxSessions = 0
 			c.Policies = append(c.Policies, portable.PolicyOf(session.DefaultPolicy()))
 			if what == "an empty list" {
-				records[1].User.Account.Policies = nil
+				records[2].User.Account.Policies = nil
 			}
 		}
-		change(all[1][0].Cluster, all[1][1].User, all[1][2].Session)
+		change(all[1][0].Cluster, all[1][2].User, all[1][3].Session)
 		if got, want := tally(t, all[1]...).Sum(), tally(t, all[0]...).Sum(); got != want {
 			t.Errorf("%s: got %s, want %s", what, got, want)
 		}
@@ -161,10 +161,10 @@ func TestNormalForm(t *testing.T) {
 func TestATallyChangesNothing(t *testing.T) {
 	t.Parallel()
 	all := whole()
-	slices.Reverse(all[2].Session.Roles)
-	before := slices.Clone(all[2].Session.Roles)
+	slices.Reverse(all[3].Session.Roles)
+	before := slices.Clone(all[3].Session.Roles)
 	tally(t, all...)
-	if !slices.Equal(all[2].Session.Roles, before) || all[2].Session.Retired[0].GraceMS == 0 || all[2].Session.EndsMS == 0 || all[1].User.Version == 0 {
-		t.Errorf("a record was changed: %+v", all[2].Session)
+	if !slices.Equal(all[3].Session.Roles, before) || all[3].Session.Retired[0].GraceMS == 0 || all[3].Session.EndsMS == 0 || all[2].User.Version == 0 {
+		t.Errorf("a record was changed: %+v", all[3].Session)
 	}
 }

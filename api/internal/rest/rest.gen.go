@@ -583,13 +583,16 @@ type Method string
 
 // MoveStep defines model for MoveStep.
 type MoveStep struct {
-	// Cluster A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `user` or `session`. docs/backends.md has its members.
+	// Cluster A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `past`, `user` or `session`. docs/backends.md has its members.
 	Cluster *PortableRecord `json:"cluster,omitempty"`
+
+	// Filling With `finish`, as `begin` was answered.
+	Filling *uint64 `json:"filling,omitempty"`
 
 	// Origin With `finish`.
 	Origin *string `json:"origin,omitempty"`
 
-	// Restart With `begin`: drop what an earlier attempt has brought.
+	// Restart With `begin`: drop what an open cluster holds, or what another home has brought.
 	Restart *bool `json:"restart,omitempty"`
 
 	// Sessions With `finish`.
@@ -607,6 +610,9 @@ type MoveStepStep string
 type Moving struct {
 	// At When the phase began; null while open.
 	At *Timestamp `json:"at"`
+
+	// Filling Which filling it is, of all that were begun; null unless the cluster is being filled.
+	Filling *uint64 `json:"filling"`
 
 	// Origin The home that fills the cluster or has filled it.
 	Origin *string     `json:"origin"`
@@ -771,7 +777,7 @@ type PolicySettings struct {
 	TouchWindowS *float64 `json:"touch_window_s,omitempty"`
 }
 
-// PortableRecord A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `user` or `session`. docs/backends.md has its members.
+// PortableRecord A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `past`, `user` or `session`. docs/backends.md has its members.
 type PortableRecord = json.RawMessage
 
 // Problem RFC 9457. Programs judge by `code`; people read `detail`.
@@ -805,7 +811,9 @@ type Proof struct {
 
 // RecordImport defines model for RecordImport.
 type RecordImport struct {
-	Items []PortableRecord `json:"items"`
+	// Filling As `begin` was answered; where another filling has begun since, 409.
+	Filling uint64           `json:"filling"`
+	Items   []PortableRecord `json:"items"`
 
 	// Origin As `begin` was answered.
 	Origin string `json:"origin"`

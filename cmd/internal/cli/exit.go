@@ -70,7 +70,10 @@ func explain(w io.Writer, err error) {
 	var problems config.Problems
 	var coded *session.Error
 	var plain *unhinted
+	var move *moveFailure
 	switch {
+	case errors.As(err, &move):
+		fmt.Fprintf(w, "hydrastore: %v\n", move)
 	case errors.As(err, &problems):
 		fmt.Fprintf(w, "hydrastore: the configuration is not usable:\n%v\n", problems)
 	case errors.As(err, &usage):

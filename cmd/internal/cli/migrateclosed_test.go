@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hydrastore/hydrastore/backend"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 	"github.com/hydrastore/hydrastore/session/portable"
@@ -110,58 +111,78 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 	}
 }
 
-// TestAFailedFillingSaysHowToBeginAnew: the old home was in use between two tries, and the cluster has what is no more.
-func TestAFailedFillingSaysHowToBeginAnew(t *testing.T) {
+// TestARepeatedMoveBringsWhatTheSourceHasNow: the first try into a cluster broke off, and the old home was in use since: it ended a session, changed another
+// one and made a third. Nobody has to say that what came first is to be forgotten.
+func TestARepeatedMoveBringsWhatTheSourceHasNow(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
 	config, folder := folderHome(t, dir, "first")
-	s := serviceIn(t, folder)
-	issued, err := s.Login(t.Context(), operator, session.Login{User: "guest", Vouched: true})
-	if err != nil {
-		t.Fatal(err)
+	var keys []session.Key
+	inUse := func(use func(s *backend.Service)) {
+		t.Helper()
+		s := serviceIn(t, folder)
+		use(s)
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
+	login := func(s *backend.Service, user string) {
+		t.Helper()
+		issued, err := s.Login(t.Context(), operator, session.Login{User: user, Vouched: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, issued.Key)
 	}
+	inUse(func(s *backend.Service) {
+		login(s, "leaves")
+		login(s, "changes")
+	})
 	cluster, n := clusterHome(t, nil)
 	file := filepath.Join(dir, "all.jsonl")
 	x.must("migrate --from " + config + " --to " + file)
-	origin, lines := "", []json.RawMessage(nil)
-	err = portable.NewFile(file).Each(t.Context(), func(r portable.Record) error {
-		text, err := r.Encode()
-		if r.Cluster != nil && err == nil {
-			origin = r.Cluster.ID
-			_, err = n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveBegin, Cluster: text})
-			return err
-		}
-		lines = append(lines, text)
-		return err
-	})
-	if err == nil {
-		_, err = n.ImportRecords(t.Context(), operator, origin, lines)
-	}
+	all := recordsOf(t, file)
+	begun, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveBegin, Cluster: all[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = serviceIn(t, folder)
-	if _, err := s.Logout(t.Context(), session.Call{Key: issued.Key}); err != nil {
+	first := session.Filling{Origin: begun.Origin, Number: begun.Number}
+	if _, err = n.ImportRecords(t.Context(), operator, first, all[1:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	line := "migrate --from " + config + " --to " + cluster
-	if _, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, "--drop-target begins anew") {
-		t.Errorf("got %d %s", code, stderr)
-	}
-	if err := n.Ready(false); err == nil {
-		t.Error("it serves")
-	}
-	if out := x.must(line + " --drop-target"); !strings.Contains(out, "moved and verified: 0 sessions") {
-		t.Errorf("anew: %s", out)
+	inUse(func(s *backend.Service) {
+		if _, err := s.Logout(t.Context(), session.Call{Key: keys[0]}); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.PatchAttributes(t.Context(), session.Call{Operator: true, Subject: &session.Presented{Key: keys[1]}}, session.AttributePatch{"cart": json.RawMessage("1")}, nil); err != nil {
+			t.Error(err)
+		}
+		login(s, "comes")
+	})
+	if out := x.must("migrate --from " + config + " --to " + cluster); !strings.Contains(out, "moved and verified: 2 sessions") {
+		t.Errorf("repeated: %s", out)
 	}
 	awaitReady(t, n)
-	if _, err := n.Check(t.Context(), session.Call{Key: issued.Key}, true); session.CodeOf(err) != session.CodeUnauthenticated {
-		t.Errorf("the ended session: %v", err)
+	for i, want := range []session.Code{session.CodeUnauthenticated, "", ""} {
+		if _, err := n.Check(t.Context(), session.Call{Key: keys[i]}, true); session.CodeOf(err) != want {
+			t.Errorf("key %d: %v, want %q", i, err, want)
+		}
 	}
+	if _, err := n.ImportRecords(t.Context(), operator, first, all[1:]); session.CodeOf(err) != session.CodeConflict {
+		t.Errorf("the first try goes on: %v", err)
+	}
+}
+
+// recordsOf reads a file's records, as a node takes them.
+func recordsOf(t *testing.T, file string) (lines []json.RawMessage) {
+	t.Helper()
+	err := portable.NewFile(file).Each(t.Context(), func(r portable.Record) error {
+		text, err := r.Encode()
+		lines = append(lines, text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }

@@ -16,6 +16,10 @@ import (
 // importBytes is how much one request brings at once, below what a node's API takes.
 const importBytes = 512 << 10
 
+// sealPatience is how long a move waits for nodes that derive the keys of sealed values, at its begin and again before its end: 16 keys, with as many
+// passwords to try, take seconds, and on slow machines minutes. Somebody who has forgotten a password can give it to the node meanwhile.
+const sealPatience = 5 * time.Minute
+
 // clusterSide is a cluster as one side of a move, through the operator's socket of one of its nodes, which must run.
 type clusterSide struct {
 	node    *client.Client
@@ -23,12 +27,13 @@ type clusterSide struct {
 	restart bool // forget what is there
 	say     func(format string, args ...any)
 
-	closedAt time.Time // since when it has been closed, where it is the source; the zero time = it is not, as far as is known
+	closing  bool      // it is the source, and it was asked to close
+	closedAt time.Time // since when it has been closed; the zero time = that is not known
 
-	filling  bool // it is the target
-	origin   string
-	sessions *spool.Spool // a cluster takes them in the order of their creation, which no source keeps
-	moved    *portable.Tally
+	beginning bool // it is the target, and it was asked to begin
+	filling   session.Filling
+	sessions  *spool.Spool // a cluster takes them in the order of their creation, which no source keeps
+	moved     *portable.Tally
 }
 
 func newClusterSide(socket string, restart bool, say func(string, ...any)) (*clusterSide, error) {
@@ -50,12 +55,10 @@ func (s *clusterSide) Close() error {
 
 // Each implements portable.Source. A cluster that is the source is closed first, and stays so: from there on nothing in it changes.
 func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) error {
-	if !s.filling {
-		moving, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveClose})
-		if err != nil {
-			return s.explain("close it", err)
+	if !s.beginning {
+		if err := s.shut(ctx); err != nil {
+			return err
 		}
-		s.closedAt = moving.At
 	}
 	for cursor, more := "", true; more; more = cursor != "" {
 		page, err := s.node.ExportRecords(ctx, cursor)
@@ -76,6 +79,23 @@ func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) e
 	return nil
 }
 
+// shut closes the cluster, and says so before it does: whatever becomes of this process, its screen tells how the cluster comes to serve again.
+func (s *clusterSide) shut(ctx context.Context) error {
+	if _, err := s.node.Moving(ctx); err != nil {
+		return s.explain("ask it", err)
+	}
+	s.say("closing the cluster at %s: from here on it serves nobody. Where the move is given up: %s", s.socket, s.howToOpen())
+	s.closing = true
+	moving, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveClose})
+	if err != nil {
+		return s.explain("close it", err)
+	}
+	s.closedAt = moving.At
+	return nil
+}
+
+func (s *clusterSide) howToOpen() string { return "hydrastore cluster open --socket " + s.socket }
+
 // Unused implements portable.Watched.
 func (s *clusterSide) Unused(ctx context.Context) error {
 	moving, err := s.node.Moving(ctx)
@@ -88,40 +108,45 @@ func (s *clusterSide) Unused(ctx context.Context) error {
 	return nil
 }
 
-// leftFilling adds to why a move failed how its target comes to serve.
-func (s *clusterSide) leftFilling(err error) error {
-	if !s.filling {
-		return err
-	}
-	return fmt.Errorf("%w; the cluster that is filled serves nobody until a move into it is complete: where the old home was in use since the first try, --drop-target begins anew", err)
-}
-
-// leftClosed adds to why a move failed that the source serves nobody.
-func (s *clusterSide) leftClosed(err error) error {
-	if s.closedAt.IsZero() {
-		return err
-	}
-	return fmt.Errorf("%w; the cluster that was to be left is closed and serves nobody: if it is to serve again, and no other home does, hydrastore cluster open --socket %s", err, s.socket)
-}
-
 // Begin implements portable.Target.
 func (s *clusterSide) Begin(ctx context.Context, c *portable.Cluster) (time.Time, error) {
-	text, err := portable.Record{Cluster: c}.Encode()
+	records := c.Records()
+	text, err := records[0].Encode()
 	if err != nil {
 		return time.Time{}, err
 	}
-	moving, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveBegin, Cluster: text, Restart: s.restart})
+	s.beginning = true
+	moving, err := s.askAgain(ctx, session.CodeUnavailable, session.MoveStep{Kind: session.MoveBegin, Cluster: text, Restart: s.restart})
 	if session.CodeOf(err) == session.CodeExists {
 		return time.Time{}, errMovedBefore
 	}
 	if err != nil {
 		return time.Time{}, s.explain("begin", err)
 	}
-	s.filling, s.origin = true, c.ID
+	s.filling = session.Filling{Origin: c.ID, Number: moving.Number}
 	if s.sessions, err = spool.New(); err != nil {
 		return time.Time{}, err
 	}
-	return moving.At, nil
+	return moving.At, s.bring(ctx, records[1:])
+}
+
+// askAgain takes a step, and takes it again while nodes derive the keys of sealed values, which it is told with this code.
+func (s *clusterSide) askAgain(ctx context.Context, deriving session.Code, step session.MoveStep) (session.Moving, error) {
+	ctx, cancel := context.WithTimeout(ctx, sealPatience)
+	defer cancel()
+	for {
+		moving, err := s.node.Move(ctx, step)
+		var told *session.Error
+		if !errors.As(err, &told) || told.Code != deriving || told.Field != session.SealsField {
+			return moving, err
+		}
+		s.say("waiting: %s", told.Message)
+		select {
+		case <-time.After(progressPause):
+		case <-ctx.Done():
+			return moving, err
+		}
+	}
 }
 
 // errMovedBefore is told where a move was verified and finished before.
@@ -163,7 +188,7 @@ func (s *clusterSide) bring(ctx context.Context, page []portable.Record) error {
 		if len(texts) == 0 {
 			return nil
 		}
-		_, err := s.node.ImportRecords(ctx, s.origin, texts)
+		_, err := s.node.ImportRecords(ctx, s.filling, texts)
 		texts, bytes = texts[:0], 0
 		return s.explain("bring records", err)
 	}
@@ -184,13 +209,25 @@ func (s *clusterSide) bring(ctx context.Context, page []portable.Record) error {
 
 // Verified implements portable.Target: the cluster serves from here on.
 func (s *clusterSide) Verified(ctx context.Context) error {
-	_, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveFinish, Origin: s.origin, Users: s.moved.Users, Sessions: s.moved.Sessions})
-	if session.CodeOf(err) == session.CodeOutcomeUnknown {
-		if now, asked := s.node.Moving(ctx); asked == nil && now.Phase == session.MoveOpen && now.Origin == s.origin {
-			return nil
-		}
+	step := session.MoveStep{Kind: session.MoveFinish, Filling: s.filling, Users: s.moved.Users, Sessions: s.moved.Sessions}
+	_, err := s.askAgain(ctx, session.CodeConflict, step)
+	if err == nil || s.serves(ctx) {
+		return nil
 	}
 	return s.explain("finish", err)
+}
+
+// serves tells whether all that was moved is in use: a step may have been taken whose answer did not come.
+func (s *clusterSide) serves(ctx context.Context) bool {
+	now, err := s.now(ctx)
+	return err == nil && now.Phase == session.MoveOpen && now.Origin == s.filling.Origin
+}
+
+// now asks where the move stands, also for somebody who has just been interrupted.
+func (s *clusterSide) now(ctx context.Context) (session.Moving, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	return s.node.Moving(ctx)
 }
 
 // explain says what the cluster answered in terms of a move: it is not about the command line, nor are other nodes to be asked.

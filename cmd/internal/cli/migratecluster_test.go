@@ -236,8 +236,8 @@ func TestMigrateThroughClusters(t *testing.T) {
 
 const adminOfCluster = "correct-horse-battery"
 
-// TestMoveIntoAClusterIsResumed: one that breaks off leaves a cluster that serves nobody, and goes on where it broke off.
-func TestMoveIntoAClusterIsResumed(t *testing.T) {
+// TestMoveIntoAClusterIsRepeated: one that breaks off leaves a cluster that serves nobody, and the next one brings all of it.
+func TestMoveIntoAClusterIsRepeated(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
 	config, folder := folderHome(t, dir, "first")
@@ -262,7 +262,7 @@ func TestMoveIntoAClusterIsResumed(t *testing.T) {
 	if err != nil || begun.Phase != session.MoveFilling || begun.At.IsZero() {
 		t.Fatalf("got %+v, %v", begun, err)
 	}
-	half, err := n.ImportRecords(t.Context(), operator, begun.Origin, lines[1:len(lines)/2])
+	half, err := n.ImportRecords(t.Context(), operator, session.Filling{Origin: begun.Origin, Number: begun.Number}, lines[1:len(lines)/2])
 	if err != nil || half.Users+half.Sessions == 0 {
 		t.Fatalf("got %+v, %v", half, err)
 	}
@@ -294,7 +294,7 @@ func TestMoveIntoAClusterIsResumed(t *testing.T) {
 			t.Errorf("while it is being filled: got %v", err)
 		}
 	}
-	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveFinish, Origin: begun.Origin, Users: half.Users, Sessions: 99}); session.CodeOf(err) != session.CodeConflict {
+	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveFinish, Filling: session.Filling{Origin: begun.Origin, Number: begun.Number}, Users: half.Users, Sessions: 99}); session.CodeOf(err) != session.CodeConflict {
 		t.Errorf("finished with other numbers: %v", err)
 	}
 	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveReopen}); session.CodeOf(err) != session.CodeConflict {
@@ -365,7 +365,7 @@ func TestNobodyButTheOperatorMoves(t *testing.T) {
 		_, moving := n.Moving(t.Context(), call)
 		_, step := n.Move(t.Context(), call, session.MoveStep{Kind: session.MoveClose})
 		_, export := n.ExportRecords(t.Context(), call, "")
-		_, imported := n.ImportRecords(t.Context(), call, "x", nil)
+		_, imported := n.ImportRecords(t.Context(), call, session.Filling{Origin: "x"}, nil)
 		for _, err := range []error{moving, step, export, imported} {
 			if session.CodeOf(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)

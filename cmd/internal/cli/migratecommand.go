@@ -34,7 +34,7 @@ Where tokenizer.type is local, redis or dynamodb, stop the side's servers first.
 asked over its own socket (api.socket). The cluster serves nobody while its sessions are moved out, nor after that, until hydrastore cluster open;
 and one that they are moved into serves nobody until all has arrived.
 
-The target must be empty. A move that broke off is repeated: it finds what is there. In the end the target is read anew and compared, by count and
+The target must be empty. A move that broke off is repeated, and brings the target to what the source has by then. In the end the target is read anew and compared, by count and
 by checksum.
 
 Settings in the environment are not read: they could not say which side they mean. What is sealed needs the same tokenizer.safe_password on the new
@@ -49,25 +49,25 @@ side. Idempotency-Keys, counts of wrong passwords and attributes in the memory o
 	}
 	c.Flags().StringVar(&from, "from", "", "configuration of the present home, or a .jsonl file")
 	c.Flags().StringVar(&to, "to", "", "configuration of the new home, or a .jsonl file")
-	c.Flags().BoolVar(&dropTarget, "drop-target", false, "where --to is a cluster: forget the users and sessions that it holds, and what an earlier move has brought")
+	c.Flags().BoolVar(&dropTarget, "drop-target", false, "where --to is a cluster: forget the users and sessions that it holds, or what a move from another home has brought")
 	return c
 }
 
 func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool) (err error) {
-	source, closeSource, err := p.side(ctx, from, false)
+	source, err := p.side(ctx, from, false)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeSource()) }()
-	target, closeTarget, err := p.side(ctx, to, dropTarget)
+	defer func() { err = errors.Join(err, source.close()) }()
+	target, err := p.side(ctx, to, dropTarget)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeTarget()) }()
+	defer func() { err = errors.Join(err, target.close()) }()
 	begun := time.Now()
-	moved, err := portable.Move(ctx, source, target, p.tellProgress(begun))
+	moved, err := portable.Move(ctx, source.Target, target.Target, p.tellProgress(begun))
 	if err != nil {
-		return moveFailed(source, target, err)
+		return moveFailed(ctx, source, target, err)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %s, %s, checksum %s\n", plural(moved.Sessions, "session"), plural(moved.Users, "account"), moved.Sum())
 	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
@@ -75,20 +75,6 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
 	}
 	return nil
-}
-
-// moveFailed says what a failed move leaves behind.
-func moveFailed(source portable.Source, target portable.Target, err error) error {
-	if !errors.Is(err, errMovedBefore) {
-		err = fmt.Errorf("%w (what was moved so far stays; the command may be repeated)", err)
-	}
-	if filled, ok := target.(*clusterSide); ok {
-		err = filled.leftFilling(err)
-	}
-	if left, ok := source.(*clusterSide); ok {
-		err = left.leftClosed(err)
-	}
-	return err
 }
 
 // tellProgress says from time to time how far a move is, and how fast it goes.
@@ -104,36 +90,36 @@ func (p *Program) tellProgress(begun time.Time) func(*portable.Tally) {
 	}
 }
 
-// side opens one side of a move, which with drop is to forget what it holds. done gives it up.
-func (p *Program) side(ctx context.Context, name string, drop bool) (side portable.Target, done func() error, err error) {
+// side opens one side of a move, which with drop is to forget what it holds.
+func (p *Program) side(ctx context.Context, name string, drop bool) (*moveSide, error) {
 	notEmptied := usagef("migrate: --drop-target is for clusters; empty %s by its own means", name)
 	if filepath.Ext(name) == linesFile && drop {
-		return nil, nil, notEmptied
+		return nil, notEmptied
 	}
 	if filepath.Ext(name) == linesFile {
 		file := portable.NewFile(name)
-		return file, file.Close, nil
+		return &moveSide{file, name, file.Close}, nil
 	}
 	settings, err := config.Load(config.Input{File: name}) // the environment would speak for both sides
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if settings.OwnSessions {
-		return nil, nil, usagef("migrate: in %s each node keeps its own sessions (user.sessionPersistence: false): they are not moved to another home, nor from one. Let the cluster share them first (true), or let clients log in anew", name)
+		return nil, usagef("migrate: in %s each node keeps its own sessions (user.sessionPersistence: false): they are not moved to another home, nor from one. Let the cluster share them first (true), or let clients log in anew", name)
 	}
 	if settings.Home == config.HomeRaft {
 		cluster, err := newClusterSide(settings.API.Socket, drop, func(format string, args ...any) { fmt.Fprintf(p.Stderr, format+"\n", args...) })
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		return cluster, cluster.Close, nil
+		return &moveSide{cluster, name, cluster.Close}, nil
 	}
 	if drop {
-		return nil, nil, notEmptied
+		return nil, notEmptied
 	}
 	store, err := server.OpenStore(ctx, settings, server.NewLogger(p.Stderr, settings.Log))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return backend.MoveStore(store), store.Close, nil
+	return &moveSide{backend.MoveStore(store), name, store.Close}, nil
 }
