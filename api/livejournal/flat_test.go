@@ -279,6 +279,7 @@ func TestRenewalAtHalfLife(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
+			s.clock.stop()
 			key := s.generate("expiration", name)
 			made, err := s.alive(1)
 			if err != nil || made.ExpiresAt.Sub(made.CreatedAt) != length {

@@ -17,7 +17,7 @@ type T interface {
 }
 
 const (
-	patience  = 20 * time.Second // for what should happen at once, on a machine that has much else to do
+	patience  = time.Minute // for what should happen at once, on a machine that has much else to do
 	breathing = 5 * time.Millisecond
 )
 

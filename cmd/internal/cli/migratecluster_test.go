@@ -14,7 +14,6 @@ import (
 	"github.com/hydrastore/hydrastore/api"
 	"github.com/hydrastore/hydrastore/auth"
 	"github.com/hydrastore/hydrastore/backend/backendtest"
-	"github.com/hydrastore/hydrastore/e2e/freeport"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 	"github.com/hydrastore/hydrastore/session/portable"
@@ -29,7 +28,7 @@ func clusterHome(t *testing.T, change func(*node.Config)) (file string, n *node.
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	config := node.DefaultConfig()
-	address, err := freeport.New().Address()
+	address, err := ports.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +90,7 @@ func serveOperator(t *testing.T, n session.Service, socket string) {
 
 func awaitReady(t *testing.T, n *node.Node) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for n.Ready(false) != nil {
 		if time.Now().After(deadline) {
 			t.Fatalf("the node is not ready: %v", n.Ready(false))

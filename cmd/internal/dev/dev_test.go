@@ -24,8 +24,13 @@ func options(t *testing.T, out io.Writer) dev.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base.Cluster.HeartbeatTimeout = 2 * time.Second // the race detector makes everything slow; nothing here judges time
+	unhurried(&base)
 	return dev.Options{Base: base, Out: out, Version: "test", Logger: slog.New(slog.DiscardHandler), Once: true}
+}
+
+// unhurried is for a busy machine and the race detector: nothing here judges time.
+func unhurried(c *config.Config) {
+	c.Cluster.HeartbeatTimeout, c.Limits.RequestTimeout = 2*time.Second, 20*time.Second
 }
 
 // shortDir is a folder for Unix sockets, whose paths must be short.
@@ -73,7 +78,7 @@ func TestOwnSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base.Cluster.HeartbeatTimeout = 2 * time.Second
+	unhurried(&base)
 	var out strings.Builder
 	o := options(t, &out)
 	o.Base = base

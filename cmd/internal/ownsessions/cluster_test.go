@@ -488,12 +488,12 @@ func vouchedUnder(t *testing.T, a *member, policy string) session.Issued {
 // TestWithoutMajority: no quorum, no pretence: not for this node's own sessions either, for nobody knows what their accounts have become.
 func TestWithoutMajority(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *node.Config) { c.RequestTimeout, c.MaxStale = 3*time.Second, time.Hour })
+	w := newWorld(t, func(c *node.Config) { c.RequestTimeout, c.MaxStale = 10*time.Second, time.Hour })
 	zoe := w.vouch(w.a, session.Login{User: "zoe"})
 	w.b.stop()
 	w.c.stop()
 	eventually(t, "without a majority", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		_, err := w.a.Check(ctx, with(zoe), false)
 		if code := session.CodeOf(err); code != session.CodeNoQuorum && code != session.CodeUnavailable {

@@ -75,7 +75,7 @@ func newMembers(t *testing.T, n int, clock node.Clock, changes ...func(*node.Con
 		c.Hashing.Params = cheap()
 		c.Sealing = auth.Sealing{Password: backendtest.SafePassword, Params: cheap()}
 		c.Clock = clock
-		c.RequestTimeout = 20 * time.Second
+		c.RequestTimeout = patience // no request fails because a busy machine elects again
 		c.Logger = slog.New(slog.DiscardHandler)
 		if os.Getenv("OWNSESSIONS_TEST_LOG") != "" {
 			c.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("peer", address)
@@ -127,7 +127,7 @@ func (m *member) stop() {
 		return
 	}
 	m.running = false
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := m.Shutdown(ctx); err != nil {
 		m.t.Logf("stop: %v", err)

@@ -148,7 +148,7 @@ func TestOnesOwnNewPasswordOvertakesOnesOldOne(t *testing.T) {
 func TestWhatCannotBeJudgedOnceMoreIsTakenBack(t *testing.T) {
 	t.Parallel()
 	shared := &clock{begun: time.Now()}
-	all := newMembers(t, 3, shared, func(c *node.Config) { c.RequestTimeout = 3 * time.Second })
+	all := newMembers(t, 3, shared, func(c *node.Config) { c.RequestTimeout = 10 * time.Second })
 	store := all[0].meddle()
 	for _, m := range all {
 		m.start()

@@ -78,10 +78,10 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// eventually asks again until ok or half a minute has passed.
+// eventually asks again until ok or a minute has passed.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	every := time.NewTicker(10 * time.Millisecond)
 	defer every.Stop()
 	deadline := time.After(patience)
