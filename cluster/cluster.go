@@ -35,6 +35,7 @@ type Cluster struct {
 	machine    *machine
 	table      *memberTable
 	applied    *appliedIndex
+	readable   *readable
 	leadership *leadershipState
 	peers      *peers
 	note       *note
@@ -83,6 +84,7 @@ func Open(cfg Config, sm StateMachine) (*Cluster, error) {
 		log:        cfg.Logger,
 		table:      newMemberTable(),
 		applied:    new(appliedIndex),
+		readable:   new(readable),
 		leadership: newLeadershipState(),
 		peers:      newPeers(),
 		note:       &note{log: cfg.Logger},
@@ -122,13 +124,13 @@ func (c *Cluster) open(sm StateMachine) error {
 		return err
 	}
 	c.machine = &machine{
-		sm: sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied,
+		sm: sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied, readable: c.readable,
 		established: c.onEstablished, configured: c.onConfigured, committed: c.onCommitted,
 		fatal: c.fatal,
 	}
 	c.confirmer = &confirmer{
 		self: c.NodeID(), timeout: c.cfg.ElectionTimeout, peers: map[string]bool{},
-		leading: c.Leading, commit: c.CommitIndex, voters: c.voters, ask: c.askTerm,
+		leading: c.Leading, commit: c.readableIndex, voters: c.voters, ask: c.askTerm,
 	}
 	c.birth = newBirth(c)
 	c.pilot = newPilot(c)
@@ -324,6 +326,9 @@ func (c *Cluster) CommitIndex() uint64 {
 	}
 	return 0
 }
+
+// readableIndex returns the last index known to be committed that a read has to wait for.
+func (c *Cluster) readableIndex() uint64 { return c.readable.last(c.CommitIndex()) }
 
 // AddCommands counts commands that the state machine has applied, for
 // Config.SnapshotCommands: only the state machine knows how many an entry holds.

@@ -15,6 +15,7 @@ import (
 const (
 	kindApplication byte = 1
 	kindInternal    byte = 2
+	kindUpkeep      byte = 3 // the application's too, but no read waits for it
 )
 
 // errHalted answers every entry after the state machine failed.
@@ -31,6 +32,7 @@ type machine struct {
 	clusterID func() string
 	table     *memberTable
 	applied   *appliedIndex
+	readable  *readable
 	// established and configured tell the Cluster what was applied.
 	established func(Leadership)
 	configured  func(raft.Configuration)
@@ -56,6 +58,7 @@ func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0
 // Entries up to the applied index are passed over: after a snapshot that is older
 // than the present state Raft sends again what came after that snapshot.
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	m.readable.scan(logs)
 	if m.committed != nil {
 		m.committed(logs[len(logs)-1].Index)
 	}
@@ -97,7 +100,7 @@ func (m *machine) applyOne(l *raft.Log) error {
 		return nil
 	}
 	switch l.Data[0] {
-	case kindApplication:
+	case kindApplication, kindUpkeep:
 		m.batch = append(m.batch, Entry{Index: l.Index, Term: l.Term, Data: l.Data[1:]})
 		return nil
 	case kindInternal:
@@ -192,6 +195,7 @@ func (m *machine) Restore(source io.ReadCloser) error {
 	if l := h.GetLeadership(); l.GetEpoch() > 0 {
 		m.establish(Leadership{NodeID: l.GetNodeId(), Epoch: l.GetEpoch()})
 	}
+	m.readable.restored(m.index)
 	m.applied.advance(max(m.index, m.applied.load()))
 	return nil
 }

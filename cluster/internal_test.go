@@ -69,7 +69,7 @@ func (s *sink) Cancel() error { s.canceled = true; return nil }
 func testMachine(sm StateMachine) (*machine, *[]error) {
 	var fatal []error
 	return &machine{
-		sm: sm, self: "a", clusterID: func() string { return "c1" }, table: newMemberTable(), applied: new(appliedIndex),
+		sm: sm, self: "a", clusterID: func() string { return "c1" }, table: newMemberTable(), applied: new(appliedIndex), readable: new(readable),
 		established: func(Leadership) {}, configured: func(raft.Configuration) {},
 		fatal: func(err error) { fatal = append(fatal, err) },
 	}, &fatal

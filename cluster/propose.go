@@ -15,7 +15,13 @@ import (
 // queue is full, at most Config.EnqueueTimeout. Proposals of one goroutine enter
 // the log in the order of the calls. data is copied; it is at most MaxEntryBytes
 // long.
-func (c *Cluster) Propose(data []byte) *Proposal {
+func (c *Cluster) Propose(data []byte) *Proposal { return c.proposeData(kindApplication, data) }
+
+// ProposeUpkeep is Propose for data that changes nothing which a read may show: whatever is read, the answer is the same before and after
+// it. ReadIndex passes over such entries, so that no read waits for them.
+func (c *Cluster) ProposeUpkeep(data []byte) *Proposal { return c.proposeData(kindUpkeep, data) }
+
+func (c *Cluster) proposeData(kind byte, data []byte) *Proposal {
 	if len(data) > MaxEntryBytes {
 		return failedProposal(codeError(CodeNotLeader, ErrInvalid, "entry of %d bytes, at most %d", len(data), MaxEntryBytes))
 	}
@@ -23,7 +29,7 @@ func (c *Cluster) Propose(data []byte) *Proposal {
 		return failedProposal(ErrNotLeader)
 	}
 	entry := make([]byte, 1+len(data))
-	entry[0] = kindApplication
+	entry[0] = kind
 	copy(entry[1:], data)
 	return c.propose(entry)
 }

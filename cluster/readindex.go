@@ -35,6 +35,10 @@ import (
 // this node's log before the established entry of E, which is committed and
 // applied here before Leading() can report E. In both cases k is not below it.
 //
+// (3) What is returned is the last entry up to k that is no upkeep (upkeep.go).
+// No upkeep is a write that anybody waits for, and all reads are the same before
+// and after it, so that index serves as well as k.
+//
 // The answer to the question is an atomic load, so a voter in the middle of a
 // disk flush answers as well. An answer counts for a round only if the question
 // was sent after the round began; a caller that comes during a round waits for

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 )
@@ -85,6 +86,7 @@ func (m *Machine) end() []Ended {
 		if !more {
 			break
 		}
+		runtime.Gosched() // a removal is never urgent: who waits for this processor goes first
 	}
 	s.room = newRoomWork(dead, m.endsPerEntry)
 	return ended

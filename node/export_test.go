@@ -174,3 +174,7 @@ func (n *Node) LocalAttributes() int {
 	defer n.local.mu.Unlock()
 	return len(n.local.of)
 }
+
+// ReplicatedMS is the replicated clock, and Recorded how many sessions are recorded, as this node has applied them.
+func (n *Node) ReplicatedMS() int64 { return n.fsm.ClockMS() }
+func (n *Node) Recorded() int       { return n.fsm.Stats().Sessions }

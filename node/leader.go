@@ -190,11 +190,18 @@ func conclude(items []*item, err error) {
 
 // send proposes an entry stamped with the leader's time. It returns false if this node does not lead the epoch.
 func (l *leader) send(epoch uint64, batches [][]byte) (*cluster.Proposal, bool) {
-	now, ok := l.node.time.now(epoch)
-	if current, leads := l.node.cluster.Leading(); !ok || !leads || current != epoch {
+	now, ok := l.now(epoch)
+	if !ok {
 		return nil, false
 	}
 	return l.node.cluster.Propose(appendEntry(nil, l.node.fsm.FormatLevel(), now, epoch, batches)), true
+}
+
+// now returns leader time; false if this node does not lead the epoch.
+func (l *leader) now(epoch uint64) (ms int64, ok bool) {
+	now, ok := l.node.time.now(epoch)
+	current, leads := l.node.cluster.Leading()
+	return now, ok && leads && current == epoch
 }
 
 func refuseAll(items []*item) {

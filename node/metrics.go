@@ -19,6 +19,7 @@ type metrics struct {
 	readRounds    prometheus.Counter
 	refused       prometheus.Counter
 	ticks         prometheus.Counter
+	removals      prometheus.Counter
 	touches       *prometheus.CounterVec
 	expired       *prometheus.CounterVec
 	passwords     *prometheus.CounterVec
@@ -45,6 +46,7 @@ func newMetrics() *metrics {
 		readRounds:    counter("read_index_rounds_total", "Questions to the leader for a read index."),
 		refused:       counter("writes_refused_total", "Writes refused because the queue was full."),
 		ticks:         counter("ticks_total", "Log entries written only to carry time, at the leader."),
+		removals:      counter("removals_total", "Log entries written only to remove ended sessions, at the leader."),
 		touches: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "uses_total",
 			Help: "Uses of sessions by what became of them: none (within the window), async, sync."}, []string{"touch"}),
 		expired: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "hydrastore", Name: "sessions_ended_total",
@@ -79,7 +81,7 @@ func (m *metrics) passwordTried(err error) {
 func (n *Node) registerMetrics(r prometheus.Registerer) error {
 	m := n.metrics
 	all := []prometheus.Collector{
-		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks,
+		m.batchCommands, m.entryCommands, m.applySeconds, m.commitSeconds, m.readsPerRound, m.readRounds, m.refused, m.ticks, m.removals,
 		m.touches, m.expired, m.passwords, m.elsewhere, m.clockSpread, m.authenticated, newClusterCollector(n.cluster),
 	}
 	if n.audit != nil {

@@ -3,20 +3,21 @@ package node
 import (
 	"context"
 	"time"
+
+	"github.com/hydrastore/hydrastore/cluster"
 )
 
 const (
 	// tickInterval is how often, at most, an entry is written only to carry time.
 	tickInterval = 100 * time.Millisecond
-	// backlogYield is how many times longer than a tick of a backlog the pause after it is.
-	backlogYield = 3
+	// backlogTick is the same while removals follow one another: rarer, because readers wait for such entries.
+	backlogTick = 2 * tickInterval
 	// overdue is how far leader time may be past a deadline before a reader waits for the replicated clock to follow. It
 	// stays well below the second that G4 allows.
 	overdue = 300 * time.Millisecond
 )
 
-// tick writes an entry that carries time whenever something is due and no other entry has done so. While more is due than one
-// entry ends, ticks follow one another without waiting for the interval.
+// tick writes an entry that carries time whenever something is due and no other entry has done so, and then removes what it has left over.
 func (l *leader) tick(ctx context.Context, epoch uint64) {
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
@@ -27,40 +28,30 @@ func (l *leader) tick(ctx context.Context, epoch uint64) {
 		case <-ctx.Done():
 			return
 		}
-		for l.due(epoch) {
-			started := time.Now()
-			if !l.tickOnce(ctx, epoch) {
-				break
-			}
-			l.yield(ctx, time.Since(started))
+		if l.due(epoch) && l.tickOnce(ctx, epoch) {
+			l.remove(ctx, epoch)
 		}
-	}
-}
-
-// yield leaves the nodes to others between two ticks of a backlog, for a few times as long as a tick takes. Sessions that are
-// due are dead already, by the clock: only their removal waits.
-func (l *leader) yield(ctx context.Context, took time.Duration) {
-	timer := time.NewTimer(min(backlogYield*took, tickInterval))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
 // due tells whether leader time has passed a deadline whose session is still there.
 func (l *leader) due(epoch uint64) bool {
-	now, ok := l.node.time.now(epoch)
+	now, ok := l.now(epoch)
 	deadline, some := l.node.fsm.NextDeadlineMS()
 	return ok && some && deadline <= now
 }
 
+// tickOnce brings leader time into the log.
 func (l *leader) tickOnce(ctx context.Context, epoch uint64) bool {
 	proposal, ok := l.send(epoch, nil)
 	if !ok {
 		return false
 	}
 	l.node.metrics.ticks.Inc()
+	return succeeded(ctx, proposal)
+}
+
+func succeeded(ctx context.Context, proposal *cluster.Proposal) bool {
 	select {
 	case <-proposal.Done():
 		return proposal.Err() == nil
