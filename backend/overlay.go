@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,16 @@ type overlay struct {
 	cluster atomic.Pointer[laidCluster]
 	shift   atomic.Int64 // how far the store's clock was ahead of the directory's, in nanoseconds
 	last    atomic.Int64 // the latest instant that was told, in milliseconds
+	kept    time.Time    // the time of the last write before this process began; zero = unknown
+	lead    atomic.Int64 // how far that is ahead of the directory's time, in milliseconds
+}
+
+func newOverlay(store Store, d Directory) *overlay {
+	o := &overlay{Store: store, directory: d}
+	if k, ok := store.(TimeKeeper); ok {
+		o.kept = k.KeepTime(o.now)
+	}
+	return o
 }
 
 // laidCluster is the cluster's record as it was laid over last.
@@ -68,9 +79,20 @@ func (o *overlay) Features() Features {
 	return f
 }
 
+// goOn lets time go on from the last write, where the directory's time is behind that: after all of a cluster has stopped, that is the time of day again, and no later than
+// the last entry of the log for certain, of which sessions at nodes are no part. It tells how far.
+func (o *overlay) goOn() time.Duration {
+	lead := max(0, o.kept.Sub(o.directory.Now()))
+	if o.kept.IsZero() {
+		lead = 0
+	}
+	o.lead.Store(lead.Milliseconds())
+	return lead
+}
+
 // now is the directory's time, which never goes back.
 func (o *overlay) now() time.Time {
-	ms := o.directory.Now().UnixMilli()
+	ms := o.directory.Now().UnixMilli() + o.lead.Load()
 	for {
 		last := o.last.Load()
 		if ms <= last {
@@ -278,11 +300,19 @@ func liftCluster(value []byte) ([]byte, error) {
 
 var _ Store = (*overlay)(nil)
 
+// toldLead is how far time must have been before operators hear of it.
+const toldLead = time.Minute
+
 // settleWithDirectory is settleOnce where a Directory keeps policies and accounts. It reads the directory first: until that is as new as what was
 // acknowledged before this process began, sessions could look ended that are not.
 func (s *Service) settleWithDirectory(ctx context.Context) error {
 	if _, err := s.config.Directory.Read(ctx, session.Call{}); err != nil {
 		return err
+	}
+	if o, ok := s.store.(*overlay); ok {
+		if lead := o.goOn(); lead > toldLead {
+			s.log.Warn("the cluster's time is before that of the last write here: the time of this node's sessions goes on from that", slog.Duration("ahead", lead))
+		}
 	}
 	if err := s.found(ctx); err != nil {
 		return err

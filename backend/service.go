@@ -49,7 +49,7 @@ func New(c Config, store Store) (*Service, error) {
 	}
 	c = c.filled()
 	if c.Directory != nil {
-		store = &overlay{Store: store, directory: c.Directory}
+		store = newOverlay(store, c.Directory)
 		f = store.Features()
 	}
 	hasher, err := auth.NewHasher(c.Hashing)

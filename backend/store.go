@@ -120,3 +120,10 @@ type Features struct {
 	// OneNode: the sessions are one node's of a cluster, which keeps their users and policies; see Config.Directory.
 	OneNode bool
 }
+
+// TimeKeeper is a Store that remembers a time that is not its own: where a Directory says what time it is, the store's clock knows nothing of that.
+type TimeKeeper interface {
+	Store
+	// KeepTime lets every write from here on keep what now says, which must not call the store. It tells what the last write has kept; zero = none has.
+	KeepTime(now func() time.Time) (last time.Time)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,7 +35,10 @@ func TestRaftOfThree(t *testing.T) {
 	}
 	t.Parallel()
 	for _, c := range backendtest.ServiceCases() {
-		t.Run(c.Name, func(t *testing.T) { c.Run(t, startCluster(t, 3)) })
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			c.Run(t, startCluster(t, 3))
+		})
 	}
 }
 
@@ -64,6 +68,7 @@ func startCluster(t *testing.T, n int, changes ...func(*node.Config)) backendtes
 	}
 	h := backendtest.ServiceHarness{Cluster: true, Counts: true, Advance: func(d time.Duration) { shared.passed.Add(int64(d)) }}
 	var nodes []*node.Node
+	t.Cleanup(func() { stopTogether(t, nodes) })
 	for _, address := range addresses {
 		nodes = append(nodes, startNode(t, address, addresses, shared, changes))
 	}
@@ -72,6 +77,21 @@ func startCluster(t *testing.T, n int, changes ...func(*node.Config)) backendtes
 		h.Services = append(h.Services, n)
 	}
 	return h
+}
+
+// stopTogether ends nodes side by side: the last ones of several would first look for others to lead them.
+func stopTogether(t *testing.T, nodes []*node.Node) {
+	var work sync.WaitGroup
+	for _, n := range nodes {
+		work.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if err := n.Shutdown(ctx); err != nil {
+				t.Logf("stop: %v", err)
+			}
+		})
+	}
+	work.Wait()
 }
 
 func startNode(t *testing.T, address string, all []string, clock node.Clock, changes []func(*node.Config)) *node.Node {
@@ -100,13 +120,6 @@ func startNode(t *testing.T, address string, all []string, clock node.Clock, cha
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := n.Shutdown(ctx); err != nil {
-			t.Logf("stop: %v", err)
-		}
-	})
 	return n
 }
 

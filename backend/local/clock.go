@@ -44,15 +44,35 @@ var (
 	metaBucket    = []byte("meta")
 	expiresBucket = []byte("expires")
 	clockKey      = []byte("clock")
+	toldKey       = []byte("told") // a time that is not the store's own
 )
 
-func readClock(meta *bolt.Bucket) int64 {
-	if raw := meta.Get(clockKey); len(raw) == 8 {
+func readInstant(meta *bolt.Bucket, key []byte) int64 {
+	if raw := meta.Get(key); len(raw) == 8 {
 		return int64(binary.BigEndian.Uint64(raw))
 	}
 	return 0
 }
 
-func writeClock(meta *bolt.Bucket, now time.Time) error {
-	return meta.Put(clockKey, binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli())))
+func writeInstant(meta *bolt.Bucket, key []byte, now time.Time) error {
+	return meta.Put(key, binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli())))
+}
+
+// KeepTime implements backend.TimeKeeper.
+func (s *Store) KeepTime(now func() time.Time) (last time.Time) {
+	s.told.Store(&now)
+	if s.keptMS == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.keptMS)
+}
+
+// writeTimes keeps the time of a write, by the store's clock and by whoever has given it another.
+func (s *Store) writeTimes(meta *bolt.Bucket) error {
+	if told := s.told.Load(); told != nil {
+		if err := writeInstant(meta, toldKey, (*told)()); err != nil {
+			return err
+		}
+	}
+	return writeInstant(meta, clockKey, s.clock.now())
 }

@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -61,6 +62,8 @@ type Store struct {
 	config Config
 	db     *bolt.DB
 	clock  *clock
+	keptMS int64                            // the other time of the last write before this process; 0 = none
+	told   atomic.Pointer[func() time.Time] // says that time; nil = nobody does
 	writes chan *write
 	closed chan struct{}
 	// written is closed after the last transaction.
@@ -145,7 +148,7 @@ func (s *Store) prepare() error {
 		}
 		meta, err := tx.CreateBucketIfNotExists(metaBucket)
 		if err == nil {
-			last = readClock(meta)
+			last, s.keptMS = readInstant(meta, clockKey), readInstant(meta, toldKey)
 		}
 		return err
 	})

@@ -174,6 +174,26 @@ func TestTimeGoesOn(t *testing.T) {
 	}
 }
 
+// TestATimeIsKept: what somebody else says of the time is there after a restart as it was at the last write, and nothing where nobody has said anything.
+func TestATimeIsKept(t *testing.T) {
+	t.Parallel()
+	dir, told := t.TempDir(), time.UnixMilli(1_700_000_000_000)
+	s := open(t, local.Config{Path: dir})
+	put(t, s, "before", "v")
+	if kept := s.KeepTime(func() time.Time { return told }); !kept.IsZero() {
+		t.Errorf("kept at first: %v", kept)
+	}
+	put(t, s, "ada", "v")
+	told = told.Add(time.Hour) // no write comes after this
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, local.Config{Path: dir})
+	if kept, want := s.KeepTime(time.Now), told.Add(-time.Hour); !kept.Equal(want) {
+		t.Errorf("kept %v, want %v", kept, want)
+	}
+}
+
 func TestAClosedStoreAnswersNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t, local.Config{Path: t.TempDir()})

@@ -90,7 +90,7 @@ func (s *Store) commit(batch []*write) {
 			}
 			errs[i] = err
 		}
-		return writeClock(tx.Bucket(metaBucket), s.clock.now())
+		return s.writeTimes(tx.Bucket(metaBucket))
 	})
 	if err != nil {
 		err = s.commitError(err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,9 +31,10 @@ var ports = freeport.New()
 type clock struct {
 	begun  time.Time
 	passed atomic.Int64
+	wrong  atomic.Int64 // how far the time of day is ahead
 }
 
-func (c *clock) Wall() time.Time { return c.begun.Add(c.Monotonic()) }
+func (c *clock) Wall() time.Time { return c.begun.Add(c.Monotonic() + time.Duration(c.wrong.Load())) }
 func (c *clock) Monotonic() time.Duration {
 	return time.Since(c.begun) + time.Duration(c.passed.Load())
 }
@@ -134,6 +136,15 @@ func (m *member) stop() {
 	}
 }
 
+// stopTogether ends members side by side: the last ones of several would first look for others to lead them.
+func stopTogether(all []*member) {
+	var work sync.WaitGroup
+	for _, m := range all {
+		work.Go(m.stop)
+	}
+	work.Wait()
+}
+
 // startCluster starts nodes of one cluster and waits until they are ready.
 func startCluster(t *testing.T, n int, clock node.Clock, changes ...func(*node.Config)) []*member {
 	t.Helper()
@@ -145,6 +156,7 @@ func startCluster(t *testing.T, n int, clock node.Clock, changes ...func(*node.C
 		m.awaitReady()
 	}
 	t.Cleanup(func() {
+		stopTogether(all)
 		for _, m := range all {
 			select {
 			case err := <-m.fatal:

@@ -16,9 +16,9 @@ import (
 // readyPause is how often the node is asked whether it is ready, before sessions can be.
 const readyPause = 20 * time.Millisecond
 
-// Counter is a store that knows how many records it has.
+// Counter is a store that knows how many records it has, and keeps the cluster's time.
 type Counter interface {
-	backend.Store
+	backend.TimeKeeper
 	Count(kind backend.Kind) int
 }
 

@@ -1,0 +1,63 @@
+package ownsessions_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// TestTimeAfterAllHaveStopped: all nodes stop, and the log knows nothing of when sessions at nodes were used last. They live as long as their last use says, be the time of day right
+// after that or behind.
+func TestTimeAfterAllHaveStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	all := []*member{w.a, w.b, w.c}
+	restart := func(pause, wrong time.Duration) {
+		t.Helper()
+		stopTogether(all)
+		w.clock.advance(pause)
+		w.clock.wrong.Add(int64(wrong))
+		for _, m := range all {
+			m.start()
+		}
+		for _, m := range all {
+			m.awaitReady()
+		}
+	}
+	idle := 10 * time.Minute
+	if _, err := w.a.PutPolicy(t.Context(), operator, "web", session.PolicyChange{IdleTimeout: &idle, TouchWindow: ptr(time.Duration(0))}); err != nil {
+		t.Fatal(err)
+	}
+	vouch := func(user string) session.Issued { return w.vouch(w.a, session.Login{User: user, Policy: "web"}) }
+
+	early, late := vouch("early"), vouch("late")
+	w.clock.advance(3 * time.Hour) // of which the log hears nothing
+	w.bad("unused for three hours", w.a, early)
+	early, late = vouch("early"), vouch("late")
+	restart(5*time.Minute, 0)
+	w.good("five minutes after its last use", w.a, early)
+	w.clock.advance(6 * time.Minute)
+	w.bad("eleven minutes after its last use, five of them without a node", w.a, late)
+	w.good("used since", w.a, early)
+	restart(11*time.Minute, 0)
+	w.bad("eleven minutes after its last use, all of them without a node", w.a, early)
+
+	// With the time of day two hours behind, time goes on from the last use.
+	w.clock.advance(3 * time.Hour)
+	early, late = vouch("early"), vouch("late")
+	restart(0, -2*time.Hour)
+	w.clock.advance(9 * time.Minute)
+	w.good("nine minutes after its last use", w.a, early)
+	w.clock.advance(2 * time.Minute)
+	w.bad("eleven minutes after its last use, by a time of day that is behind", w.a, late)
+	if made := vouch("late"); made.CreatedAt.Before(late.CreatedAt) {
+		t.Errorf("made at %v, after one that was made at %v", made.CreatedAt, late.CreatedAt)
+	}
+	w.a.stop()
+	w.a.start()
+	w.a.awaitReady()
+	w.good("after its node was started again", w.a, early)
+	w.clock.advance(11 * time.Minute)
+	w.bad("eleven minutes after that", w.a, early)
+}
