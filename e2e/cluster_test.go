@@ -92,6 +92,9 @@ func (c *cluster) configure(i int, join []string, expect int) {
 		"gossip":  fields{"listen": s.gossip},
 		"cluster": fields{"join": join, "bootstrap_expect": expect},
 		"log":     fields{"requests": false},
+		// Twice the default: that no request fails is judged, and a busy machine may need more than one election. How long they take is
+		// judged where leaders are killed. HAProxy waits longer.
+		"limits": fields{"request_timeout": "10s"},
 	}
 	if raceBinary() { // which is too slow for the default
 		settings["cluster"].(fields)["heartbeat_timeout"] = "2s"

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// Bounds of one request. Nodes answer within their request timeout (5 s; 20 s under the race detector) or say why not.
+// Bounds of one request. Nodes answer within their request timeout (10 s; 20 s under the race detector) or say why not.
 const (
-	dialTimeout   = 5 * time.Second
-	answerTimeout = 30 * time.Second
+	dialTimeout   = 30 * time.Second
+	answerTimeout = 60 * time.Second
 )
 
 // line is one HTTP/1.1 connection to an address, opened when needed and kept. It sends each request once: whatever goes

@@ -18,7 +18,7 @@ func TestRotationOverAllNodes(t *testing.T) {
 	c := startCluster(t, 3, nil)
 	admin := c.admin()
 	service := c.service(admin)
-	policy := request{method: http.MethodPut, path: "/v1/policies/rotating", key: admin, body: fields{"rotate_grace_s": 20}}
+	policy := request{method: http.MethodPut, path: "/v1/policies/rotating", key: admin, body: fields{"rotate_grace_s": 60}}
 	c.must(0, http.StatusOK, policy)
 	old := c.must(1, http.StatusCreated, vouch(service, "ada", fields{"policy": "rotating"})).body.Key
 
@@ -62,7 +62,7 @@ func TestRotationOverAllNodes(t *testing.T) {
 	policy.body = fields{"rotate_grace_s": 1}
 	c.must(alive[0], http.StatusOK, policy)
 	last := c.must(alive[1], http.StatusOK, rotate(next)).body.Key // which shortens the grace of the first key too
-	time.Sleep(1500 * time.Millisecond)                            // the grace, on the machine's clock
+	time.Sleep(3 * time.Second)                                    // the grace and more, on the machine's clock
 	c.must(alive[0], http.StatusOK, check(last))
 	c.must(alive[1], http.StatusUnauthorized, check(old))
 	for _, i := range alive {

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // command is one run of the command line, from start to end.
@@ -24,7 +23,7 @@ type outcome struct {
 	stdout, stderr string
 }
 
-const commandTimeout = 30 * time.Second
+const commandTimeout = patience
 
 // run runs hydrastore to its end; one that does not end in time fails the test.
 func (c command) run(t *testing.T) outcome {
