@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster"
-	"go.uber.org/goleak"
+	"github.com/hydrastore/hydrastore/e2e/leftover"
 )
 
 // testsAtOnce is more than the processors of a small machine: these tests wait for
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", testsAtOnce); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(leftover.Verify(m))
 }
 
 func TestBirthOfThree(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds every wait of these tests for something that must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // eventually polls until ok, and fails the test with what it waited for else.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -154,7 +154,8 @@ func testConfig(t testing.TB) cluster.Config {
 	cfg.PeerListen, cfg.GossipListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.ElectionTimeout = electionTimeout
 	cfg.PromoteAfter = time.Second
-	cfg.TrailingBytes = 1 // as little as the store allows: followers that were away get a snapshot
+	cfg.WriteTimeout = 10 * patience // a slow disk fails no test
+	cfg.TrailingBytes = 1            // as little as the store allows: followers that were away get a snapshot
 	cfg.APIAddress = "127.0.0.1:8700"
 	cfg.FormatLevel = 1
 	cfg.Logger = testLogger(t)
@@ -277,6 +278,30 @@ func settled(t *testing.T, nodes ...*node) {
 			}
 		}
 		return true
+	})
+}
+
+// refuses asks until the leader refuses with want: while there is none, asking fails otherwise.
+func refuses(t *testing.T, what string, want error, ask func() error) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s: %v", what, want), func() bool {
+		err := ask()
+		if err == nil {
+			t.Fatalf("%s: done, want %v", what, want)
+		}
+		return errors.Is(err, want)
+	})
+}
+
+// succeeds asks until it does: while there is no leader, asking fails.
+func succeeds(t *testing.T, what string, ask func() error) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		err := ask()
+		if err != nil {
+			t.Logf("%s: %v", what, err)
+		}
+		return err == nil
 	})
 }
 

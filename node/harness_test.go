@@ -73,6 +73,7 @@ func (c *trio) start(i int) {
 	config.Cluster.Join = c.addrs
 	config.Cluster.BootstrapExpect = len(c.addrs)
 	config.Cluster.ElectionTimeout = electionTimeout
+	config.Cluster.WriteTimeout = 10 * patience // a slow disk fails no test
 	config.Cluster.Faults = &cluster.Faults{Dial: c.nets.dialer(i, c.addrs)}
 	config.AdminPassword = adminPassword
 	config.Hashing = cheapHashing

@@ -2,11 +2,12 @@ package dynamodb_test
 
 import (
 	"net/http"
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/hydrastore/hydrastore/e2e/leftover"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
+	os.Exit(leftover.Verify(m, http.DefaultClient.CloseIdleConnections))
 }

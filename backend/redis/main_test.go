@@ -2,14 +2,15 @@ package redis_test
 
 import (
 	"log/slog"
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/hydrastore/hydrastore/e2e/leftover"
 
 	"github.com/hydrastore/hydrastore/backend/redis"
 )
 
 func TestMain(m *testing.M) {
 	redis.LogTo(slog.New(slog.DiscardHandler))
-	goleak.VerifyTestMain(m)
+	os.Exit(leftover.Verify(m))
 }

@@ -11,28 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hydrastore/hydrastore/cluster/gossip"
+	"github.com/hydrastore/hydrastore/e2e/leftover"
 )
 
-// TestMain fails the package when a goroutine outlives the pools that the tests shut down. memberlist ends the probe that is under
-// way first, which takes as long as a probe may.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	limit := time.Now().Add(waitLimit)
-	for code == 0 {
-		err := goleak.Find()
-		if err == nil {
-			break
-		}
-		if time.Now().After(limit) {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+// TestMain fails the package when a goroutine outlives the pools that the tests shut down.
+func TestMain(m *testing.M) { os.Exit(leftover.Verify(m)) }
 
 // waitLimit bounds every wait for a fact.
 const waitLimit = time.Minute

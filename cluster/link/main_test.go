@@ -1,10 +1,11 @@
 package link_test
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/hydrastore/hydrastore/e2e/leftover"
 )
 
 // TestMain fails the package when a goroutine outlives the links that the tests closed.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leftover.Verify(m)) }
