@@ -142,7 +142,7 @@ func underOneLock(commands []*fsmpb.Command) int {
 // apply applies one command. A command that fails changes nothing, except that a spent key ends its session; one that succeeds is
 // a use of the key behind its authority.
 func (s *state) apply(c *fsmpb.Command, r *fsmpb.Result) {
-	s.by, s.judged = authorized{}, false
+	s.by = authorized{}
 	s.events.nobody()
 	if s.closedTo(c) {
 		fail(r, fsmpb.Code_CODE_CLOSED, "")

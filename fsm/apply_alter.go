@@ -23,7 +23,7 @@ func (s *state) alterSession(c *fsmpb.AlterSession, r *fsmpb.Result) {
 			return
 		}
 	}
-	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c, c.Authority, r)
 	if !ok {
 		return
 	}

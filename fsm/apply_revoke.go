@@ -49,7 +49,7 @@ func (s *state) revokeByKey(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 			return
 		}
 	}
-	slot, _ := s.presentAnywhere(key, c.Address)
+	slot, _ := s.presentAnywhere(key, c.Address, false) // it was to end in any case
 	if slot == 0 {
 		setCount(r, 0)
 		return

@@ -19,7 +19,7 @@ func (s *state) rotateSession(c *fsmpb.RotateSession, r *fsmpb.Result) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
-	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c, c.Authority, r)
 	if !ok {
 		return
 	}

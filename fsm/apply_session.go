@@ -305,7 +305,7 @@ func (s *state) rememberLogin(key *idempotencyKey, seq uint64) {
 // findReplaced finds the session in whose place the log-in comes.
 func (s *state) findReplaced(c *fsmpb.CreateSession, l *login) {
 	if l.replaces != nil {
-		l.old, _ = s.present(*l.replaces, c.Address)
+		l.old, _ = s.present(*l.replaces, c.Address, false)
 	}
 }
 

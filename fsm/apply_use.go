@@ -6,8 +6,7 @@ import (
 )
 
 func (s *state) touchSession(c *fsmpb.TouchSession, r *fsmpb.Result) {
-	s.judged = c.Judged
-	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c, c.Authority, r)
 	if !ok {
 		return
 	}
@@ -23,9 +22,16 @@ type presentation struct {
 	by    caller
 }
 
+// presenting is a command that presents the key of a session, from an address.
+type presenting interface {
+	GetKeyHash() []byte
+	GetAddress() []byte
+	GetJudged() bool
+}
+
 // presented finds the living session whose key a command presents, itself or through a service. On false r has the answer.
-func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (p presentation, ok bool) {
-	if p.key, ok = keyHash(hash); !ok || !validAddress(address) {
+func (s *state) presented(c presenting, a *fsmpb.Authority, r *fsmpb.Result) (p presentation, ok bool) {
+	if p.key, ok = keyHash(c.GetKeyHash()); !ok || !validAddress(c.GetAddress()) {
 		fail(r, fsmpb.Code_CODE_INVALID, "")
 		return p, false
 	}
@@ -36,7 +42,7 @@ func (s *state) presented(hash, address []byte, a *fsmpb.Authority, r *fsmpb.Res
 			return p, false
 		}
 	}
-	if p.slot, p.state = s.present(p.key, address); p.slot == 0 {
+	if p.slot, p.state = s.present(p.key, c.GetAddress(), c.GetJudged()); p.slot == 0 {
 		fail(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
 		return p, false
 	}
@@ -61,7 +67,7 @@ func (s *state) patchAttributes(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		fail(r, code, "attributes")
 		return
 	}
-	shown, ok := s.presented(c.KeyHash, c.Address, c.Authority, r)
+	shown, ok := s.presented(c, c.Authority, r)
 	if !ok {
 		return
 	}

@@ -74,7 +74,7 @@ func (s *state) judge(a *fsmpb.Authority, owner uint32) (caller, fsmpb.Code) {
 	if !ok {
 		return caller{}, fsmpb.Code_CODE_INVALID
 	}
-	slot, _ := s.present(key, a.Address)
+	slot, _ := s.present(key, a.Address, a.Judged)
 	if slot == 0 {
 		return caller{}, fsmpb.Code_CODE_UNAUTHENTICATED
 	}

@@ -58,7 +58,7 @@ func goldenSteps() []goldenStep {
 		Attributes:  []*fsmpb.Attribute{{Name: "cart", Value: []byte(`[1,2]`)}, {Name: "lang", Value: []byte(`"fr"`)}},
 		Idempotency: &fsmpb.Idempotency{ScopeHash: bytesOf(keyOf(100)), BodyHash: bytesOf(keyOf(101))},
 	}
-	byService.Authority.Address = goldenAddress(1)
+	byService.Authority.Address, byService.Authority.Judged = goldenAddress(1), true
 	third := vouched(3, "zoë")
 	limit := &fsmpb.AttemptLimit{Attempts: 10, WindowMs: 300_000}
 	attempt := &fsmpb.TakeAttempt{Address: goldenAddress(3), UserHash: 0xbeef, PerUser: limit, PerAddress: &fsmpb.AttemptLimit{Attempts: 100, WindowMs: 300_000}}
@@ -75,6 +75,7 @@ func goldenSteps() []goldenStep {
 	reauthenticated := rotationAt(40, 41)
 	reauthenticated.Authority, reauthenticated.Reauthentication = authority(1, fsmpb.Role_ROLE_ADMIN), &fsmpb.Reauthentication{Vouched: true}
 	withPassword := rotation(1, 42)
+	withPassword.Judged = true
 	outside := rotationAt(50, 51)
 	outside.Address, outside.Reauthentication = goldenAddress(5), &fsmpb.Reauthentication{
 		Outside: true, Roles: &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_ADMIN}},
@@ -106,6 +107,7 @@ func goldenSteps() []goldenStep {
 		{"touch_session", &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{
 			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), Authority: authority(1, fsmpb.Role_ROLE_ADMIN), Tickle: true, Judged: true}}}},
 		{"patch_attributes", patch(&fsmpb.PatchAttributes{
+			Judged:  true,
 			KeyHash: bytesOf(keyOf(2)), Address: goldenAddress(2), IfVersion: ptr(uint64(14)), Authority: authority(1),
 			Changes: []*fsmpb.AttributeChange{{Name: "cart", Delete: true}, {Name: "theme", Value: []byte(`{"dark":true}`)}}})},
 		{"revoke_session", revoke(&fsmpb.RevokeSession{Id: bytesOf(idOf(4)), Authority: &fsmpb.Authority{
@@ -160,9 +162,11 @@ func goldenSteps() []goldenStep {
 		{"use_challenge", useChallenge(&fsmpb.UseChallenge{Hash: bytesOf(idOf(60)), HourMs: historyHour(2), EndMs: start + 60_000})},
 		{"create_session_bound", create(bound)},
 		{"alter_session", alter(&fsmpb.AlterSession{
+			Judged:  true,
 			KeyHash: bytesOf(keyOf(6)), Address: goldenAddress(2), Authority: authority(42, fsmpb.Role_ROLE_ADMIN), IdleMs: ptr(int64(90_000)),
 			Changes: []*fsmpb.AttributeChange{{Name: "hydrastore.x.note", Value: []byte(`"mine"`)}}})},
 		{"patch_preferences", patchPreferences(&fsmpb.PatchPreferences{
+			Judged:  true,
 			KeyHash: bytesOf(keyOf(6)), Address: goldenAddress(2),
 			Changes: []*fsmpb.AttributeChange{{Name: "colour", Value: []byte(`"green"`)}, {Name: "size", Delete: true}}})},
 		{"put_policy_hex", putPolicy(hex)},

@@ -82,7 +82,7 @@ func (h *history) authority() *fsmpb.Authority {
 				a.Verified.Roles = &fsmpb.RoleList{Roles: []fsmpb.Role{fsmpb.Role(h.IntN(5))}}
 			}
 		}
-		a.OrOwner = h.chance(50)
+		a.OrOwner, a.Judged = h.chance(50), h.chance(50)
 		for _, r := range []fsmpb.Role{fsmpb.Role_ROLE_USER, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN, 9} {
 			if h.IntN(6) == 0 {
 				a.AnyOf = append(a.AnyOf, r)
@@ -333,6 +333,7 @@ func (h *history) rotation() *fsmpb.RotateSession {
 	}
 	h.next = successor
 	c := rotation(key, successor)
+	c.Judged = h.chance(50)
 	if h.chance(85) {
 		return c
 	}
@@ -464,7 +465,7 @@ func (h *history) value() []byte {
 func (h *history) plainValue() []byte { return []byte(fmt.Sprintf("%d", h.IntN(1<<h.IntN(40)))) }
 
 func (h *history) patch() *fsmpb.PatchAttributes {
-	c := &fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.authority()}
+	c := &fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(h.known())), Address: h.address(), Authority: h.authority(), Judged: h.chance(50)}
 	if h.chance(20) {
 		c.IfVersion = ptr(h.last)
 	}
@@ -497,9 +498,9 @@ func (h *history) alter() *fsmpb.Command {
 			}
 			return patchPreferences(c)
 		}
-		return patchPreferences(&fsmpb.PatchPreferences{KeyHash: key, Address: h.address(), Changes: changes})
+		return patchPreferences(&fsmpb.PatchPreferences{KeyHash: key, Address: h.address(), Changes: changes, Judged: h.chance(50)})
 	}
-	c := &fsmpb.AlterSession{KeyHash: key, Address: h.address(), Authority: h.optionalAuthority(), Changes: changes}
+	c := &fsmpb.AlterSession{KeyHash: key, Address: h.address(), Authority: h.optionalAuthority(), Changes: changes, Judged: h.chance(50)}
 	if h.chance(60) {
 		c.IdleMs = ptr(pick(h, []int64{-1, 0, 10, 1000, 5000, 60_000, 200_000}))
 	}

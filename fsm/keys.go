@@ -54,8 +54,8 @@ func (s *state) live(h session.KeyHash) (uint32, keyState) {
 }
 
 // present is live for a key that a command presents, from an address, which must not be wrong for the session.
-func (s *state) present(h session.KeyHash, address []byte) (uint32, keyState) {
-	slot, state := s.presentAnywhere(h, address)
+func (s *state) present(h session.KeyHash, address []byte, judged bool) (uint32, keyState) {
+	slot, state := s.presentAnywhere(h, address, judged)
 	if slot == 0 || !s.bound(slot, address) {
 		return 0, keyUnknown
 	}
@@ -64,12 +64,12 @@ func (s *state) present(h session.KeyHash, address []byte) (uint32, keyState) {
 
 // presentAnywhere is present for what may be asked from everywhere. A spent key ends its session, wherever it turns up and
 // whatever becomes of the command, unless it was judged good when it was presented.
-func (s *state) presentAnywhere(h session.KeyHash, address []byte) (uint32, keyState) {
+func (s *state) presentAnywhere(h session.KeyHash, address []byte, judged bool) (uint32, keyState) {
 	slot, state := s.look(h)
 	if state != keySpent {
 		return slot, state
 	}
-	if !s.judged {
+	if !judged {
 		s.events.stranger(address)
 		s.endByCommand(slot, CauseReused)
 	}

@@ -21,7 +21,7 @@ func (m *model) alter(c *fsmpb.AlterSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "idle_timeout_s")
 		return
 	}
-	s, by := m.presented(c.KeyHash, c.Address, c.Authority, r)
+	s, by := m.presented(c, c.Authority, r)
 	switch {
 	case s == nil:
 		return
@@ -63,7 +63,7 @@ func (m *model) patchPreferences(c *fsmpb.PatchPreferences, r *fsmpb.Result) {
 		}
 		return
 	}
-	s, _ := m.presented(c.KeyHash, c.Address, nil, r)
+	s, _ := m.presented(c, nil, r)
 	if s == nil {
 		return
 	}

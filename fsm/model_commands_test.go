@@ -17,7 +17,7 @@ const (
 
 // do applies a command; one that succeeds is a use of the key behind its authority, if that session still lives.
 func (m *model) do(c *fsmpb.Command, r *fsmpb.Result) {
-	m.by, m.judged = nil, c.GetTouchSession().GetJudged()
+	m.by = nil
 	if !m.open() && !mayMove(c) {
 		set(r, fsmpb.Code_CODE_CLOSED, "")
 		return
@@ -33,7 +33,7 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	case *fsmpb.Command_CreateSession:
 		m.create(k.CreateSession, r)
 	case *fsmpb.Command_TouchSession:
-		if s, _ := m.presented(k.TouchSession.KeyHash, k.TouchSession.Address, k.TouchSession.Authority, r); s != nil {
+		if s, _ := m.presented(k.TouchSession, k.TouchSession.Authority, r); s != nil {
 			m.use(s, k.TouchSession.Tickle, r)
 			m.hint(k.TouchSession.KeyHash, s, r)
 		}
@@ -123,7 +123,7 @@ func (m *model) judge(a *fsmpb.Authority, owner *modelUser) (*modelSession, fsmp
 	if a.System {
 		return nil, fsmpb.Code_CODE_OK
 	}
-	s := m.present(a.KeyHash, a.Address)
+	s := m.present(a.KeyHash, a.Address, a.Judged)
 	if s == nil {
 		return nil, fsmpb.Code_CODE_UNAUTHENTICATED
 	}
@@ -201,7 +201,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "session_home")
 		return
 	}
-	m.presentAnywhere(c.Replaces)
+	m.presentAnywhere(c.Replaces, false)
 	attributes := map[string]string{}
 	for _, a := range c.Attributes {
 		if _, twice := attributes[a.Name]; twice {
@@ -427,8 +427,12 @@ func (s *modelSession) use(clock int64, tickle bool) {
 }
 
 // presented returns the session of a key and the one behind the command: nil for the system.
-func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Result) (s, by *modelSession) {
-	if !goodAddress(address) {
+func (m *model) presented(c interface {
+	GetKeyHash() []byte
+	GetAddress() []byte
+	GetJudged() bool
+}, a *fsmpb.Authority, r *fsmpb.Result) (s, by *modelSession) {
+	if !goodAddress(c.GetAddress()) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return nil, nil
 	}
@@ -439,7 +443,7 @@ func (m *model) presented(key, address []byte, a *fsmpb.Authority, r *fsmpb.Resu
 			return nil, nil
 		}
 	}
-	if s = m.present(key, address); s == nil {
+	if s = m.present(c.GetKeyHash(), c.GetAddress(), c.GetJudged()); s == nil {
 		set(r, fsmpb.Code_CODE_UNAUTHENTICATED, "")
 		return nil, nil
 	}
@@ -458,7 +462,7 @@ func (m *model) patch(c *fsmpb.PatchAttributes, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "attributes")
 		return
 	}
-	s, by := m.presented(c.KeyHash, c.Address, c.Authority, r)
+	s, by := m.presented(c, c.Authority, r)
 	switch {
 	case s == nil:
 		return
@@ -494,7 +498,7 @@ func (m *model) revoke(c *fsmpb.RevokeSession, r *fsmpb.Result) {
 				return
 			}
 		}
-		s := m.presentAnywhere(c.KeyHash)
+		s := m.presentAnywhere(c.KeyHash, false)
 		count(r, 0)
 		if s != nil {
 			m.remove(s)

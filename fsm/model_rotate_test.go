@@ -80,7 +80,7 @@ func (m *model) rotate(c *fsmpb.RotateSession, r *fsmpb.Result) {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
-	s, by := m.presented(c.KeyHash, c.Address, c.Authority, r)
+	s, by := m.presented(c, c.Authority, r)
 	if s == nil {
 		return
 	}

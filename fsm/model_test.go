@@ -15,7 +15,6 @@ import (
 // each session when something changes them. The machine must not be told from it.
 type model struct {
 	by       *modelSession // behind the authority of the present command
-	judged   bool          // its keys were good when they were presented
 	ends     int           // sessions ended per entry
 	clock    int64
 	index    uint64
@@ -302,15 +301,15 @@ func (m *model) spentBy(key []byte) *modelSession {
 }
 
 // present is opened for a command: a spent key ends its session.
-func (m *model) present(key, address []byte) *modelSession {
-	if m.presentAnywhere(key) == nil {
+func (m *model) present(key, address []byte, judged bool) *modelSession {
+	if m.presentAnywhere(key, judged) == nil {
 		return nil
 	}
 	return m.opened(key, address)
 }
 
-func (m *model) presentAnywhere(key []byte) *modelSession {
-	if s := m.spentBy(key); s != nil && !m.judged {
+func (m *model) presentAnywhere(key []byte, judged bool) *modelSession {
+	if s := m.spentBy(key); s != nil && !judged {
 		m.endNow(s, fsm.CauseReused)
 	}
 	return m.liveByKey(key)

@@ -20,7 +20,7 @@ func (s *state) patchPreferences(c *fsmpb.PatchPreferences, r *fsmpb.Result) {
 		s.patchPreferencesOfCaller(c, changes, r)
 		return
 	}
-	shown, ok := s.presented(c.KeyHash, c.Address, nil, r)
+	shown, ok := s.presented(c, nil, r)
 	if ok && s.prefer(s.sessions.recs.at(shown.slot).user, changes, r) {
 		s.use(shown.slot, true)
 		s.answer(shown, r)

@@ -139,9 +139,9 @@ func TestAnyUseOfASpentKeyEndsTheSession(t *testing.T) {
 	}
 }
 
-// A use that was judged good at a read, and is only written later, is no use of a spent key: neither of the session's own nor of the service's
-// that presented it. It records nothing either.
-func TestAJudgedUseOfASpentKeyEndsNothing(t *testing.T) {
+// What was presented under a good key, and is only written after that was rotated and spent, is no use of a spent key: neither of the session's own nor
+// of the service's that presented it. It does nothing either.
+func TestWhatWasPresentedInTimeIsNoReuse(t *testing.T) {
 	t.Parallel()
 	l := rotating(t)
 	l.must(putUser(account("svc", "$hash", service)))
@@ -150,21 +150,39 @@ func TestAJudgedUseOfASpentKeyEndsNothing(t *testing.T) {
 	l.must(rotate(rotation(5, 6)))
 	l.clock += rotateGrace
 	l.apply()
-	late := func(key int, by *fsmpb.Authority) *fsmpb.Command {
+	inTime := func(a *fsmpb.Authority) *fsmpb.Authority {
+		a.Judged = true
+		return a
+	}
+	touched := func(key int, by *fsmpb.Authority) *fsmpb.Command {
 		return &fsmpb.Command{Kind: &fsmpb.Command_TouchSession{TouchSession: &fsmpb.TouchSession{KeyHash: bytesOf(keyOf(key)), Authority: by, Judged: true}}}
 	}
+	patched := func(key int, by *fsmpb.Authority) *fsmpb.Command {
+		return patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(key)), Authority: by, Judged: true, Changes: []*fsmpb.AttributeChange{{Name: "a", Value: []byte("1")}}})
+	}
+	rotated, proved := rotation(1, 50), rotation(1, 51)
+	proved.Reauthentication = &fsmpb.Reauthentication{UserVersion: 2}
+	rotated.Judged, proved.Judged = true, true
 	for name, use := range map[string]*fsmpb.Command{
-		"own": late(1, nil), "presented": late(1, authority(6, service)), "by a spent key": late(2, authority(5, service)),
+		"touch": touched(1, nil), "touch by a service": touched(1, authority(6, service)), "touch by a spent key": touched(2, inTime(authority(5, service))),
+		"patch": patched(1, nil), "patch by a service": patched(1, authority(6, service)), "patch by a spent key": patched(2, inTime(authority(5, service))),
+		"rotate": rotate(rotated), "rotate by a proof": rotate(proved),
+		"alter":       alter(&fsmpb.AlterSession{KeyHash: bytesOf(keyOf(1)), Judged: true}),
+		"preferences": patchPreferences(&fsmpb.PatchPreferences{KeyHash: bytesOf(keyOf(1)), Judged: true}),
+		"authority":   revokeUser(&fsmpb.RevokeUserSessions{User: "ann", Authority: inTime(authority(5, service))}),
 	} {
 		if applied := l.apply(use); applied.Batches[0].Results[0].Code != codeUnauthenticated || len(applied.Ended) > 0 {
 			t.Errorf("%s: %v, ended %+v", name, applied.Batches[0].Results[0], applied.Ended)
 		}
 	}
 	l.wantOpens(2, true)
-	if r, _ := l.m.SessionByKey(keyOf(2)); r.LastUseMS != start {
-		t.Errorf("the last use moved by %d ms", r.LastUseMS-start)
+	if _, ok := l.m.SessionByKey(keyOf(6)); !ok {
+		t.Error("the service's session has ended")
 	}
-	l.must(late(2, authority(6, service)))
+	if r, _ := l.m.SessionByKey(keyOf(2)); r.LastUseMS != start || len(r.Attributes) > 0 {
+		t.Errorf("the last use moved by %d ms, attributes %v", r.LastUseMS-start, r.Attributes)
+	}
+	l.must(touched(2, authority(6, service)))
 	l.wantCode(touch(1), codeUnauthenticated)
 	l.wantOpens(2, false)
 }

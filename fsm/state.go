@@ -29,7 +29,6 @@ type state struct {
 	methods methodSets
 	ended   endedCounters
 	by      authorized
-	judged  bool      // the present command's keys were good when they were presented
 	events  *recorder // nil = nobody asks
 	removed func(session.ID)
 	awaited bool // somebody waits for the results of the present batch

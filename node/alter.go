@@ -31,7 +31,7 @@ func (n *Node) Alter(ctx context.Context, c session.Call, a session.Alteration) 
 	if err != nil {
 		return session.Checked{}, err
 	}
-	command.KeyHash, command.Address, command.Authority = to.keyHash, to.address, to.authority
+	command.KeyHash, command.Address, command.Authority, command.Judged = to.keyHash, to.address, to.authority, to.judged
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_AlterSession{AlterSession: command}})
 	if err != nil {
 		return session.Checked{}, err

@@ -17,6 +17,7 @@ type principal struct {
 	point  readPoint
 	record fsm.Record // of the caller's own session; zero for the operator, and with verified only its user and roles
 	hash   session.KeyHash
+	judged bool // the key was good when it was presented, as far as this node could know
 	// verified tells that it was a password that proved who calls: nil = a key did.
 	verified *fsmpb.VerifiedUser
 }
@@ -45,7 +46,7 @@ func (n *Node) authenticate(ctx context.Context, c session.Call) (*principal, er
 	if !ok {
 		return nil, session.ErrUnauthenticated()
 	}
-	p.record = record
+	p.record, p.judged = record, p.extends()
 	return p, nil
 }
 
@@ -73,7 +74,7 @@ func (n *Node) writer(ctx context.Context, c session.Call, roles ...session.Role
 		return &principal{call: c}, nil
 	}
 	if record, ok := n.sessionOf(c.Key); ok && !elsewhere(record, c.Address) {
-		if p := (&principal{call: c, record: record, hash: c.Key.Hash()}); p.has(roles...) {
+		if p := (&principal{call: c, record: record, hash: c.Key.Hash(), judged: n.knowsOfLate()}); p.has(roles...) {
 			return p, nil
 		}
 	}
@@ -101,7 +102,7 @@ func (p *principal) authority(orOwner bool, anyOf ...fsmpb.Role) *fsmpb.Authorit
 	if p.verified != nil {
 		return &fsmpb.Authority{Verified: p.verified, Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
 	}
-	return &fsmpb.Authority{KeyHash: p.hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner}
+	return &fsmpb.Authority{KeyHash: p.hash[:], Address: addressBytes(p.call.Address), AnyOf: anyOf, OrOwner: orOwner, Judged: p.judged}
 }
 
 // target is the session that a call to a /session route is about: the caller's own, or the one that a service presents.

@@ -51,7 +51,7 @@ func (n *Node) PatchPreferences(ctx context.Context, c session.Call, p session.A
 	}
 	hash := c.Key.Hash()
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_PatchPreferences{PatchPreferences: &fsmpb.PatchPreferences{
-		KeyHash: hash[:], Address: addressBytes(c.Address), Changes: changes(patch),
+		KeyHash: hash[:], Address: addressBytes(c.Address), Changes: changes(patch), Judged: true,
 	}}})
 	if err != nil {
 		return session.Checked{}, err

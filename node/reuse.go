@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -74,6 +75,16 @@ func (r *reuses) end(s fsm.Record, p session.Presented) <-chan struct{} {
 		close(done)
 	}()
 	return done
+}
+
+// knowledgeOfLate is how old this node's data may be for a key that is good by it to count as good when it was presented. A key that was spent at
+// another node within that time is refused, and the next use of it ends its session.
+const knowledgeOfLate = 800 * time.Millisecond
+
+// knowsOfLate tells whether this node's data is not older than that. Where it is, the log alone decides, by the moment of the write.
+func (n *Node) knowsOfLate() bool {
+	age, known := n.freshness.age()
+	return known && age <= knowledgeOfLate
 }
 
 // presentCommand presents a key to apply. Any command would do that; this one comes from nobody's authority, so that nothing can stand

@@ -65,7 +65,7 @@ func (n *Node) rotate(ctx context.Context, t *target, proof *fsmpb.Reauthenticat
 	hash, next := old.Hash(), successor.Hash()
 	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RotateSession{RotateSession: &fsmpb.RotateSession{
 		KeyHash: hash[:], Address: addressBytes(t.presented.Address), Authority: t.authority(),
-		SuccessorHash: next[:], SealedSuccessor: sealed, Reauthentication: proof,
+		SuccessorHash: next[:], SealedSuccessor: sealed, Reauthentication: proof, Judged: true,
 	}}})
 	if err != nil {
 		return session.Issued{}, err

@@ -436,3 +436,67 @@ func TestALateTouchIsNoReuse(t *testing.T) {
 		}
 	}
 }
+
+// Requests that were under way when their key's owner proved anew who it is are refused, and are no reuse of the key that this has spent: the session goes
+// on under the new one. The old key ends it when it is presented after that.
+func TestRequestsUnderWayOutliveAProof(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 3, func(_ int, config *node.Config) {
+		config.RequestTimeout = patience
+		config.Limits.BatchesInFlight, config.Limits.BatchCommands = 8, 1 // so that all are seen under way
+	})
+	app := c.service(0)
+	lead := c.leader()
+	away := (lead + 1) % 3
+	user := c.vouch(app, lead, "")
+	if _, err := c.nodes[away].Check(t.Context(), app, true); err != nil { // it knows the key
+		t.Fatal(err)
+	}
+	c.isolate(away)
+	served := app
+	served.Subject = &session.Presented{Key: user.Key}
+	idle := time.Hour
+	requests := map[string]func() error{
+		"patch": func() error {
+			_, err := c.nodes[away].PatchAttributes(t.Context(), app, session.AttributePatch{"a": []byte("1")}, nil)
+			return err
+		},
+		"patch of a user's session": func() error {
+			_, err := c.nodes[away].PatchAttributes(t.Context(), served, session.AttributePatch{"a": []byte("1")}, nil)
+			return err
+		},
+		"own idle timeout": func() error {
+			_, err := c.nodes[away].Alter(t.Context(), app, session.Alteration{IdleTimeout: &idle})
+			return err
+		},
+		"log-in of a user": func() error {
+			_, err := c.nodes[away].Login(t.Context(), app, session.Login{User: "bob", Vouched: true})
+			return err
+		},
+	}
+	var underWay sync.WaitGroup
+	for name, request := range requests {
+		underWay.Go(func() {
+			if err := request(); session.CodeOf(err) != session.CodeUnauthenticated {
+				t.Errorf("%s: %v, want %s", name, err, session.CodeUnauthenticated)
+			}
+		})
+	}
+	eventually(t, "the requests to be written", func() error {
+		if n := c.nodes[away].WritesWaiting(); n < len(requests) {
+			return fmt.Errorf("%d wait, want %d", n, len(requests))
+		}
+		return nil
+	})
+	proved, err := c.nodes[lead].Reauthenticate(t.Context(), app, session.Proof{Password: "service-password"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.heal()
+	underWay.Wait()
+	if _, err := c.nodes[lead].Check(t.Context(), with(proved.Key), true); err != nil {
+		t.Fatalf("the key that the proof gave: %v", err)
+	}
+	c.wantDead("the key before", app.Key)
+	c.wantDead("the key after its use", proved.Key)
+}

@@ -103,7 +103,7 @@ func (n *Node) patch(ctx context.Context, c session.Call, command *fsmpb.PatchAt
 // addressPatch says whose attributes a patch changes and on whose authority, and tells whether the caller may see sealed ones.
 func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.PatchAttributes) (openSealed bool, err error) {
 	to, err := n.addressed(ctx, c)
-	command.KeyHash, command.Address, command.Authority = to.keyHash, to.address, to.authority
+	command.KeyHash, command.Address, command.Authority, command.Judged = to.keyHash, to.address, to.authority, to.judged
 	return to.openSealed, err
 }
 
@@ -111,6 +111,7 @@ func (n *Node) addressPatch(ctx context.Context, c session.Call, command *fsmpb.
 type addressee struct {
 	keyHash, address []byte
 	authority        *fsmpb.Authority // nil = the bearer itself
+	judged           bool             // the key was good when it was presented, as far as this node could know
 	openSealed       bool             // the caller may see its sealed attributes
 }
 
@@ -124,14 +125,19 @@ func (n *Node) addressed(ctx context.Context, c session.Call) (to addressee, err
 		presented = &session.Presented{Key: c.Key, Address: c.Address}
 	}
 	if c.Subject != nil {
-		n.find(*presented) // apply judges the key; here it is noted that it is at a wrong address
+		_, known := n.find(*presented) // apply judges the key; here it is noted that it is at a wrong address
+		to.judged = known && n.knowsOfLate()
 	}
 	hash := presented.Key.Hash()
 	to.keyHash, to.address = hash[:], addressBytes(presented.Address)
 	p, err := n.writer(ctx, c, session.Roles()...)
-	switch {
-	case err != nil:
+	if err != nil {
 		return to, err
+	}
+	if c.Subject == nil {
+		to.judged = p.judged
+	}
+	switch {
 	case p.has(session.RoleService, session.RoleAdmin): // also for a service's own session
 		to.authority = p.authority(false, fsmpb.Role_ROLE_SERVICE, fsmpb.Role_ROLE_ADMIN)
 	case c.Subject != nil:

@@ -1389,6 +1389,7 @@ type Authority struct {
 	// The cluster itself, or its operator over a node's own socket: there is no key to judge.
 	System        bool          `protobuf:"varint,5,opt,name=system,proto3" json:"system,omitempty"`
 	Verified      *VerifiedUser `protobuf:"bytes,90,opt,name=verified,proto3" json:"verified,omitempty"` // in place of a key: absent = none
+	Judged        bool          `protobuf:"varint,91,opt,name=judged,proto3" json:"judged,omitempty"`    // the key was good when it was presented, as judged says in the commands of sessions
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1463,6 +1464,13 @@ func (x *Authority) GetVerified() *VerifiedUser {
 		return x.Verified
 	}
 	return nil
+}
+
+func (x *Authority) GetJudged() bool {
+	if x != nil {
+		return x.Judged
+	}
+	return false
 }
 
 // VerifiedUser is somebody whose password was verified for this command alone, and who has no session by it. The account must be
@@ -1900,12 +1908,14 @@ func (x *OutsideLogin) GetRoles() *RoleList {
 
 // TouchSession records a use. A dead session stays dead: CODE_UNAUTHENTICATED, as is the answer at a wrong address.
 type TouchSession struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	KeyHash       []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
-	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Authority     *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"` // of the service that presents the key; absent = the bearer itself
-	Tickle        bool                   `protobuf:"varint,20,opt,name=tickle,proto3" json:"tickle,omitempty"`     // keeps the session alive and is no activity
-	Judged        bool                   `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"`     // a read found the keys good when they were presented: one that is spent by now was not used after its time
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	KeyHash   []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	Address   []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Authority *Authority             `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"` // of the service that presents the key; absent = the bearer itself
+	Tickle    bool                   `protobuf:"varint,20,opt,name=tickle,proto3" json:"tickle,omitempty"`     // keeps the session alive and is no activity
+	// The key was good when it was presented, as far as its node could know: rotated and spent by now, it was not used after its time, and ends
+	// nothing.
+	Judged        bool `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2044,6 +2054,7 @@ type PatchAttributes struct {
 	IfVersion     *uint64                `protobuf:"varint,3,opt,name=if_version,json=ifVersion,proto3,oneof" json:"if_version,omitempty"`
 	Changes       []*AttributeChange     `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"` // names without repeats
 	Authority     *Authority             `protobuf:"bytes,5,opt,name=authority,proto3" json:"authority,omitempty"`
+	Judged        bool                   `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"` // see TouchSession
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2113,6 +2124,13 @@ func (x *PatchAttributes) GetAuthority() *Authority {
 	return nil
 }
 
+func (x *PatchAttributes) GetJudged() bool {
+	if x != nil {
+		return x.Judged
+	}
+	return false
+}
+
 // AlterSession changes what a session has of its own, and records a use. CODE_CONFLICT: a permanent session has no idle timeout.
 type AlterSession struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2123,6 +2141,7 @@ type AlterSession struct {
 	// unless the policy allows it (else CODE_FORBIDDEN).
 	IdleMs        *int64             `protobuf:"varint,4,opt,name=idle_ms,json=idleMs,proto3,oneof" json:"idle_ms,omitempty"`
 	Changes       []*AttributeChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"` // of attributes whose names are reserved; their version stays. Names without repeats
+	Judged        bool               `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"` // see TouchSession
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2192,6 +2211,13 @@ func (x *AlterSession) GetChanges() []*AttributeChange {
 	return nil
 }
 
+func (x *AlterSession) GetJudged() bool {
+	if x != nil {
+		return x.Judged
+	}
+	return false
+}
+
 // PatchPreferences merges changes into what the session's user has chosen for itself, and records a tickle of the session. Preferences
 // have the limits of attributes and go with the user's record.
 type PatchPreferences struct {
@@ -2199,6 +2225,7 @@ type PatchPreferences struct {
 	KeyHash []byte                 `protobuf:"bytes,1,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
 	Address []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Changes []*AttributeChange     `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"` // names without repeats; no sealed values
+	Judged  bool                   `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"` // see TouchSession
 	// In place of a key and its address: whose they are, who has an account (else CODE_FORBIDDEN). It is no use of a session.
 	Authority     *Authority `protobuf:"bytes,98,opt,name=authority,proto3" json:"authority,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2256,6 +2283,13 @@ func (x *PatchPreferences) GetChanges() []*AttributeChange {
 	return nil
 }
 
+func (x *PatchPreferences) GetJudged() bool {
+	if x != nil {
+		return x.Judged
+	}
+	return false
+}
+
 func (x *PatchPreferences) GetAuthority() *Authority {
 	if x != nil {
 		return x.Authority
@@ -2273,6 +2307,7 @@ type RotateSession struct {
 	SuccessorHash    []byte                 `protobuf:"bytes,4,opt,name=successor_hash,json=successorHash,proto3" json:"successor_hash,omitempty"`       // 32 bytes
 	SealedSuccessor  []byte                 `protobuf:"bytes,5,opt,name=sealed_successor,json=sealedSuccessor,proto3" json:"sealed_successor,omitempty"` // 48 bytes: the successor, encrypted under the key that it follows
 	Reauthentication *Reauthentication      `protobuf:"bytes,6,opt,name=reauthentication,proto3" json:"reauthentication,omitempty"`                      // absent = none
+	Judged           bool                   `protobuf:"varint,90,opt,name=judged,proto3" json:"judged,omitempty"`                                        // see TouchSession
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2347,6 +2382,13 @@ func (x *RotateSession) GetReauthentication() *Reauthentication {
 		return x.Reauthentication
 	}
 	return nil
+}
+
+func (x *RotateSession) GetJudged() bool {
+	if x != nil {
+		return x.Judged
+	}
+	return false
 }
 
 // Reauthentication says that the session's user has proved anew who it is: a password was verified against a version of
@@ -5873,14 +5915,15 @@ const file_fsm_proto_rawDesc = "" +
 	"\vimport_past\x18t \x01(\v2\x1d.hydrastore.fsm.v1.ImportPastH\x00R\n" +
 	"importPast\x12\x1c\n" +
 	"\tignorable\x18d \x01(\bR\tignorableB\x06\n" +
-	"\x04kind\"\xe0\x01\n" +
+	"\x04kind\"\xf8\x01\n" +
 	"\tAuthority\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12.\n" +
 	"\x06any_of\x18\x03 \x03(\x0e2\x17.hydrastore.fsm.v1.RoleR\x05anyOf\x12\x19\n" +
 	"\bor_owner\x18\x04 \x01(\bR\aorOwner\x12\x16\n" +
 	"\x06system\x18\x05 \x01(\bR\x06system\x12;\n" +
-	"\bverified\x18Z \x01(\v2\x1f.hydrastore.fsm.v1.VerifiedUserR\bverified\"\x92\x01\n" +
+	"\bverified\x18Z \x01(\v2\x1f.hydrastore.fsm.v1.VerifiedUserR\bverified\x12\x16\n" +
+	"\x06judged\x18[ \x01(\bR\x06judged\"\x92\x01\n" +
 	"\fVerifiedUser\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12!\n" +
 	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
@@ -5934,35 +5977,39 @@ const file_fsm_proto_rawDesc = "" +
 	"\x0fAttributeChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x16\n" +
-	"\x06delete\x18\x03 \x01(\bR\x06delete\"\xf3\x01\n" +
+	"\x06delete\x18\x03 \x01(\bR\x06delete\"\x8b\x02\n" +
 	"\x0fPatchAttributes\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\"\n" +
 	"\n" +
 	"if_version\x18\x03 \x01(\x04H\x00R\tifVersion\x88\x01\x01\x12<\n" +
 	"\achanges\x18\x04 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
-	"\tauthority\x18\x05 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthorityB\r\n" +
-	"\v_if_version\"\xe7\x01\n" +
+	"\tauthority\x18\x05 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x16\n" +
+	"\x06judged\x18Z \x01(\bR\x06judgedB\r\n" +
+	"\v_if_version\"\xff\x01\n" +
 	"\fAlterSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12\x1c\n" +
 	"\aidle_ms\x18\x04 \x01(\x03H\x00R\x06idleMs\x88\x01\x01\x12<\n" +
-	"\achanges\x18\x05 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achangesB\n" +
+	"\achanges\x18\x05 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12\x16\n" +
+	"\x06judged\x18Z \x01(\bR\x06judgedB\n" +
 	"\n" +
-	"\b_idle_ms\"\xc1\x01\n" +
+	"\b_idle_ms\"\xd9\x01\n" +
 	"\x10PatchPreferences\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12<\n" +
-	"\achanges\x18\x03 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12:\n" +
-	"\tauthority\x18b \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\xa3\x02\n" +
+	"\achanges\x18\x03 \x03(\v2\".hydrastore.fsm.v1.AttributeChangeR\achanges\x12\x16\n" +
+	"\x06judged\x18Z \x01(\bR\x06judged\x12:\n" +
+	"\tauthority\x18b \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\"\xbb\x02\n" +
 	"\rRotateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12:\n" +
 	"\tauthority\x18\x03 \x01(\v2\x1c.hydrastore.fsm.v1.AuthorityR\tauthority\x12%\n" +
 	"\x0esuccessor_hash\x18\x04 \x01(\fR\rsuccessorHash\x12)\n" +
 	"\x10sealed_successor\x18\x05 \x01(\fR\x0fsealedSuccessor\x12O\n" +
-	"\x10reauthentication\x18\x06 \x01(\v2#.hydrastore.fsm.v1.ReauthenticationR\x10reauthentication\"\x9c\x01\n" +
+	"\x10reauthentication\x18\x06 \x01(\v2#.hydrastore.fsm.v1.ReauthenticationR\x10reauthentication\x12\x16\n" +
+	"\x06judged\x18Z \x01(\bR\x06judged\"\x9c\x01\n" +
 	"\x10Reauthentication\x12\x18\n" +
 	"\avouched\x18\x01 \x01(\bR\avouched\x12!\n" +
 	"\fuser_version\x18\x02 \x01(\x04R\vuserVersion\x12\x18\n" +
