@@ -147,7 +147,7 @@ func TestProxyProtocolBeforeTLS(t *testing.T) {
 // connection at all.
 func TestProxyProtocolWaitsForNobody(t *testing.T) {
 	t.Parallel()
-	address, seen := proxiedHouse(t, "127.0.0.1/32", func(c *api.Config) { c.ReadHeaderTimeout = 200 * time.Millisecond })
+	address, seen := proxiedHouse(t, "127.0.0.1/32", func(c *api.Config) { c.ReadHeaderTimeout = 3 * time.Second })
 	silent, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ import (
 )
 
 // bound is how long a test waits for a fact before it gives up.
-const bound = 10 * time.Second
+const bound = time.Minute
 
 // serve starts the public listener; the test ends only when Serve has returned.
 func serve(t *testing.T, h *house) string {
@@ -66,7 +66,8 @@ func eventually(t *testing.T, what string, fact func() bool) {
 // close, and only then does Shutdown return.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *api.Config) { c.DrainDelay = 300 * time.Millisecond })
+	const delay = 3 * time.Second // in which a busy machine, too, asks twice
+	h := newHouse(t, func(c *api.Config) { c.DrainDelay = delay })
 	address := serve(t, h)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	h.service.SetHook(func(ctx context.Context, method string, _ session.Call) error {
@@ -121,7 +122,7 @@ func TestDrain(t *testing.T) {
 		}
 		return err != nil
 	})
-	if took := time.Since(begin); took < 300*time.Millisecond {
+	if took := time.Since(begin); took < delay {
 		t.Errorf("the listener was closed after %v, before the delay was over", took)
 	}
 	select {

@@ -50,7 +50,7 @@ func openLDAP(t *testing.T, s *slapdtest.Server) auth.DirectoryConfig {
 }
 
 // patience bounds log-ins that a good run answers within milliseconds.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func trust(t *testing.T, s *slapdtest.Server) *tls.Config {
 	t.Helper()
@@ -233,7 +233,7 @@ func TestAnotherServerStepsIn(t *testing.T) {
 	silent := silentServer(t)
 	c := openLDAP(t, s)
 	c.Servers = []string{"ldaps://127.0.0.1:1", "ldaps://" + silent, s.URLTLS()}
-	c.Timeout = 3 * time.Second
+	c.Timeout = 8 * time.Second
 	d := newDirectory(t, c)
 	for range 2 {
 		if _, err := d.Authenticate(t.Context(), "ada", "ada"+slapdtest.Password); err != nil {
@@ -367,7 +367,7 @@ func silentServer(t *testing.T) string {
 // TestASlowDirectoryIsBounded: no stage of a log-in waits longer than the timeout, or than the caller.
 func TestASlowDirectoryIsBounded(t *testing.T) {
 	t.Parallel()
-	const timeout, late = 300 * time.Millisecond, 10 * time.Second // a busy machine answers late, a broken bound never
+	const timeout, late = 300 * time.Millisecond, patience // a busy machine answers late, a broken bound never
 	stopped := startSlapd(t)
 	warm := openLDAP(t, stopped)
 	warm.Timeout = timeout

@@ -130,7 +130,7 @@ func TestPlacesAreNeitherLostNorMultiplied(t *testing.T) {
 	}
 	work.Wait()
 	for i := range places {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if _, err := turns.Wait(ctx, netip.Addr{}, fmt.Sprint(i)); err != nil {
 			t.Fatalf("a place is lost: %v", err)
 		}

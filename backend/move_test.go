@@ -251,7 +251,7 @@ func TestAHalfMovedHomeServesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Start()
-	for end := time.Now().Add(20 * time.Second); !said.contain("a move into this home is not complete"); <-time.After(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !said.contain("a move into this home is not complete"); <-time.After(time.Millisecond) {
 		if s.Ready(false) == nil || time.Now().After(end) {
 			t.Fatal("it serves what is half moved, or does not say why not")
 		}

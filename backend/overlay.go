@@ -303,7 +303,7 @@ var _ Store = (*overlay)(nil)
 // toldLead is how far time must have been before operators hear of it.
 const toldLead = time.Minute
 
-// settleWithDirectory is settleOnce where a Directory keeps policies and accounts. It reads the directory first: until that is as new as what was
+// settleWithDirectory is what settleOnce asks of the store where a Directory keeps policies and accounts. It reads the directory first: until that is as new as what was
 // acknowledged before this process began, sessions could look ended that are not.
 func (s *Service) settleWithDirectory(ctx context.Context) error {
 	if _, err := s.config.Directory.Read(ctx, session.Call{}); err != nil {
@@ -326,8 +326,5 @@ func (s *Service) settleWithDirectory(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.features.supportsLimit(record.MaxSessions); err != nil {
-		return err
-	}
-	return s.settleSeals(ctx)
+	return s.features.supportsLimit(record.MaxSessions)
 }

@@ -28,8 +28,8 @@ func (m *misfit) Error() string { return m.text }
 
 // settleSeals derives the keys that the store knows, and makes one of the present password if it is new.
 func (s *Service) settleSeals(ctx context.Context) error {
-	record, _, _, err := s.readCluster(ctx)
-	if err != nil {
+	var record *clusterRecord
+	if err := s.bounded(ctx, func(ctx context.Context) (err error) { record, _, _, err = s.readCluster(ctx); return err }); err != nil {
 		return err
 	}
 	present := s.deriveSeals(record.Seals)
@@ -46,6 +46,8 @@ func (s *Service) settleSeals(ctx context.Context) error {
 		return fmt.Errorf("derive seal key: %w", err)
 	}
 	last := record.LastSeal
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	err = s.changeCluster(ctx, func(c *clusterRecord, _ int64) error {
 		switch {
 		case c.LastSeal != last:

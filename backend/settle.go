@@ -49,22 +49,31 @@ func (s *Service) settle(ctx context.Context) bool {
 	}
 }
 
+// settleOnce bounds what it asks of the store. Deriving keys and hashing passwords in between takes as long as it takes: a slow machine must become ready, too.
 func (s *Service) settleOnce(ctx context.Context) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
 	if s.config.Directory != nil {
-		return s.settleWithDirectory(ctx)
+		if err := s.bounded(ctx, s.settleWithDirectory); err != nil {
+			return err
+		}
+		return s.settleSeals(ctx)
 	}
-	if err := s.found(ctx); err != nil {
+	if err := s.bounded(ctx, s.found); err != nil {
 		return err
 	}
-	if err := s.seedPolicies(ctx); err != nil {
+	if err := s.bounded(ctx, s.seedPolicies); err != nil {
 		return err
 	}
 	if err := s.settleSeals(ctx); err != nil {
 		return err
 	}
 	return s.seedAdmin(ctx)
+}
+
+// bounded does f within the request timeout.
+func (s *Service) bounded(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	return f(ctx)
 }
 
 // found writes the cluster's record, if there is none.
@@ -116,7 +125,8 @@ func (s *Service) seedPolicies(ctx context.Context) error {
 }
 
 func (s *Service) seedAdmin(ctx context.Context) error {
-	record, _, _, err := s.readCluster(ctx)
+	var record *clusterRecord
+	err := s.bounded(ctx, func(ctx context.Context) (err error) { record, _, _, err = s.readCluster(ctx); return err })
 	if err != nil || s.config.AdminPassword == "" || len(record.Admins) > 0 {
 		return err
 	}
@@ -124,6 +134,8 @@ func (s *Service) seedAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	roles, policies := []session.Role{session.RoleAdmin}, []string{session.DefaultPolicyName}
 	_, err = s.writeUser(ctx, firstAdmin, &accountChange{create: true, hash: &hash, roles: &roles, policies: &policies})
 	if session.CodeOf(err) == session.CodeExists {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/client"
+	"github.com/hydrastore/hydrastore/e2e/freeport"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -240,13 +240,12 @@ func TestLostConnections(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	t.Cleanup(breaking.Close)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := freeport.New().Address() // which refuses, and is nobody's in the meantime
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = closed.Close() // its port refuses
 	_, good, admin := newServer(t)
-	config := client.Config{Addresses: []string{closed.Addr().String(), breaking.URL, good.URL}, Key: admin}
+	config := client.Config{Addresses: []string{closed, breaking.URL, good.URL}, Key: admin}
 	if err := get(newClient(t, config)); err != nil || asked.Load() != 1 {
 		t.Errorf("a read: got %v after %d", err, asked.Load())
 	}

@@ -29,14 +29,27 @@ func TestMemoryOfLargeBodies(t *testing.T) {
 		"many parameters": fill(`{"action":"createSession","params":{"a":1`, `}}`, func(n int) string { return fmt.Sprintf(`,"%d":1`, n) }),
 		"nesting":         fill(`{"params":`, ``, func(int) string { return `{"a":[` }),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		if _, err := route.Serve(t.Context(), &protocol.Request{Method: "POST", Body: []byte(body)}); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-		runtime.ReadMemStats(&after)
-		if took := after.TotalAlloc - before.TotalAlloc; took > most*size {
+		took := allocated(func() {
+			if _, err := route.Serve(t.Context(), &protocol.Request{Method: "POST", Body: []byte(body)}); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		})
+		if took > most*size {
 			t.Errorf("%s: %d bytes were allocated for a body of %d", name, took, len(body))
 		}
 	}
+}
+
+// allocated is what f allocates, at the least of three times: the runtime and what other tests have left behind allocate now and then, too.
+func allocated(f func()) (least uint64) {
+	for try := range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; try == 0 || took < least {
+			least = took
+		}
+	}
+	return least
 }

@@ -114,11 +114,16 @@ func TestMemoryIsBoundedByTheBody(t *testing.T) {
 		// Each declaration would read the one before it as text of another encoding, and make two bytes of one.
 		"encodings": strings.Repeat(`<?xml version="1.0" encoding="latin1"?>`, 10) + wrap(strings.Repeat("\xe4", size)),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, err := xmlrpc.Parse([]byte(body), xmlrpc.Limits{Values: 2000})
-		runtime.ReadMemStats(&after)
-		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64*size {
+		var err error
+		taken := ^uint64(0)
+		for range 3 { // the runtime allocates now and then, too
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = xmlrpc.Parse([]byte(body), xmlrpc.Limits{Values: 2000})
+			runtime.ReadMemStats(&after)
+			taken = min(taken, after.TotalAlloc-before.TotalAlloc)
+		}
+		if taken > 64*size {
 			t.Errorf("%s: %d KiB were taken for a body of %d KiB (%v)", name, taken>>10, size>>10, err)
 		}
 	}

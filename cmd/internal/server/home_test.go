@@ -29,7 +29,7 @@ func localSettings(t *testing.T, dir string) config.Config {
 		t.Fatal(err)
 	}
 	c, err := config.Load(config.Input{File: file, Flags: map[string]string{
-		"node.data_dir": dir, "node.name": "alone", "api.listen": "127.0.0.1:0", "api.drain_delay": "0s",
+		"node.data_dir": dir, "node.name": "alone", "api.listen": "127.0.0.1:0", "api.drain_delay": "0s", "limits.request_timeout": "60s",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func startLocal(t *testing.T, c config.Config) *server.Server {
 
 func stop(t *testing.T, s *server.Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Errorf("stop: %v", err)

@@ -42,7 +42,7 @@ func TestAFileThatIsNotInForceIsSaid(t *testing.T) {
 		} else if len(c.settings.GivenPolicies()) > 0 {
 			eventually(t, c.name+": the comparison", func() bool { return strings.Contains(log.String(), "are those of the configuration") })
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}

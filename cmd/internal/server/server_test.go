@@ -45,7 +45,7 @@ func settingsIn(t *testing.T, dir string, more map[string]string) config.Config 
 	t.Helper()
 	flags := map[string]string{
 		"node.data_dir": dir, "node.name": "alone", "api.listen": "127.0.0.1:0", "peer.listen": "127.0.0.1:0", "gossip.listen": "127.0.0.1:0",
-		"api.drain_delay": "100ms",
+		"api.drain_delay": "100ms", "limits.request_timeout": "60s", // passwords cost what they cost, on a machine that does much else
 	}
 	maps.Copy(flags, more)
 	c, err := config.Load(config.Input{Flags: flags})
