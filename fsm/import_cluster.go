@@ -112,12 +112,13 @@ func find(policies []*policy, name string) *policy {
 	return nil
 }
 
-// parseMovedSeals gives the seal keys that there will be: those that nodes have made, and the moved ones.
+// parseMovedSeals gives the seal keys that there will be: the moved ones, and of those that nodes have made as many as there is room for.
 func (s *state) parseMovedSeals(c *fsmpb.BeginImport) (keys []SealKey, code fsmpb.Code, field string) {
-	keys = s.sealsOfNodes()
-	if len(keys)+len(c.SealKeys) > session.MaxSealKeys || uint64(s.seals.last)+uint64(c.LastSealKey) > math.MaxUint32 {
+	if len(c.SealKeys) > session.MaxSealKeys || uint64(s.seals.last)+uint64(c.LastSealKey) > math.MaxUint32 {
 		return nil, fsmpb.Code_CODE_TOO_LARGE, "seal_keys"
 	}
+	keys = s.sealsOfNodes()
+	keys = keys[max(0, len(keys)+len(c.SealKeys)-session.MaxSealKeys):]
 	last := uint32(0)
 	for _, m := range c.SealKeys {
 		if m.Id <= last || m.Id > c.LastSealKey {

@@ -97,7 +97,7 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	own := slices.DeleteFunc(slices.Clone(m.sealKeys), m.isMoved)
 	limits := modelLimits{total: int(c.Limits.GetMaxSessions()), onLimit: max(c.Limits.GetOnLimit(), refuse)}
 	switch {
-	case len(own)+len(c.SealKeys) > 16:
+	case len(c.SealKeys) > 16:
 		set(r, fsmpb.Code_CODE_TOO_LARGE, "seal_keys")
 		return
 	case slices.ContainsFunc(c.SealKeys, func(k *fsmpb.MovedSealKey) bool { return k.Id == 0 }):
@@ -111,6 +111,7 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	m.users, m.sessions, m.reaps, m.bare, m.gracesUntil = map[string]*modelUser{}, nil, nil, nil, 0
 	m.history++
 	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Filling: m.history, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
+	own = own[max(0, len(own)+len(c.SealKeys)-16):]
 	for _, k := range c.SealKeys {
 		own = append(own, m.lastSealKey+k.Id)
 	}

@@ -161,8 +161,8 @@ func TestBeginImportJudges(t *testing.T) {
 		"limits' version":       {codeOf(func(c *fsmpb.BeginImport) { c.Limits = &fsmpb.MovedLimits{Version: 101} }), codeInvalid, "limits"},
 		"impossible limits":     {codeOf(func(c *fsmpb.BeginImport) { c.Limits = &fsmpb.MovedLimits{OnLimit: 9} }), codeInvalid, "limits"},
 		"another history":       {codeOf(func(c *fsmpb.BeginImport) { c.History = 2 }), codeConflict, "history"},
-		"most seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(15), 15 }), codeOK, ""},
-		"more seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(16), 16 }), codeTooLarge, "seal_keys"},
+		"most seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(16), 16 }), codeOK, ""},
+		"more seal keys":        {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = seals(17), 17 }), codeTooLarge, "seal_keys"},
 		"a key beyond the last": {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys = seals(1) }), codeInvalid, "seal_keys"},
 		"a key of no number":    {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys = []*fsmpb.MovedSealKey{seal(0)} }), codeInvalid, "seal_keys"},
 		"a key twice":           {codeOf(func(c *fsmpb.BeginImport) { c.SealKeys, c.LastSealKey = append(seals(1), seal(1)), 2 }), codeInvalid, "seal_keys"},
@@ -181,6 +181,11 @@ func TestBeginImportJudges(t *testing.T) {
 				t.Errorf("begun: %v, %+v; want number %d at %d", r, now, firstFilling, l.clock)
 			}
 			restored(t, snapshotOf(t, l.m), fsm.Options{})
+			keys, _ := l.m.SealKeys()
+			moved := len(c.command.GetBeginImport().SealKeys)
+			if own := min(1, session.MaxSealKeys-moved); len(keys) != moved+own {
+				t.Errorf("%d seal keys are known, %d were moved", len(keys), moved)
+			}
 		})
 	}
 }

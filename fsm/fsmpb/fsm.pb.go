@@ -3997,8 +3997,8 @@ type BeginImport struct {
 	Restart  bool                   `protobuf:"varint,2,opt,name=restart,proto3" json:"restart,omitempty"`  // forget what is there
 	Policies []*MovedPolicy         `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // all that there are from now on, "default" among them
 	// Keys of sealed values. They get other ids here, for this cluster's nodes hold keys of their own already: the highest id that
-	// was ever given before is added, also in the sealed values of ImportUsers and ImportSessions. CODE_TOO_LARGE with field "seal_keys"
-	// when there are too many.
+	// was ever given before is added, also in the sealed values of ImportUsers and ImportSessions. Those of nodes, which seal nothing, make room for them, the
+	// oldest first. CODE_TOO_LARGE with field "seal_keys" when there are more than 16.
 	SealKeys    []*MovedSealKey `protobuf:"bytes,5,rep,name=seal_keys,json=sealKeys,proto3" json:"seal_keys,omitempty"`             // by their ids, ascending
 	LastSealKey uint32          `protobuf:"varint,6,opt,name=last_seal_key,json=lastSealKey,proto3" json:"last_seal_key,omitempty"` // no key of the other home ever had a higher id
 	Limits      *MovedLimits    `protobuf:"bytes,7,opt,name=limits,proto3" json:"limits,omitempty"`                                 // of the cluster; absent = none
