@@ -101,7 +101,7 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 	}
 	_, stderr, code := x.run("migrate --from " + home + " --to " + file)
 	open := "hydrastore cluster open --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
-	if code == 0 || !strings.Contains(stderr, "is there already") || !strings.Contains(stderr, open) {
+	if code == 0 || !strings.Contains(stderr, "is there already") || !strings.Contains(stderr, "is closed and serves nobody; if it is to serve again, and no other home does: "+open) {
 		t.Errorf("got %d %s, want that it says %q", code, stderr, open)
 	}
 	x.must(strings.TrimPrefix(open, "hydrastore "))
