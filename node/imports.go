@@ -28,7 +28,7 @@ func (n *Node) ImportRecords(ctx context.Context, c session.Call, f session.Fill
 	moving := n.moving(n.writeMeta(n.cluster.AppliedIndex()))
 	for _, command := range commands { // one after the other: sessions come in their order
 		if moving, err = n.step(ctx, "bring records", command); err != nil {
-			return session.Moving{}, err
+			return session.Moving{}, tellAhead(err, records, n.fsm.ClockMS())
 		}
 	}
 	return moving, nil

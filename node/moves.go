@@ -138,7 +138,7 @@ func moveError(r *fsmpb.Result, what string) error {
 	case r.Code == fsmpb.Code_CODE_EXISTS:
 		return &session.Error{Code: session.CodeExists, Field: r.Field, Message: "the sessions of that home were moved here before, and the cluster has been in use since"}
 	case r.Code == fsmpb.Code_CODE_INVALID && strings.HasSuffix(r.Field, "_ms"):
-		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: "an instant of a record is in this cluster's future, or impossible: where the clock of the old home is ahead of this one, repeat the move when that time has passed"}
+		return &session.Error{Code: session.CodeInvalid, Field: r.Field, Message: errAhead.Error(), Err: errAhead}
 	case r.Code == fsmpb.Code_CODE_TOO_LARGE && r.Field == "seal_keys":
 		return session.TooLarge(r.Field, "the old home knows more than %d seal keys, and a cluster keeps no more: bring them down with `hydrastore cluster reseal` there", session.MaxSealKeys)
 	case r.Code == fsmpb.Code_CODE_TOO_LARGE && r.Field == "past":

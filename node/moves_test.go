@@ -10,6 +10,7 @@ import (
 
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 var byOperator = session.Call{Operator: true}
@@ -332,5 +333,94 @@ func TestAnExportIsOfOneClosing(t *testing.T) {
 	}
 	if _, err := c.nodes[0].ExportRecords(t.Context(), byOperator, "s:x"); session.CodeOf(err) != session.CodeConflict {
 		t.Errorf("no cursor: %v", err)
+	}
+}
+
+// TestAClockThatIsAheadIsSaid: whatever of a record is in this cluster's future, the answer says so, how far, and what to do.
+func TestAClockThatIsAheadIsSaid(t *testing.T) {
+	t.Parallel()
+	c := startTrio(t, 1, nil)
+	begun := c.step(0, session.MoveStep{Kind: session.MoveBegin, Cluster: clusterWith(t, "ahead", 1), Restart: true})
+	now := begun.At.UnixMilli()
+	ahead := now + (2 * time.Hour).Milliseconds()
+	living := func(change func(*portable.Session)) portable.Record {
+		s := &portable.Session{
+			ID: session.ID{1}, Number: 1, User: "ada", Policy: session.DefaultPolicyName, Key: unknownKey(t).Hash(), CreatedMS: now, LastUseMS: now, LastActivityMS: now, AuthMS: now,
+			Roles: []session.Role{session.RoleUser}, Methods: []session.Method{session.MethodPassword},
+		}
+		change(s)
+		return portable.Record{Session: s}
+	}
+	bring := func(r portable.Record) error {
+		text, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.nodes[0].ImportRecords(t.Context(), byOperator, fillingOf(begun), []json.RawMessage{text})
+		return err
+	}
+	if err := bring(portable.Record{User: &portable.User{Name: "ada", LastNumber: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]portable.Record{
+		"an earlier form of a policy": {Past: &portable.Past{Policy: session.DefaultPolicyName, Forms: []portable.PastForm{{UntilMS: ahead, LifetimeMS: 1000}}}},
+		"creation":                    living(func(s *portable.Session) { s.CreatedMS = ahead }),
+		"use":                         living(func(s *portable.Session) { s.LastUseMS = ahead }),
+		"proof":                       living(func(s *portable.Session) { s.AuthMS = ahead }),
+		"a rotated key": living(func(s *portable.Session) {
+			s.Retired = []portable.RetiredKey{{Hash: unknownKey(t).Hash(), GraceMS: ahead + session.MaxRotateGrace.Milliseconds(), Sealed: make([]byte, session.SealedKeyBytes)}}
+		}),
+	} {
+		err := bring(r)
+		if session.CodeOf(err) != session.CodeInvalid || !strings.Contains(err.Error(), "the clock of the old home is ahead of this one, repeat the move when that time has passed") ||
+			!strings.Contains(err.Error(), "ahead)") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := bring(living(func(*portable.Session) {})); err != nil {
+		t.Errorf("of just now: %v", err)
+	}
+}
+
+// TestAsMuchPastAsAClusterCanHave: all policies that there can be, with names as long as can be, and of each as many earlier lifetimes in force as can be, come
+// into a cluster and go from there into another.
+func TestAsMuchPastAsAClusterCanHave(t *testing.T) {
+	t.Parallel()
+	const most = 64 // earlier lifetimes of one policy
+	c := &portable.Cluster{ID: "old", Version: 1}
+	since := time.Now().Add(-24 * time.Hour).UnixMilli()
+	for i := range session.MaxPolicies {
+		p := session.DefaultPolicy()
+		if i > 0 {
+			p.Name = fmt.Sprintf("p.%0*d", session.MaxPolicyNameBytes-2, i)
+		}
+		c.Policies = append(c.Policies, portable.PolicyOf(p))
+		for n := range int64(most) {
+			form := portable.PastForm{Version: 1, UntilMS: since + n, IdleMS: p.IdleTimeout.Milliseconds(), WindowMS: p.EffectiveTouchWindow().Milliseconds(), LifetimeMS: 3_600_000 + 1000*n}
+			c.Past = append(c.Past, portable.PastPolicy{Policy: p.Name, PastForm: form})
+		}
+	}
+	var records []json.RawMessage
+	for _, r := range c.Records() {
+		text, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, text)
+	}
+	first, second := startTrio(t, 1, nil), startTrio(t, 1, nil)
+	for i, to := range []*trio{first, second} {
+		to.step(0, to.filled(0, records))
+		to.awaitReady(0)
+		got := to.exported(0)
+		for k := range got[1:min(len(got), len(records))] {
+			if string(got[k+1]) != string(records[k+1]) && i > 0 {
+				t.Fatalf("record %d is\n%s\nwant\n%s", k+1, got[k+1], records[k+1])
+			}
+		}
+		if len(got) != 1+session.MaxPolicies {
+			t.Fatalf("%d records, want %d", len(got), 1+session.MaxPolicies)
+		}
+		records = got
 	}
 }

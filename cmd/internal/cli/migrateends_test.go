@@ -1,0 +1,170 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hydrastore/hydrastore/cmd/internal/cli"
+	"github.com/hydrastore/hydrastore/node"
+	"github.com/hydrastore/hydrastore/session"
+)
+
+// meddled is a node that stands between a move and its cluster; what is nil does nothing.
+type meddled struct {
+	*node.Node
+	afterStep func(session.MoveStep) error // in place of the answer, when the step was taken
+	onMoving  func() error                 // in place of an answer
+	onExport  func()
+	onImport  func()
+}
+
+func (m *meddled) Move(ctx context.Context, c session.Call, s session.MoveStep) (session.Moving, error) {
+	moving, err := m.Node.Move(context.WithoutCancel(ctx), c, s)
+	if m.afterStep != nil && err == nil {
+		err = m.afterStep(s)
+	}
+	return moving, err
+}
+
+func (m *meddled) Moving(ctx context.Context, c session.Call) (session.Moving, error) {
+	if m.onMoving != nil {
+		if err := m.onMoving(); err != nil {
+			return session.Moving{}, err
+		}
+	}
+	return m.Node.Moving(ctx, c)
+}
+
+func (m *meddled) ExportRecords(ctx context.Context, c session.Call, cursor string) (session.PortableRecords, error) {
+	if m.onExport != nil {
+		m.onExport()
+	}
+	return m.Node.ExportRecords(ctx, c, cursor)
+}
+
+func (m *meddled) ImportRecords(ctx context.Context, c session.Call, f session.Filling, records []json.RawMessage) (session.Moving, error) {
+	if m.onImport != nil {
+		m.onImport()
+	}
+	return m.Node.ImportRecords(ctx, c, f, records)
+}
+
+// between lets a move meet a cluster through m.
+func between(t *testing.T, home string, m *meddled) (config, socket string) {
+	t.Helper()
+	dir := filepath.Dir(home)
+	config, socket = filepath.Join(dir, "meddled.yaml"), filepath.Join(dir, "meddled.sock")
+	serveOperator(t, m, socket)
+	if err := os.WriteFile(config, fmt.Appendf(nil, "api: {socket: %s}\n", socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config, socket
+}
+
+var errUnknown = &session.Error{Code: session.CodeOutcomeUnknown, Message: "it may have been done"}
+
+// TestAClosingWhoseAnswerIsLost may have closed the cluster: the command finds out, or says what may be, and how the cluster comes to serve again.
+func TestAClosingWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for name, silent := range map[string]bool{"is closed and serves nobody; ": false, "is closed, or may be, and then serves nobody (it cannot be asked: ": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newTerminal(t)
+			home, n := clusterHome(t, nil)
+			var lost atomic.Bool
+			config, socket := between(t, home, &meddled{
+				Node:      n,
+				afterStep: func(session.MoveStep) error { lost.Store(true); return errUnknown },
+				onMoving: func() error {
+					if silent && lost.Load() {
+						return &session.Error{Code: session.CodeNoQuorum, Message: "no majority"}
+					}
+					return nil
+				},
+			})
+			_, stderr, code := x.run("migrate --from " + config + " --to " + filepath.Join(t.TempDir(), "all.jsonl"))
+			if code == 0 || !strings.Contains(stderr, "The old home, "+config+", "+name) || strings.Count(stderr, "hydrastore cluster open --socket "+socket) != 2 ||
+				!strings.Contains(stderr, "is not written") {
+				t.Errorf("got %d %s", code, stderr)
+			}
+			if n.Ready(false) == nil {
+				t.Error("the cluster serves")
+			}
+		})
+	}
+}
+
+// TestAnInterruptedMoveSaysWhereBothSidesStand, whatever it was about to do, and what to do next.
+func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	furnish(t, s)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home, n := clusterHome(t, nil)
+	m := &meddled{Node: n}
+	cluster, socket := between(t, home, m)
+	other, _ := folderHome(t, dir, "other")
+	interrupted := func(arm func(cancel func()), line string, want ...string) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		arm(cancel)
+		var out, errs strings.Builder
+		program := cli.Program{Args: strings.Fields(line), Environ: x.environ, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs}
+		code := program.Run(ctx)
+		*m = meddled{Node: n}
+		for _, text := range append(want, "hydrastore: migrate: interrupted\n") {
+			if code != cli.ExitFailure || !strings.Contains(errs.String(), text) {
+				t.Errorf("%s: got %d, want %q in\n%s", line, code, text, &errs)
+			}
+		}
+	}
+	into := "migrate --from " + folder + " --to " + cluster
+	interrupted(func(cancel func()) { m.onImport = cancel }, into,
+		"The old home, "+folder+", is as it was", "The new home, "+cluster+", is being filled, and serves nobody until a move into it is complete: repeat the command, which begins anew.")
+	interrupted(func(cancel func()) { m.afterStep = func(session.MoveStep) error { cancel(); return nil } }, into, "The new home, "+cluster+", is being filled, and serves nobody")
+	if out := x.must(into); !strings.Contains(out, "moved and verified: 31 sessions") {
+		t.Errorf("repeated: %s", out)
+	}
+	out := "migrate --from " + cluster + " --to " + other
+	interrupted(func(cancel func()) { m.onMoving = func() error { cancel(); return nil } }, out, "The old home, "+cluster+", was not changed.", "The new home, "+other+", was not changed.")
+	awaitReady(t, n)
+	interrupted(func(cancel func()) { m.onExport = cancel }, out,
+		"The old home, "+cluster+", is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket "+socket+".\n", "The new home, "+other+", was not changed.")
+	if got := x.must(out); !strings.Contains(got, "moved and verified: 31 sessions") {
+		t.Errorf("repeated: %s", got)
+	}
+}
+
+// TestAMoveWhoseLastAnswerIsLostIsDone when all of it is in use: nobody is told to repeat it.
+func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	all := furnish(t, s)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home, n := clusterHome(t, nil)
+	cluster, _ := between(t, home, &meddled{Node: n, afterStep: func(s session.MoveStep) error {
+		if s.Kind == session.MoveFinish {
+			return errUnknown
+		}
+		return nil
+	}})
+	if out := x.must("migrate --from " + folder + " --to " + cluster); !strings.Contains(out, "moved and verified: 31 sessions, 3 accounts") {
+		t.Errorf("got %s", out)
+	}
+	verifyHome(t, "in the cluster", n, all)
+}
