@@ -18,13 +18,19 @@ import (
 // meddled is a node that stands between a move and its cluster; what is nil does nothing.
 type meddled struct {
 	*node.Node
-	afterStep func(session.MoveStep) error // in place of the answer, when the step was taken
-	onMoving  func() error                 // in place of an answer
-	onExport  func()
-	onImport  func()
+	beforeStep func(session.MoveStep) error // in place of the step
+	afterStep  func(session.MoveStep) error // in place of the answer, when the step was taken
+	onMoving   func() error                 // in place of an answer
+	onExport   func()
+	onImport   func()
 }
 
 func (m *meddled) Move(ctx context.Context, c session.Call, s session.MoveStep) (session.Moving, error) {
+	if m.beforeStep != nil {
+		if err := m.beforeStep(s); err != nil {
+			return session.Moving{}, err
+		}
+	}
 	moving, err := m.Node.Move(context.WithoutCancel(ctx), c, s)
 	if m.afterStep != nil && err == nil {
 		err = m.afterStep(s)
@@ -165,6 +171,37 @@ func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
 	}})
 	if out := x.must("migrate --from " + folder + " --to " + cluster); !strings.Contains(out, "moved and verified: 31 sessions, 3 accounts") {
 		t.Errorf("got %s", out)
+	}
+	verifyHome(t, "in the cluster", n, all)
+}
+
+// TestAMoveWaitsForSealKeys: while nodes derive them, which takes its time, the command says what it waits for, and goes on when they have.
+func TestAMoveWaitsForSealKeys(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	all := furnish(t, s)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home, n := clusterHome(t, nil)
+	asked := map[session.MoveStepKind]*atomic.Int32{session.MoveBegin: {}, session.MoveFinish: {}}
+	cluster, _ := between(t, home, &meddled{Node: n, beforeStep: func(s session.MoveStep) error {
+		if asked[s.Kind].Add(1) > 1 {
+			return nil
+		}
+		code := map[session.MoveStepKind]session.Code{session.MoveBegin: session.CodeUnavailable, session.MoveFinish: session.CodeConflict}[s.Kind]
+		return &session.Error{Code: code, Field: session.SealsField, Message: "deriving for " + string(s.Kind)}
+	}})
+	stdout, stderr, code := x.run("migrate --from " + folder + " --to " + cluster)
+	if code != cli.ExitOK || !strings.Contains(stdout, "moved and verified: 31 sessions") {
+		t.Errorf("got %d %s%s", code, stdout, stderr)
+	}
+	for kind, n := range asked {
+		if n.Load() != 2 || kind == session.MoveFinish && !strings.Contains(stderr, "waiting: deriving for finish\n") {
+			t.Errorf("%s was asked for %d times: %s", kind, n.Load(), stderr)
+		}
 	}
 	verifyHome(t, "in the cluster", n, all)
 }
