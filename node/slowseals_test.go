@@ -73,7 +73,7 @@ func TestNoRequestWaitsForSlowSealKeys(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second
 	passwords := slices.Repeat([]string{"nobody-knows-this-one"}, session.MaxSealKeys)
-	passwords[0] = firstSafe // the oldest, which is tried last
+	passwords[0] = firstSafe                                            // the oldest, which is tried last
 	records, key := sealedHome(t, costsOf(t, timeout/16), passwords...) // with two passwords for each twice the timeout
 	c := startTrio(t, 1, func(_ int, config *node.Config) {
 		config.Sealing = sealingWith(secondSafe, firstSafe)
