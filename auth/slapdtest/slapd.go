@@ -114,6 +114,7 @@ func (s *Server) Resume(ctx context.Context) error {
 	}
 	s.process = exec.CommandContext(context.WithoutCancel(ctx), path, "-f", s.path("slapd.conf"), "-h", s.URL()+" "+s.URLTLS(), "-d", "0")
 	s.process.Stderr = &s.output
+	s.process.SysProcAttr = endWithParent()
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("start slapd: %w", err)
 	}

@@ -47,9 +47,9 @@ func TestTimeAfterAllHaveStopped(t *testing.T) {
 	w.clock.advance(3 * time.Hour)
 	early, late = vouch("early"), vouch("late")
 	restart(0, -2*time.Hour)
-	w.clock.advance(9 * time.Minute)
-	w.good("nine minutes after its last use", w.a, early)
-	w.clock.advance(2 * time.Minute)
+	w.clock.advance(7 * time.Minute)
+	w.good("seven minutes after its last use", w.a, early)
+	w.clock.advance(4 * time.Minute)
 	w.bad("eleven minutes after its last use, by a time of day that is behind", w.a, late)
 	if made := vouch("late"); made.CreatedAt.Before(late.CreatedAt) {
 		t.Errorf("made at %v, after one that was made at %v", made.CreatedAt, late.CreatedAt)
