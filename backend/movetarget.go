@@ -85,6 +85,12 @@ func (m *storeMove) Begin(ctx context.Context, c *portable.Cluster) (time.Time, 
 	return m.at, err
 }
 
+// errTooMuchPast refuses what would not go into the one record that a store has for a cluster.
+func errTooMuchPast(forms, bytes int, home string) error {
+	return fmt.Errorf("the source's policies have %d earlier forms that are in force for some of its sessions, which take %d bytes, and where sessions are kept in %s there is room for %d: "+
+		"wait until the sessions that were made before the policies were changed have ended, or move into a cluster", forms, bytes, home, MaxValueBytes)
+}
+
 // note notes that a move into the store is under way, this one and from here on no other. One that is repeated keeps its time, unless that is so long ago that
 // stores may have dropped what has ended since.
 func (m *storeMove) note(ctx context.Context, moving Record) error {
@@ -127,6 +133,13 @@ func (m *storeMove) stillNoted(ctx context.Context) error {
 
 // mayHold tells what a home of these features cannot keep.
 func mayHold(f Features, limits portable.Limits, c *clusterRecord) error {
+	value, err := encode(c)
+	if err != nil {
+		return err
+	}
+	if len(value) > MaxValueBytes {
+		return errTooMuchPast(len(c.Past), len(value), f.Name)
+	}
 	if err := f.supportsLimit(limits.MaxSessions); err != nil {
 		return err
 	}

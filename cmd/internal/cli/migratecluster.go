@@ -81,8 +81,8 @@ func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) e
 
 // shut closes the cluster, and says so before it does: whatever becomes of this process, its screen tells how the cluster comes to serve again.
 func (s *clusterSide) shut(ctx context.Context) error {
-	if _, err := s.node.Moving(ctx); err != nil {
-		return s.explain("ask it", err)
+	if err := s.reach(ctx); err != nil {
+		return err
 	}
 	s.say("closing the cluster at %s: from here on it serves nobody. Where the move is given up: %s", s.socket, s.howToOpen())
 	s.closing = true
@@ -92,6 +92,12 @@ func (s *clusterSide) shut(ctx context.Context) error {
 	}
 	s.closedAt = moving.At
 	return nil
+}
+
+// reach makes sure that the cluster can be asked, before anything is: where it cannot, nothing was changed.
+func (s *clusterSide) reach(ctx context.Context) error {
+	_, err := s.node.Moving(ctx)
+	return s.explain("ask the cluster", err)
 }
 
 func (s *clusterSide) howToOpen() string { return "hydrastore cluster open --socket " + s.socket }
@@ -113,6 +119,9 @@ func (s *clusterSide) Begin(ctx context.Context, c *portable.Cluster) (time.Time
 	records := c.Records()
 	text, err := records[0].Encode()
 	if err != nil {
+		return time.Time{}, err
+	}
+	if err := s.reach(ctx); err != nil {
 		return time.Time{}, err
 	}
 	s.beginning = true

@@ -71,6 +71,9 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 	}
 	fmt.Fprintf(p.Stdout, "moved and verified: %s, %s, checksum %s\n", plural(moved.Sessions, "session"), plural(moved.Users, "account"), moved.Sum())
 	fmt.Fprintf(p.Stderr, "took %v\n", time.Since(begun).Round(time.Millisecond))
+	if left, ok := source.cluster(); ok {
+		fmt.Fprintf(p.Stderr, "the cluster that was left stays closed, because two homes must not serve the same sessions; where the move is given up: %s\n", left.howToOpen())
+	}
 	if moved.Ended > 0 {
 		fmt.Fprintf(p.Stdout, "left behind: %d sessions whose time was over\n", moved.Ended)
 	}

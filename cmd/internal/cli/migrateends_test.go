@@ -152,6 +152,29 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 	}
 }
 
+// TestAClusterThatCannotBeAsked was not changed by a move from it or into it, and the command knows that.
+func TestAClusterThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(dir, "none.yaml")
+	if err := os.WriteFile(none, fmt.Appendf(nil, "node: {data_dir: %s}\n", dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"migrate --from " + folder + " --to " + none: "The new home, " + none + ", was not changed.",
+		"migrate --from " + none + " --to " + folder: "The old home, " + none + ", was not changed.",
+	} {
+		if _, stderr, code := x.run(line); code == 0 || !strings.Contains(stderr, "must run on this machine") || !strings.Contains(stderr, want) {
+			t.Errorf("%s: got %d %s", line, code, stderr)
+		}
+	}
+}
+
 // TestAMoveWhoseLastAnswerIsLostIsDone when all of it is in use: nobody is told to repeat it.
 func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func moveFailed(ctx context.Context, from, to *moveSide, err error) error {
 		err = errors.Join(context.Canceled, err)
 	}
 	f := &moveFailure{cause: err}
-	f.left = append(f.left, "The old home, "+from.name+", "+from.leftSource(ctx)+".")
+	f.left = append(f.left, "The old home, "+from.name+", "+from.leftSource(ctx, err)+".")
 	f.left = append(f.left, "The new home, "+to.name+", "+to.leftTarget(ctx, err)+".")
 	return f
 }
@@ -54,9 +54,15 @@ func (m *moveSide) cluster() (*clusterSide, bool) {
 }
 
 // leftSource says what the home is now from which everything was to be moved.
-func (m *moveSide) leftSource(ctx context.Context) string {
+func (m *moveSide) leftSource(ctx context.Context, err error) string {
 	if c, ok := m.cluster(); ok {
 		return c.leftSource(ctx)
+	}
+	if errors.Is(err, errMovedBefore) {
+		return "is as it was, and must not serve again while the new home does"
+	}
+	if filepath.Ext(m.name) == linesFile {
+		return "is as it was"
 	}
 	return "is as it was: where the move is given up, its servers may serve again, if the new home does not"
 }
