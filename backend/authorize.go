@@ -122,7 +122,8 @@ func (s *Service) open(ctx context.Context, f *found, address netip.Addr) (bool,
 // endReused ends the session of a spent key.
 func (s *Service) endReused(ctx context.Context, f *found, address netip.Addr) error {
 	key := f.shown
-	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookOne(ctx, key) }, func(f *found) bool { return f.state == keySpent })
+	why := ending{CauseReused, EventActor{Address: plain(address)}}
+	ended, err := s.endSession(ctx, f, why, func() (*found, error) { return s.lookOne(ctx, key) }, func(f *found) bool { return f.state == keySpent })
 	if ended {
 		s.figures.ended("reused_key", 1)
 		s.log.Warn("a session key was used after its rotation and grace: its session ends",

@@ -187,10 +187,13 @@ func (s *Service) changeUser(ctx context.Context, name string, change func(u *us
 		if err != nil {
 			return err
 		}
+		ended := u.user.Ended
 		if err := change(u); err != nil {
 			return err
 		}
-		_, err = s.put(ctx, userName(name), u.user, u.at, time.Time{})
+		if _, err = s.put(ctx, userName(name), u.user, u.at, time.Time{}); err == nil {
+			s.endedByAccount(ctx, u, ended)
+		}
 		return err
 	})
 	if errors.Is(err, errKeep) {
@@ -250,12 +253,13 @@ func (s *Service) changeCluster(ctx context.Context, change func(c *clusterRecor
 
 // endSession deletes the record of a session that was found: with that it has ended. True when this call has ended it. still judges it when it
 // was changed meanwhile.
-func (s *Service) endSession(ctx context.Context, f *found, find func() (*found, error), still func(f *found) bool) (ended bool, err error) {
+func (s *Service) endSession(ctx context.Context, f *found, why ending, find func() (*found, error), still func(f *found) bool) (ended bool, err error) {
 	_, err = s.unlessInherited(ctx, f, func(judge func(f *found) error) error {
 		ended, err = s.deleteSession(ctx, f, find, still, judge)
 		return err
 	})
 	if ended {
+		s.tellEnded(ctx, f, why)
 		s.tidy(f)
 	}
 	return ended, err

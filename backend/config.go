@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -44,6 +45,9 @@ type Config struct {
 
 	// Figures are told what the service does. Default: nobody.
 	Figures Figures
+	// Events is told what was done to sessions, after the write that decides it and before the answer, for an audit trail. Only with a Directory: there the rest of
+	// the trail comes from elsewhere. nil = nobody wants to know.
+	Events func(ctx context.Context, e Event)
 
 	// Random is the machine's by default; tests replace it.
 	Random io.Reader
@@ -65,6 +69,8 @@ func (c Config) Validate(f Features) error {
 		return errors.New("a handler for fatal errors is needed")
 	case c.RequestTimeout < 100*time.Millisecond:
 		return session.Invalid("limits.request_timeout", "%v is too short: at least 100ms", c.RequestTimeout)
+	case c.Events != nil && c.Directory == nil:
+		return errors.New("events are told only where a directory keeps the accounts")
 	case c.SweepInterval <= 0:
 		return session.Invalid("sweep_interval", "must be positive")
 	}

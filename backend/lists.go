@@ -240,13 +240,13 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 		if len(others) < len(l.items) {
 			own = p.found.id // last: the others need the authority of its key
 		}
-		count, err := s.revokeItems(ctx, others)
+		count, err := s.revokeItems(ctx, others, p.actor())
 		if out.Count += count; err != nil {
 			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
 	}
 	if !own.IsZero() {
-		count, err := s.revokeItems(ctx, []*found{p.found})
+		count, err := s.revokeItems(ctx, []*found{p.found}, p.actor())
 		if out.Count += count; err != nil {
 			return session.Revoked{}, session.ErrPartlyRevoked(err, out.Count)
 		}
@@ -260,7 +260,7 @@ func (s *Service) RevokeSessions(ctx context.Context, c session.Call, f session.
 const revokesAtOnce = 32
 
 // revokeItems ends sessions and counts those that lived. After an error it begins no more.
-func (s *Service) revokeItems(ctx context.Context, items []*found) (count int, err error) {
+func (s *Service) revokeItems(ctx context.Context, items []*found, by EventActor) (count int, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	failed := func() bool {
@@ -276,7 +276,7 @@ func (s *Service) revokeItems(ctx context.Context, items []*found) (count int, e
 		}
 		work.Go(func() {
 			defer func() { <-places }()
-			ended, failure := s.revokeItem(ctx, f)
+			ended, failure := s.revokeItem(ctx, f, by)
 			mu.Lock()
 			defer mu.Unlock()
 			if ended {
@@ -291,9 +291,9 @@ func (s *Service) revokeItems(ctx context.Context, items []*found) (count int, e
 	return count, err
 }
 
-func (s *Service) revokeItem(ctx context.Context, f *found) (bool, error) {
+func (s *Service) revokeItem(ctx context.Context, f *found, by EventActor) (bool, error) {
 	id := f.id
-	ended, err := s.endSession(ctx, f, func() (*found, error) { return s.lookID(ctx, id) }, (*found).lives)
+	ended, err := s.endSession(ctx, f, ending{CauseRevoked, by}, func() (*found, error) { return s.lookID(ctx, id) }, (*found).lives)
 	if ended {
 		s.figures.ended("revoked", 1)
 	}
@@ -325,7 +325,8 @@ func (s *Service) RevokeUserSessions(ctx context.Context, c session.Call, user s
 			return session.Revoked{}, err
 		}
 	}
-	count, err := s.revokeListed(ctx, name, func(l listed) bool { return l.Permanent == which.Permanent && l.ID != except })
+	all := Event{Kind: EventUserSessionsRevoked, User: name, Session: except, Permanent: which.Permanent, Actor: p.actor()}
+	count, err := s.revokeListed(ctx, name, func(l listed) bool { return l.Permanent == which.Permanent && l.ID != except }, ending{cause: CauseUser}, &all)
 	return session.Revoked{Count: count, Meta: s.meta()}, err
 }
 
@@ -338,15 +339,16 @@ func (s *Service) revokeNumbers(ctx context.Context, p *principal, user string, 
 	if err := p.mayList(session.Filter{User: user}); err != nil {
 		return session.Revoked{}, err
 	}
-	count, err := s.revokeListed(ctx, user, func(l listed) bool { return named[l.Number] })
+	count, err := s.revokeListed(ctx, user, func(l listed) bool { return named[l.Number] }, ending{CauseRevoked, p.actor()}, nil)
 	return session.Revoked{Count: count, Meta: s.meta()}, err
 }
 
-// revokeListed ends sessions of a user and counts those that lived.
-func (s *Service) revokeListed(ctx context.Context, name string, which func(listed) bool) (count int, err error) {
+// revokeListed ends sessions of a user and counts those that lived. act is told of it before their ends are; nil = each end is an act of its own.
+func (s *Service) revokeListed(ctx context.Context, name string, which func(listed) bool, why ending, act *Event) (count int, err error) {
 	var gone []session.ID
+	var lived []*found
 	err = s.changeUser(ctx, name, func(u *userChange) error {
-		count, gone = 0, nil
+		count, gone, lived = 0, nil, nil
 		all, err := s.readListed(ctx, u, which)
 		if err != nil {
 			return err
@@ -355,6 +357,7 @@ func (s *Service) revokeListed(ctx context.Context, name string, which func(list
 			gone = append(gone, f.id)
 			if f.lives() {
 				count++
+				lived = append(lived, f)
 			}
 		}
 		if len(gone) == 0 {
@@ -365,6 +368,13 @@ func (s *Service) revokeListed(ctx context.Context, name string, which func(list
 	})
 	if err != nil {
 		return 0, err
+	}
+	if act != nil && count > 0 {
+		act.AtMS, act.Count = lived[0].nowMS, uint64(count)
+		s.tell(ctx, *act)
+	}
+	for _, f := range lived {
+		s.tellEnded(ctx, f, why)
 	}
 	s.figures.ended("user", count)
 	s.tidyIDs(gone)

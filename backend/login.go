@@ -64,6 +64,7 @@ func (s *Service) Login(ctx context.Context, c session.Call, asked session.Login
 		return session.Issued{}, err
 	}
 	issued, err := l.run(ctx)
+	l.tellRefused(ctx, err)
 	if err != nil && session.CodeOf(err) != session.CodeOutcomeUnknown {
 		l.unclaim(ctx)
 	}
@@ -208,6 +209,8 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 	s := l.service
 	var gone []session.ID
 	var made *found
+	var leave []left
+	var change *userChange
 	err = s.changeUser(ctx, l.User, func(u *userChange) error {
 		if err := l.admit(u); err != nil {
 			return err
@@ -225,6 +228,7 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 		if err := l.write(ctx, u, rec); err != nil {
 			return err
 		}
+		leave, change = l.leaving(u, rec, gone), u
 		made = l.enlist(u, rec, gone)
 		return nil
 	})
@@ -234,12 +238,14 @@ func (l *login) make(ctx context.Context) (issued session.Issued, before *reques
 		}
 		return session.Issued{}, before, err
 	}
+	s.tellLeft(ctx, change, leave)
 	if err := l.confirm(ctx); err != nil {
 		return session.Issued{}, nil, err
 	}
 	if err := l.stand(ctx, made); err != nil {
 		return session.Issued{}, nil, err
 	}
+	l.tellDone(ctx, EventLogin, made)
 	s.tidyIDs(gone)
 	l.endReplaced(ctx)
 	issued = session.Issued{Key: l.key.WithNumber(made.number), Session: made.view(), Attributes: made.session.attributes(), Meta: s.meta()}
@@ -484,7 +490,8 @@ func (l *login) endReplaced(ctx context.Context) {
 		return
 	}
 	key := f.shown
-	_, err := l.service.endSession(ctx, f, func() (*found, error) { return l.service.lookOne(ctx, key) }, (*found).opens)
+	why := ending{CauseReplaced, l.actor(l.id)}
+	_, err := l.service.endSession(ctx, f, why, func() (*found, error) { return l.service.lookOne(ctx, key) }, (*found).opens)
 	if err != nil {
 		l.service.log.Error("the session in whose place a log-in came was not ended", slog.String("session", f.id.String()), slog.Any("error", err))
 	}

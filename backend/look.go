@@ -88,6 +88,7 @@ func (s *Service) look(ctx context.Context, keys ...session.Key) (all []*found, 
 		if all, err = s.lookOnce(ctx, keys); err != nil {
 			return err
 		}
+		s.noteEnded(all...)
 		return s.buryOverdue(ctx, all...)
 	})
 	return all, err
@@ -156,6 +157,7 @@ func (s *Service) lookID(ctx context.Context, id session.ID) (f *found, err erro
 		if f, err = s.lookIDOnce(ctx, id); err != nil {
 			return err
 		}
+		s.noteEnded(f)
 		return s.buryOverdue(ctx, f)
 	})
 	return f, err

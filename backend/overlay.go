@@ -21,10 +21,11 @@ type overlay struct {
 	directory Directory
 
 	cluster atomic.Pointer[laidCluster]
-	shift   atomic.Int64 // how far the store's clock was ahead of the directory's, in nanoseconds
-	last    atomic.Int64 // the latest instant that was told, in milliseconds
-	kept    time.Time    // the time of the last write before this process began; zero = unknown
-	lead    atomic.Int64 // how far that is ahead of the directory's time, in milliseconds
+	shift   atomic.Int64  // how far the store's clock was ahead of the directory's, in nanoseconds
+	last    atomic.Int64  // the latest instant that was told, in milliseconds
+	outlast time.Duration // how long a write may go on when nobody waits for it any more; 0 = it may not
+	kept    time.Time     // the time of the last write before this process began; zero = unknown
+	lead    atomic.Int64  // how far that is ahead of the directory's time, in milliseconds
 }
 
 func newOverlay(store Store, d Directory) *overlay {
@@ -171,7 +172,7 @@ func (o *overlay) layUser(ctx context.Context, r *Record) error {
 		u.Preferences, u.PreferencesOf = nil, known.owner()
 	}
 	u.Marks = &marks{Sessions: known.Sessions.Now, Permanent: known.Permanent.Now}
-	u.Sessions = known.living(u.Sessions)
+	u.Sessions, u.Ended = known.living(u.Sessions)
 	var err error
 	r.Value, err = encode(u)
 	return err
@@ -198,9 +199,8 @@ func (d DirectoryUser) owner() string {
 	return strconv.FormatInt(d.Account.CreatedAt.UnixMilli(), 10)
 }
 
-// living leaves those sessions in a list that no change of their user has ended, each under the present mark.
-func (d DirectoryUser) living(all []listed) []listed {
-	var out []listed
+// living parts those sessions of a list that no change of their user has ended, each under the present mark, from the others.
+func (d DirectoryUser) living(all []listed) (out, ended []listed) {
 	for _, l := range all {
 		mark := d.Sessions
 		if l.Permanent {
@@ -208,12 +208,13 @@ func (d DirectoryUser) living(all []listed) []listed {
 		}
 		spared := l.Under == mark.Before && l.ID == d.Spared && !l.ID.IsZero()
 		if l.Under != mark.Now && !spared {
+			ended = append(ended, l)
 			continue
 		}
 		l.Under = mark.Now
 		out = append(out, l)
 	}
-	return out
+	return out, ended
 }
 
 func (o *overlay) layCluster(r *Record) error {
@@ -253,6 +254,8 @@ func (o *overlay) Put(ctx context.Context, name Name, value []byte, was Version,
 	if err != nil {
 		return "", internalError("write a record", err)
 	}
+	ctx, cancel := o.outlasting(ctx)
+	defer cancel()
 	version, err := o.Store.Put(ctx, name, value, beneath(was), expires)
 	if err != nil {
 		return "", err
@@ -265,7 +268,17 @@ func (o *overlay) Delete(ctx context.Context, name Name, was Version) error {
 	if was == absent {
 		return nil
 	}
+	ctx, cancel := o.outlasting(ctx)
+	defer cancel()
 	return o.Store.Delete(ctx, name, beneath(was))
+}
+
+// outlasting lets a write end whose caller has gone: what it did must be known to who tells of it.
+func (o *overlay) outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.outlast == 0 || ctx.Err() != nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), o.outlast)
 }
 
 // liftUser takes what the directory knows out of a user's record. New sessions come under the marks that it showed when it was read: if a change has ended
@@ -285,7 +298,7 @@ func liftUser(value []byte) ([]byte, error) {
 	if len(u.Preferences) == 0 {
 		u.PreferencesOf = ""
 	}
-	u.Account, u.Version, u.Marks = nil, 0, nil
+	u.Account, u.Version, u.Marks, u.Ended = nil, 0, nil, nil
 	return encode(u)
 }
 

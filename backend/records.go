@@ -118,6 +118,8 @@ type userRecord struct {
 	// Where a Directory keeps the accounts: which of them the preferences are of, and, while a Service has the record, the marks of new sessions.
 	PreferencesOf string `json:"preferences_of,omitempty"`
 	Marks         *marks `json:"marks,omitempty"`
+	// Ended are, while a Service has the record, those that a change of the account has ended and that are still listed in the store.
+	Ended []listed `json:"ended,omitempty"`
 }
 
 type account struct {

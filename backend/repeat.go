@@ -83,6 +83,7 @@ func (l *login) rekey(ctx context.Context, f *found) (session.Issued, error) {
 		}
 		return session.Issued{}, err
 	}
+	l.tellDone(ctx, EventLoginRepeated, f)
 	s.dropKey(ended)
 	f.state = keyCurrent
 	issued := session.Issued{Key: l.key.WithNumber(f.number), Session: f.view(), Attributes: f.session.attributes(), Meta: s.meta()}

@@ -170,6 +170,9 @@ func (s *Service) bury(ctx context.Context, f *found) error {
 	}
 	err := s.store.Delete(ctx, sessionName(f.id), f.sessionAt)
 	if err == nil {
+		if f.number != 0 && !f.lives() {
+			s.tellEnded(ctx, f, ending{cause: f.endedByTime()})
+		}
 		s.figures.ended("time", 1)
 		dead := *f.session
 		s.background(func(ctx context.Context) { s.dropKeys(ctx, &dead) })

@@ -103,6 +103,9 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 	if key == r.successor && r.forgotten != (session.KeyHash{}) {
 		s.dropKey(r.forgotten)
 	}
+	if key == r.successor {
+		r.tell(ctx, s)
+	}
 	t := r.target
 	issued := session.Issued{Key: key.WithNumber(t.number), Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
 	if t.maySeeSealed() {

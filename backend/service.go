@@ -49,7 +49,11 @@ func New(c Config, store Store) (*Service, error) {
 	}
 	c = c.filled()
 	if c.Directory != nil {
-		store = newOverlay(store, c.Directory)
+		o := newOverlay(store, c.Directory)
+		if c.Events != nil {
+			o.outlast = c.RequestTimeout
+		}
+		store = o
 		f = store.Features()
 	}
 	hasher, err := auth.NewHasher(c.Hashing)

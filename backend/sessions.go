@@ -44,16 +44,16 @@ func (s *Service) Touch(ctx context.Context, c session.Call) (session.Checked, e
 func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	key, address := c.Key, c.Address
+	key, address, by := c.Key, c.Address, (*principal)(nil)
 	if c.Subject != nil {
-		_, err := s.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
+		p, err := s.authenticateAs(ctx, c, session.RoleAdmin, session.RoleService)
 		if session.CodeOf(err) == session.CodeForbidden {
 			return session.Meta{}, session.ErrMayNotPresent()
 		}
 		if err != nil {
 			return session.Meta{}, err
 		}
-		key, address = c.Subject.Key, c.Subject.Address
+		key, address, by = c.Subject.Key, c.Subject.Address, p
 	}
 	if key.IsZero() {
 		return session.Meta{}, session.ErrUnauthenticated()
@@ -66,7 +66,14 @@ func (s *Service) Logout(ctx context.Context, c session.Call) (session.Meta, err
 	if f.state == keySpent {
 		return s.meta(), s.endReused(ctx, f, address)
 	}
-	ended, err := s.endSession(ctx, f, find, func(f *found) bool { return f.opens() || f.state == keySpent }) // spent, if it was rotated in this moment
+	why := ending{cause: CauseLogout}
+	switch {
+	case by != nil:
+		why.actor = by.actor()
+	case f.session != nil:
+		why.actor = EventActor{User: f.session.User, Session: f.id, Address: plain(address)}
+	}
+	ended, err := s.endSession(ctx, f, why, find, func(f *found) bool { return f.opens() || f.state == keySpent }) // spent, if it was rotated in this moment
 	if ended {
 		s.figures.ended("logout", 1)
 	}
@@ -110,7 +117,7 @@ func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.
 	if err != nil {
 		return session.Meta{}, err
 	}
-	ended, err := s.revoke(ctx, id, func(f *found) bool {
+	ended, err := s.revoke(ctx, id, p.actor(), func(f *found) bool {
 		return f.lives() && (f.session.User == p.user || p.has(session.RoleAdmin))
 	})
 	if err != nil {
@@ -123,13 +130,13 @@ func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.
 }
 
 // revoke ends a session by its id, if it is what is meant.
-func (s *Service) revoke(ctx context.Context, id session.ID, meant func(f *found) bool) (bool, error) {
+func (s *Service) revoke(ctx context.Context, id session.ID, by EventActor, meant func(f *found) bool) (bool, error) {
 	find := func() (*found, error) { return s.lookID(ctx, id) }
 	f, err := find()
 	if err != nil {
 		return false, err
 	}
-	ended, err := s.endSession(ctx, f, find, meant)
+	ended, err := s.endSession(ctx, f, ending{CauseRevoked, by}, find, meant)
 	if ended {
 		s.figures.ended("revoked", 1)
 	}

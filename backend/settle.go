@@ -239,6 +239,11 @@ func (s *Service) sweepUser(ctx context.Context, r Record, _ int64) error {
 	if err := decode(r.Value, &u); err != nil {
 		return internalError("read a user", err)
 	}
+	if len(u.Ended) > 0 {
+		if err := s.Ended(ctx, r.ID); err != nil {
+			return err
+		}
+	}
 	if len(u.Sessions) > 0 || len(u.Requests) > 0 {
 		if err := s.pruneUser(ctx, r.ID); err != nil {
 			return err
@@ -298,6 +303,9 @@ func (s *Service) sweepSession(ctx context.Context, r Record, nowMS int64) error
 	u, err := s.readUser(ctx, f.session.User)
 	if err != nil || u.user.find(id) != nil {
 		return err
+	}
+	if len(u.user.Ended) > 0 {
+		return s.Ended(ctx, f.session.User) // which drops it, too
 	}
 	s.dropUnlisted(ctx, id)
 	return nil

@@ -26,6 +26,7 @@ func (n *Node) openAudit() error {
 	}
 	c.Mark = filepath.Join(n.config.Cluster.Dir, "audit.mark")
 	c.Node = n.config.Cluster.Name
+	c.Own = n.config.SessionsAtNode
 	c.Logger = n.log
 	trail, err := audit.Open(c)
 	if err != nil {

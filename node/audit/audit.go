@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -33,6 +34,8 @@ type Config struct {
 	File string
 	// Nodes is AllNodes, the default, or LeaderOnly: each entry's lines are written by the node that led when it was proposed.
 	Nodes string
+	// Own says that there will be lines about sessions which this node alone keeps: Trail.Own.
+	Own bool
 	// QueueLines bounds the lines in memory that wait to be written; beyond, lines are lost, and a line says so. Default 65,536.
 	QueueLines int
 
@@ -76,6 +79,9 @@ type Trail struct {
 	stored uint64 // the index of the mark on disk
 	dirty  bool   // something was written since
 
+	storedOwn  uint64 // the sequence of the mark on disk
+	doubtedOwn bool   // a flush failed when lines after that had been written
+
 	clockMS   int64        // of the last line
 	doubted   uint64       // a flush failed when lines up to here had been written; 0 = none did
 	admission bytes.Buffer // the rest of the line that says so
@@ -83,7 +89,8 @@ type Trail struct {
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	leading bool // this node leads the present epoch; the applying goroutine's
+	stuck   atomic.Bool // the last write or flush has failed
+	leading bool        // this node leads the present epoch; the applying goroutine's
 	figures figures
 }
 
@@ -104,6 +111,10 @@ func Open(c Config) (*Trail, error) {
 		return nil, err
 	}
 	t.queue = newQueue(c.QueueLines, t.mark.place(), &t.figures)
+	if t.mark.Open {
+		t.queue.ownGap(gapKilled)
+	}
+	t.mark.Open = c.Own
 	if err := t.settle(); err != nil {
 		t.sink.close()
 		return nil, err
@@ -149,6 +160,10 @@ func (t *Trail) Close(ctx context.Context) error {
 		return errors.New("close the audit trail: a write to it does not end")
 	}
 	t.sink.close()
+	if err == nil && t.mark.Open {
+		t.mark.Open = false
+		err = t.mark.store(t.config.Mark, true)
+	}
 	if err != nil {
 		return fmt.Errorf("write the rest of the audit trail: %w", err)
 	}

@@ -20,7 +20,20 @@ type line struct {
 	Event    string `json:"event"`
 	Index    uint64 `json:"index"`
 	Position int    `json:"position"`
+	said
+}
 
+// ownLine is the line of a session that this node alone keeps. No log entry names it, so this node does, and counts.
+type ownLine struct {
+	Time     string `json:"time"`
+	Event    string `json:"event"`
+	Node     string `json:"node"`
+	Sequence uint64 `json:"sequence"`
+	said
+}
+
+// said is what a line says beside its name.
+type said struct {
 	User      string `json:"user,omitempty"`
 	SessionID string `json:"session_id,omitempty"`
 	Number    uint64 `json:"number,omitempty"`
@@ -67,8 +80,13 @@ func (t *Trail) lines(out *bytes.Buffer, it item) {
 	if g := it.gap; g != nil {
 		_ = encoder.Encode(line{
 			Time: instant(it.clockMS), Event: gapEvent, Index: g.to, Position: -1,
-			Reason: g.reason, Count: g.lines, FromIndex: g.from, ToIndex: g.to, Node: t.config.Node,
+			said: said{Reason: g.reason, Count: g.lines, FromIndex: g.from, ToIndex: g.to, Node: t.config.Node},
 		})
+		return
+	}
+	if it.own != nil {
+		t.mark.Sequence++
+		_ = encoder.Encode(it.own.line(t.config.Node, t.mark.Sequence, it.clockMS))
 		return
 	}
 	for i, e := range it.events[it.skip:] {
@@ -77,8 +95,11 @@ func (t *Trail) lines(out *bytes.Buffer, it item) {
 }
 
 func lineOf(it item, position int, e fsm.Event) line {
-	l := line{
-		Time: instant(it.clockMS), Event: string(e.Kind), Index: it.index, Position: position,
+	return line{Time: instant(it.clockMS), Event: string(e.Kind), Index: it.index, Position: position, said: saidOf(e)}
+}
+
+func saidOf(e fsm.Event) said {
+	l := said{
 		User: e.User, SessionID: id(e.Session), Number: e.Number, Policy: e.Policy, ClientIP: address(e.Address), UserAgent: e.UserAgent,
 		Method: e.Method, Reason: e.Reason, Field: e.Field, Permanent: e.Permanent, Count: e.Count, Users: e.Users, Origin: e.Origin, Version: e.Version, PasswordChanged: e.PasswordChanged,
 		Actor: e.Actor.User, ActorSessionID: id(e.Actor.Session), ActorIP: address(e.Actor.Address), System: e.Actor.System,

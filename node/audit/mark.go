@@ -10,13 +10,15 @@ import (
 )
 
 // mark is what a trail remembers over restarts: all lines of entries up to Index are written, perhaps PartLines of a later entry
-// PartIndex, and in File they end at Offset.
+// PartIndex, and in File they end at Offset. Of the lines about sessions of this node alone Sequence are written; Open says that a trail with such lines has not been closed since.
 type mark struct {
 	Index     uint64 `json:"index"`
 	PartIndex uint64 `json:"part_index,omitempty"`
 	PartLines int    `json:"part_lines,omitempty"`
 	File      string `json:"file,omitempty"`
 	Offset    int64  `json:"offset"`
+	Sequence  uint64 `json:"sequence,omitempty"`
+	Open      bool   `json:"open,omitempty"`
 }
 
 // place is how far the mark says that the trail has come.

@@ -6,13 +6,14 @@ import (
 	"github.com/hydrastore/hydrastore/fsm"
 )
 
-// item is what becomes lines: the events of an entry, or a gap.
+// item is what becomes lines: the events of an entry, a gap, or something about a session of this node alone.
 type item struct {
 	index   uint64
 	clockMS int64
 	events  []fsm.Event
 	skip    int // so many of the first events are written already
 	gap     *gap
+	own     *own // of no entry: index is 0
 }
 
 // gap is a range of entries whose lines are missing.
@@ -25,6 +26,7 @@ type gap struct {
 const (
 	gapSnapshot = "snapshot"   // the node was given a state instead of the entries
 	gapFull     = "queue_full" // lines came faster than they could be written
+	gapKilled   = "killed"     // the process ended without a word: lines about this node's own sessions may not have been written
 	gapDisk     = "disk"       // a flush failed: nobody knows which of the lines are on disk
 )
 
@@ -46,6 +48,7 @@ type queue struct {
 	items []item
 	lines int
 	open  *item  // a gap that grows; what comes after it is part of it
+	lost  *item  // lines about sessions of this node alone that did not fit
 	seen  uint64 // the last entry, with or without lines
 	wake  chan struct{}
 }
@@ -120,8 +123,10 @@ func (q *queue) take() (items []item, seen uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items, q.items, q.lines = q.items, nil, 0
-	if q.open != nil {
-		items, q.open = append(items, *q.open), nil
+	for _, gap := range []**item{&q.open, &q.lost} {
+		if *gap != nil {
+			items, *gap = append(items, **gap), nil
+		}
 	}
 	return items, q.seen
 }

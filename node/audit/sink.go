@@ -140,6 +140,10 @@ func (s *file) follow(m *mark) error {
 		if err != nil {
 			return err
 		}
+		if sequence, ok := sequenceOf(text); ok {
+			m.Sequence = sequence
+			continue
+		}
 		next, ok := placeOf(text)
 		if !ok || !next.after(m.place()) {
 			return nil

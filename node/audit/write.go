@@ -105,9 +105,10 @@ func (t *Trail) settle() error {
 		if t.mark.Index > t.stored {
 			t.doubted = t.mark.Index
 		}
+		t.doubtedOwn = t.doubtedOwn || t.mark.Sequence > t.storedOwn
 		return err
 	}
-	if t.doubted != 0 {
+	if t.doubted != 0 || t.doubtedOwn {
 		if err := t.admit(); err != nil {
 			return err
 		}
@@ -115,15 +116,18 @@ func (t *Trail) settle() error {
 	if err := t.mark.store(t.config.Mark, true); err != nil {
 		return err
 	}
-	t.stored, t.dirty = t.mark.Index, false
+	t.stored, t.storedOwn, t.dirty = t.mark.Index, t.mark.Sequence, false
 	return nil
 }
 
 // admit writes a gap line over what was written before a failed flush: the system may have dropped it, and answers the next flush
 // with success.
 func (t *Trail) admit() error {
-	if t.admission.Len() == 0 {
+	if t.admission.Len() == 0 && t.doubted != 0 {
 		t.lines(&t.admission, item{clockMS: t.clockMS, gap: &gap{from: t.stored + 1, to: t.doubted, reason: gapDisk}})
+	}
+	if t.admission.Len() == 0 && t.doubtedOwn {
+		t.lines(&t.admission, item{clockMS: t.clockMS, own: &own{gap: &gap{reason: gapDisk}}})
 	}
 	if err := t.write(&t.admission); err != nil {
 		return err
@@ -131,7 +135,7 @@ func (t *Trail) admit() error {
 	if err := t.sink.flush(&t.mark); err != nil {
 		return err
 	}
-	t.doubted = 0
+	t.doubted, t.doubtedOwn = 0, false
 	return nil
 }
 
@@ -139,10 +143,10 @@ func (t *Trail) admit() error {
 func (t *Trail) drain(ctx context.Context) {
 	items, seen := t.queue.take()
 	var text bytes.Buffer
-	lines := uint64(0)
+	lines, first := uint64(0), 0
 	for i, it := range items {
 		t.lines(&text, it)
-		lines += uint64(max(1, len(it.events)-it.skip)) // a gap is one
+		lines += uint64(max(1, len(it.events)-it.skip)) // a gap is one, and what is of no entry
 		if i < len(items)-1 && text.Len() < chunk {
 			continue
 		}
@@ -150,10 +154,14 @@ func (t *Trail) drain(ctx context.Context) {
 		if !t.persist(ctx, func() error { return t.write(&text) }) {
 			return
 		}
-		t.mark.Index, t.clockMS = it.index, it.clockMS
+		for _, written := range items[first : i+1] {
+			t.mark.Index = max(t.mark.Index, written.index)
+			written.own.settle()
+		}
+		t.clockMS = it.clockMS
 		t.figures.written.Add(lines)
 		text.Reset()
-		lines = 0
+		lines, first = 0, i+1
 	}
 	t.mark.Index = max(t.mark.Index, seen)
 	if len(items) > 0 && t.sink.eager() {
@@ -176,12 +184,14 @@ func (t *Trail) persist(ctx context.Context, do func() error) (done bool) {
 	for pause, told := retryLeast, false; ; pause = min(2*pause, retryMost) {
 		err := do()
 		if err == nil {
+			t.stuck.Store(false)
 			if told {
 				t.config.Logger.Info("the audit trail is written again")
 			}
 			return true
 		}
 		t.figures.failed.Add(1)
+		t.stuck.Store(true)
 		if !told {
 			t.config.Logger.Error("the audit trail cannot be written; trying again, lines are lost when too many wait", slog.String("file", t.config.File), slog.Any("error", err))
 			told = true

@@ -84,6 +84,9 @@ func (s *Service) UpdateUser(ctx context.Context, c session.Call, name string, c
 			return out, s.unknown(err)
 		}
 	}
+	if err == nil {
+		s.ended(ctx, out.Name)
+	}
 	return s.done(ctx, out, err)
 }
 
@@ -135,9 +138,22 @@ func (s *Service) ListUsers(ctx context.Context, c session.Call, p session.Page)
 
 // DeleteUser implements session.Users.
 func (s *Service) DeleteUser(ctx context.Context, c session.Call, name string) (session.Meta, error) {
-	return asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.Meta, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	meta, err := asCaller(ctx, s, c, func(ctx context.Context, c session.Call) (session.Meta, error) {
 		return s.node.DeleteUser(ctx, c, name)
 	})
+	if folded, fold := session.FoldUserName(name); err == nil && fold == nil {
+		s.ended(ctx, folded)
+	}
+	return meta, err
+}
+
+// ended tells of this node's sessions that a change of an account has ended. What fails here is told by whoever meets them.
+func (s *Service) ended(ctx context.Context, name string) {
+	if err := s.own.Ended(ctx, name); err != nil {
+		s.log.Debug("a user's ended sessions are not reported yet", slog.Any("error", err))
+	}
 }
 
 // ListPolicies implements session.Policies.

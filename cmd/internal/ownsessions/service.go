@@ -38,11 +38,12 @@ type Service struct {
 
 var _ session.Service = (*Service)(nil)
 
-// New makes a Service of a node whose Config says SessionsAtNode and of a store, which is this node's alone. Shutdown ends both. Of c, Directory and Figures are filled in.
+// New makes a Service of a node whose Config says SessionsAtNode and of a store, which is this node's alone. Shutdown ends both. Of c, Directory, Figures and Events are filled in.
 func New(n *node.Node, c backend.Config, store Counter) (*Service, error) {
 	accounts := n.Accounts()
 	c.Directory = &directory{accounts: accounts}
 	c.Figures = backend.Figures{Use: accounts.Used, Ended: accounts.Ended, Elsewhere: accounts.Elsewhere} // the node counts passwords itself
+	c.Events = audited(accounts)
 	accounts.Count(func() int { return store.Count(backend.KindSession) })
 	accounts.Judge(mayKeep)
 	own, err := backend.New(c, store)
