@@ -64,7 +64,10 @@ func (m *meddled) ImportRecords(ctx context.Context, c session.Call, f session.F
 // between lets a move meet a cluster through m.
 func between(t *testing.T, home string, m *meddled) (config, socket string) {
 	t.Helper()
-	dir := filepath.Dir(home)
+	dir, err := os.MkdirTemp(filepath.Dir(home), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
 	config, socket = filepath.Join(dir, "meddled.yaml"), filepath.Join(dir, "meddled.sock")
 	serveOperator(t, m, socket)
 	if err := os.WriteFile(config, fmt.Appendf(nil, "api: {socket: %s}\n", socket), 0o600); err != nil {
@@ -117,37 +120,40 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 		t.Fatal(err)
 	}
 	home, n := clusterHome(t, nil)
-	m := &meddled{Node: n}
-	cluster, socket := between(t, home, m)
 	other, _ := folderHome(t, dir, "other")
-	interrupted := func(arm func(cancel func()), line string, want ...string) {
+	interrupted := func(line string, by func(m *meddled, cancel func()), want ...string) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		arm(cancel)
+		m := &meddled{Node: n}
+		by(m, cancel)
+		cluster, socket := between(t, home, m)
+		named := strings.NewReplacer("CLUSTER", cluster, "SOCKET", socket)
 		var out, errs strings.Builder
-		program := cli.Program{Args: strings.Fields(line), Environ: x.environ, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs}
+		program := cli.Program{Args: strings.Fields(named.Replace(line)), Environ: x.environ, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs}
 		code := program.Run(ctx)
-		*m = meddled{Node: n}
 		for _, text := range append(want, "hydrastore: migrate: interrupted\n") {
-			if code != cli.ExitFailure || !strings.Contains(errs.String(), text) {
-				t.Errorf("%s: got %d, want %q in\n%s", line, code, text, &errs)
+			if code != cli.ExitFailure || !strings.Contains(errs.String(), named.Replace(text)) {
+				t.Errorf("%s: got %d, want %q in\n%s", line, code, named.Replace(text), &errs)
 			}
 		}
 	}
-	into := "migrate --from " + folder + " --to " + cluster
-	interrupted(func(cancel func()) { m.onImport = cancel }, into,
-		"The old home, "+folder+", is as it was", "The new home, "+cluster+", is being filled, and serves nobody until a move into it is complete: repeat the command, which begins anew.")
-	interrupted(func(cancel func()) { m.afterStep = func(session.MoveStep) error { cancel(); return nil } }, into, "The new home, "+cluster+", is being filled, and serves nobody")
-	if out := x.must(into); !strings.Contains(out, "moved and verified: 31 sessions") {
+	into := "migrate --from " + folder + " --to "
+	interrupted(into+"CLUSTER", func(m *meddled, cancel func()) { m.onImport = cancel },
+		"The old home, "+folder+", is as it was", "The new home, CLUSTER, is being filled, and serves nobody until a move into it is complete: repeat the command, which begins anew.")
+	interrupted(into+"CLUSTER", func(m *meddled, cancel func()) { m.afterStep = func(session.MoveStep) error { cancel(); return nil } },
+		"The new home, CLUSTER, is being filled, and serves nobody")
+	if out := x.must(into + home); !strings.Contains(out, "moved and verified: 31 sessions") {
 		t.Errorf("repeated: %s", out)
 	}
-	out := "migrate --from " + cluster + " --to " + other
-	interrupted(func(cancel func()) { m.onMoving = func() error { cancel(); return nil } }, out, "The old home, "+cluster+", was not changed.", "The new home, "+other+", was not changed.")
 	awaitReady(t, n)
-	interrupted(func(cancel func()) { m.onExport = cancel }, out,
-		"The old home, "+cluster+", is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket "+socket+".\n", "The new home, "+other+", was not changed.")
-	if got := x.must(out); !strings.Contains(got, "moved and verified: 31 sessions") {
+	out := "migrate --to " + other + " --from "
+	interrupted(out+"CLUSTER", func(m *meddled, cancel func()) { m.onMoving = func() error { cancel(); return nil } },
+		"The old home, CLUSTER, was not changed.", "The new home, "+other+", was not changed.")
+	awaitReady(t, n)
+	interrupted(out+"CLUSTER", func(m *meddled, cancel func()) { m.onExport = cancel },
+		"The old home, CLUSTER, is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket SOCKET.\n", "The new home, "+other+", was not changed.")
+	if got := x.must(out + home); !strings.Contains(got, "moved and verified: 31 sessions") {
 		t.Errorf("repeated: %s", got)
 	}
 }
