@@ -29,7 +29,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Applied, error) {
 		return &Applied{Index: index, ClockMS: s.clock, Ignored: true}, nil
 	}
 	m.begin(index, entry.ClockMs)
-	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end()}
+	out := &Applied{Index: index, ClockMS: s.clock, Ended: m.end(int(entry.Ends))}
 	out.Batches = m.applyBatches(term, entry.Batches, commands)
 	out.Events = s.events.take()
 	out.Ended = append(out.Ended, s.endedByCommands...)
@@ -62,8 +62,9 @@ func (m *Machine) begin(index uint64, clock int64) {
 	})
 }
 
-// end removes what is due, then what is condemned, and then users whom an import brought without a session, within one budget.
-func (m *Machine) end() []Ended {
+// end removes what is due, then what is condemned, and then users whom an import brought without a session, within one budget: that of
+// the entry, if it has one.
+func (m *Machine) end(budget int) []Ended {
 	s := m.state
 	var ended []Ended
 	if !s.open() {
@@ -71,7 +72,10 @@ func (m *Machine) end() []Ended {
 		return nil
 	}
 	dead, more := true, true
-	for budget := m.endsPerEntry; budget > 0; {
+	if budget == 0 {
+		budget = m.endsPerEntry
+	}
+	for budget > 0 {
 		m.locked(func() {
 			for range min(budget, endsPerLock) {
 				if ended, dead = s.endDue(ended); !dead {

@@ -16,6 +16,8 @@ const (
 	MaxEntryBytes = 1 << 20
 	// MaxEntryCommands bounds the commands of an entry; nodes propose far fewer.
 	MaxEntryCommands = 1 << 15
+	// MaxEndsOfEntry bounds how many sessions an entry may be told to end by itself.
+	MaxEndsOfEntry = 4096
 	// MaxClockMS is the last millisecond of the year 9999: no sum of an instant and a timeout overflows.
 	MaxClockMS = 253402300799999
 )
@@ -37,6 +39,8 @@ func decodeEntry(data []byte, level uint32) (*fsmpb.Entry, int, error) {
 		return nil, 0, fmt.Errorf("entry has format level %d, the cluster is at %d", l, level)
 	case entry.ClockMs < 0 || entry.ClockMs > MaxClockMS:
 		return nil, 0, fmt.Errorf("entry has the clock %d, outside of 0 to %d", entry.ClockMs, int64(MaxClockMS))
+	case entry.Ends > MaxEndsOfEntry:
+		return nil, 0, fmt.Errorf("entry is to end %d sessions by itself, at most %d are possible", entry.Ends, MaxEndsOfEntry)
 	case hasUnknown(entry):
 		return nil, 0, errUnknownField("entry")
 	}

@@ -192,6 +192,7 @@ func TestEntriesThatStopTheNode(t *testing.T) {
 		"later level":     {entry(func(e *fsmpb.Entry) { e.FormatLevel = fsm.SupportedFormatLevel + 1 }), "install a newer release"},
 		"negative clock":  {entry(func(e *fsmpb.Entry) { e.ClockMs = -1 }), "clock"},
 		"endless clock":   {entry(func(e *fsmpb.Entry) { e.ClockMs = fsm.MaxClockMS + 1 }), "clock"},
+		"too many ends":   {entry(func(e *fsmpb.Entry) { e.Ends = fsm.MaxEndsOfEntry + 1 }), "at most 4096"},
 		"unknown command": {entry(func(e *fsmpb.Entry) { e.Batches[0].Commands = append(e.Batches[0].Commands, unknown) }), "does not know"},
 		"raise too far": {entry(func(e *fsmpb.Entry) {
 			e.Batches[0].Commands = append(e.Batches[0].Commands, &fsmpb.Command{Kind: &fsmpb.Command_SetFormatLevel{

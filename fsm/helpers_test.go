@@ -25,6 +25,7 @@ type log struct {
 	m       *fsm.Machine
 	index   uint64
 	clock   int64
+	ends    uint32 // how many sessions its entries say that they end; 0 = nothing
 	entries [][]byte
 }
 
@@ -35,7 +36,13 @@ func newLog(t testing.TB, o fsm.Options) *log {
 // encode makes an entry of one batch.
 func encode(t testing.TB, clock int64, commands ...*fsmpb.Command) []byte {
 	t.Helper()
-	entry := &fsmpb.Entry{FormatLevel: 1, ClockMs: clock, Epoch: term}
+	return encodeEnding(t, clock, 0, commands...)
+}
+
+// encodeEnding is encode for an entry that says how many sessions it ends.
+func encodeEnding(t testing.TB, clock int64, ends uint32, commands ...*fsmpb.Command) []byte {
+	t.Helper()
+	entry := &fsmpb.Entry{FormatLevel: 1, ClockMs: clock, Epoch: term, Ends: ends}
 	if len(commands) > 0 {
 		entry.Batches = []*fsmpb.Batch{{OriginNode: "node-a", Incarnation: 7, Number: 1, Commands: commands}}
 	}
@@ -50,7 +57,7 @@ func encode(t testing.TB, clock int64, commands ...*fsmpb.Command) []byte {
 func (l *log) apply(commands ...*fsmpb.Command) *fsm.Applied {
 	l.t.Helper()
 	l.index++
-	data := encode(l.t, l.clock, commands...)
+	data := encodeEnding(l.t, l.clock, l.ends, commands...)
 	l.entries = append(l.entries, data)
 	applied, err := l.m.Apply(l.index, term, data)
 	if err != nil {

@@ -12,7 +12,7 @@ type Options struct {
 	// HashSeed seeds the in-memory hash tables against crafted names and addresses. It may differ between nodes and
 	// runs: nothing that is replicated or written depends on it.
 	HashSeed uint64
-	// EndsPerEntry bounds how many sessions one entry ends by itself; 0 = DefaultEndsPerEntry. It is part of the
+	// EndsPerEntry bounds how many sessions one entry ends by itself that does not say so; 0 = DefaultEndsPerEntry. It is part of the
 	// replicated rules: all nodes of a cluster must use the same value.
 	EndsPerEntry int
 	// Awaited tells whether anybody on this node waits for the results of a batch: those of others come with their code alone, which

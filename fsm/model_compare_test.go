@@ -114,6 +114,10 @@ func compareWithModel(t *testing.T, prepare func(*history)) {
 				l.clock += h.advance()
 				h.follow(l.m)
 				commands := h.entry()
+				if l.ends = 0; h.chance(20) {
+					l.ends = uint32(1 + h.IntN(20))
+				}
+				want.entryEnds = int(l.ends)
 				applied := l.apply(commands...)
 				noteVersions(h, applied)
 				results, ended := want.apply(l.index, l.clock, commands)

@@ -14,26 +14,27 @@ import (
 // model is the state machine as one would write it without a care for speed: slices that are walked, ends that are written into
 // each session when something changes them. The machine must not be told from it.
 type model struct {
-	by       *modelSession // behind the authority of the present command
-	ends     int           // sessions ended per entry
-	clock    int64
-	index    uint64
-	lastSeq  uint64
-	floor    uint64
-	version  uint64
-	users    map[string]*modelUser
-	sessions []*modelSession // recorded, in the order of creation
-	policies map[string]*modelPolicy
-	repeats  []*modelRepeat
-	reaps    []*modelUser
-	counters []*modelCounter // of attempts
-	attempts uint64          // counted so far
-	limits   modelLimits     // of the cluster; only total and onLimit
-	version2 uint64          // of these
-	home     fsm.Home
-	moving   fsm.Moving // but its figures
-	history  uint64
-	bare     []*modelUser // users whom an import brought, and who have no session yet
+	by        *modelSession // behind the authority of the present command
+	ends      int           // sessions ended per entry
+	entryEnds int           // what the next entries say of that; 0 = nothing
+	clock     int64
+	index     uint64
+	lastSeq   uint64
+	floor     uint64
+	version   uint64
+	users     map[string]*modelUser
+	sessions  []*modelSession // recorded, in the order of creation
+	policies  map[string]*modelPolicy
+	repeats   []*modelRepeat
+	reaps     []*modelUser
+	counters  []*modelCounter // of attempts
+	attempts  uint64          // counted so far
+	limits    modelLimits     // of the cluster; only total and onLimit
+	version2  uint64          // of these
+	home      fsm.Home
+	moving    fsm.Moving // but its figures
+	history   uint64
+	bare      []*modelUser // users whom an import brought, and who have no session yet
 
 	gracesUntil int64 // whose successors have been forgotten
 
@@ -352,7 +353,11 @@ func (m *model) apply(index uint64, clock int64, commands []*fsmpb.Command) (res
 	if m.open() {
 		m.gracesUntil = m.clock
 	}
-	for budget := m.ends; budget > 0 && m.open(); budget-- {
+	budget := m.ends
+	if m.entryEnds > 0 {
+		budget = m.entryEnds
+	}
+	for ; budget > 0 && m.open(); budget-- {
 		e, more := m.endOne()
 		if !more {
 			break

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -72,5 +73,28 @@ func TestSessionsEndInTheOrderOfDeadlineAndID(t *testing.T) {
 	}
 	if st := l.m.Stats(); st.Sessions != 0 || st.ShellUsers != 0 || st.Addresses != 0 || st.BlobBytes != 0 {
 		t.Fatalf("something is left: %+v", st)
+	}
+}
+
+// An entry ends as many sessions as it says, up to the limit of that; others as many as all nodes agree on.
+func TestAnEntrySaysHowManyItEnds(t *testing.T) {
+	t.Parallel()
+	const sessions = fsm.MaxEndsOfEntry + 500
+	l := newLog(t, fsm.Options{EndsPerEntry: 7})
+	for first := 0; first < sessions; first += 500 {
+		var commands []*fsmpb.Command
+		for n := first; n < min(first+500, sessions); n++ {
+			commands = append(commands, create(vouched(n, fmt.Sprintf("user%d", n/100))))
+		}
+		l.apply(commands...)
+	}
+	l.clock += 24 * 3600_000
+	for _, c := range []struct {
+		says uint32
+		want int
+	}{{0, 7}, {1, 1}, {300, 300}, {fsm.MaxEndsOfEntry, fsm.MaxEndsOfEntry}, {300, sessions - 7 - 1 - 300 - fsm.MaxEndsOfEntry}, {300, 0}} {
+		if l.ends = c.says; len(l.apply().Ended) != c.want {
+			t.Errorf("an entry that says %d left %d sessions, want it to end %d", c.says, l.m.Stats().Sessions, c.want)
+		}
 	}
 }

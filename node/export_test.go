@@ -24,6 +24,8 @@ const (
 var (
 	AppendBatch = appendBatch
 	AppendEntry = appendEntry
+	// AppendRemoval exposes that of entries which only remove.
+	AppendRemoval = appendRemoval
 )
 
 // Timekeeper exposes the continuation of leader time.
@@ -178,3 +180,12 @@ func (n *Node) LocalAttributes() int {
 // ReplicatedMS is the replicated clock, and Recorded how many sessions are recorded, as this node has applied them.
 func (n *Node) ReplicatedMS() int64 { return n.fsm.ClockMS() }
 func (n *Node) Recorded() int       { return n.fsm.Stats().Sessions }
+
+// Pace exposes how removal is paced.
+type Pace = pace
+
+// LongestRest bounds a rest of it.
+const LongestRest = longestRest
+
+// Rest exposes its method.
+func (p *pace) Rest(took time.Duration, others bool) time.Duration { return p.rest(took, others) }

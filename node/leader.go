@@ -22,6 +22,8 @@ type leader struct {
 	kick     chan struct{} // capacity 1: tick now, something is overdue
 
 	beacons *beacons
+	pace    pace          // of removal; of tick alone
+	asked   atomic.Uint64 // how many read indexes and writes others have asked for
 
 	mu     sync.Mutex
 	linger linger // in commands
@@ -158,6 +160,7 @@ func (l *leader) proposeEntry(epoch uint64, items []*item) {
 		refuseAll(items)
 		return
 	}
+	l.asked.Add(1)
 	l.node.metrics.entryCommands.Observe(float64(commands))
 	go func() {
 		started := time.Now()

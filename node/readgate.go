@@ -152,6 +152,7 @@ var errNotLeading = errors.New("this node does not lead")
 
 // leaderReadIndex answers a reader, local or remote, at the leader.
 func (n *Node) leaderReadIndex(ctx context.Context, votes ...cluster.Vote) (*nodepb.ReadIndexResponse, error) {
+	n.leader.asked.Add(1)
 	epoch := n.leader.epoch.Load()
 	nowMS, ok := n.time.now(epoch)
 	if epoch == 0 || !ok {

@@ -9,6 +9,14 @@ import (
 // million that end at once are removed by entries that carry no time and no command. Nothing that anybody reads changes
 // by them, so that no read waits for one (cluster.ProposeUpkeep).
 
+const (
+	// endsPerRemoval is how many sessions one such entry removes: enough that its way through the disks is not most of the work, few enough that
+	// a write behind it waits for some milliseconds only.
+	endsPerRemoval = 512
+	// longestRest bounds the pause between two of them.
+	longestRest = tickInterval
+)
+
 // remove writes such entries, one after the other, while the replicated clock has passed a deadline whose session is still there, until leader
 // time should be brought into the log again.
 func (l *leader) remove(ctx context.Context, epoch uint64) {
@@ -16,29 +24,53 @@ func (l *leader) remove(ctx context.Context, epoch uint64) {
 		clock := l.node.fsm.ClockMS()
 		deadline, some := l.node.fsm.NextDeadlineMS()
 		now, leads := l.now(epoch)
-		if !leads || !some || deadline > clock || now-clock >= backlogTick.Milliseconds() {
+		untilTick := backlogTick - time.Duration(now-clock)*time.Millisecond
+		if !leads || !some || deadline > clock || untilTick <= 0 {
 			return
 		}
-		started := time.Now()
+		asked, started := l.asked.Load(), time.Now()
 		if !l.removeOnce(ctx, epoch, clock) {
 			return
 		}
-		l.yield(ctx, time.Since(started))
+		rest := time.NewTimer(min(l.pace.rest(time.Since(started), l.asked.Load() != asked), untilTick))
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			rest.Stop()
+			return
+		}
 	}
 }
 
 // removeOnce writes one entry. It carries the clock as it stands, which moves nothing.
 func (l *leader) removeOnce(ctx context.Context, epoch uint64, clockMS int64) bool {
 	l.node.metrics.removals.Inc()
-	return succeeded(ctx, l.node.cluster.ProposeUpkeep(appendEntry(nil, l.node.fsm.FormatLevel(), clockMS, epoch, nil)))
+	entry := appendRemoval(nil, l.node.fsm.FormatLevel(), clockMS, epoch, endsPerRemoval)
+	return succeeded(ctx, l.node.cluster.ProposeUpkeep(entry))
 }
 
-// yield leaves the nodes to others between two entries.
-func (l *leader) yield(ctx context.Context, took time.Duration) {
-	timer := time.NewTimer(min(took, tickInterval/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+// pace says how long removal rests after an entry. While nobody else asks anything of the leader it hardly rests. Otherwise most of the time belongs to the
+// others, and the more of it the busier they are: that shows in how much longer an entry takes on its way through the disks and processors of a majority
+// than one that meets nobody.
+type pace struct {
+	least time.Duration // about what an entry takes that meets nobody; 0 = not known
+}
+
+const (
+	// yield is how many times longer than an entry the rest after it is, when there are others.
+	yield = 3
+	// leastDrift is by which part the least time is forgotten with each entry, so that a disk that has become slower is not taken for a busy one for ever.
+	leastDrift = 64
+)
+
+// rest takes in how long an entry took, and whether others asked anything meanwhile.
+func (p *pace) rest(took time.Duration, others bool) time.Duration {
+	took = max(took, time.Microsecond)
+	if p.least += p.least / leastDrift; p.least == 0 || took < p.least {
+		p.least = took
 	}
+	if !others {
+		return min(took/4, longestRest)
+	}
+	return min(yield*took+yield*(took-p.least), longestRest)
 }

@@ -10,6 +10,7 @@ const (
 	entryClockMS     = 2
 	entryEpoch       = 3
 	entryBatches     = 4
+	entryEnds        = 5
 
 	batchOrigin      = 1
 	batchIncarnation = 2
@@ -40,6 +41,11 @@ func appendEntry(dst []byte, level uint32, clockMS int64, epoch uint64, batches 
 		dst = protowire.AppendBytes(dst, b)
 	}
 	return dst
+}
+
+// appendRemoval appends an encoded fsmpb.Entry that only ends sessions, at most so many, at a clock that moves nothing.
+func appendRemoval(dst []byte, level uint32, clockMS int64, epoch uint64, ends int) []byte {
+	return appendUint(appendEntry(dst, level, clockMS, epoch, nil), entryEnds, uint64(ends))
 }
 
 func appendUint(dst []byte, field protowire.Number, value uint64) []byte {

@@ -36,4 +36,11 @@ func TestEntryIsWhatTheStateMachineReads(t *testing.T) {
 	if !proto.Equal(got, want) {
 		t.Errorf("entry reads as %v, want %v", got, want)
 	}
+	got, want = new(fsmpb.Entry), &fsmpb.Entry{FormatLevel: 1, ClockMs: 1_700_000_000_123, Epoch: 7, Ends: 512}
+	if err := proto.Unmarshal(node.AppendRemoval(nil, 1, 1_700_000_000_123, 7, 512), got); err != nil {
+		t.Fatal(err)
+	}
+	if !proto.Equal(got, want) {
+		t.Errorf("a removal reads as %v, want %v", got, want)
+	}
 }

@@ -659,6 +659,7 @@ type Entry struct {
 	ClockMs       int64                  `protobuf:"varint,2,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`             // the leader's clock
 	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`                                // term of the leadership it is meant for; another term than the log's = ignored
 	Batches       []*Batch               `protobuf:"bytes,4,rep,name=batches,proto3" json:"batches,omitempty"`
+	Ends          uint32                 `protobuf:"varint,5,opt,name=ends,proto3" json:"ends,omitempty"` // how many sessions it ends by itself, at most; 0 = as many as any entry does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -719,6 +720,13 @@ func (x *Entry) GetBatches() []*Batch {
 		return x.Batches
 	}
 	return nil
+}
+
+func (x *Entry) GetEnds() uint32 {
+	if x != nil {
+		return x.Ends
+	}
+	return 0
 }
 
 // Batch is what one node sent at once. Its number is unique per origin node and incarnation.
@@ -5862,12 +5870,13 @@ var File_fsm_proto protoreflect.FileDescriptor
 
 const file_fsm_proto_rawDesc = "" +
 	"\n" +
-	"\tfsm.proto\x12\x11hydrastore.fsm.v1\"\x8f\x01\n" +
+	"\tfsm.proto\x12\x11hydrastore.fsm.v1\"\xa3\x01\n" +
 	"\x05Entry\x12!\n" +
 	"\fformat_level\x18\x01 \x01(\rR\vformatLevel\x12\x19\n" +
 	"\bclock_ms\x18\x02 \x01(\x03R\aclockMs\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x122\n" +
-	"\abatches\x18\x04 \x03(\v2\x18.hydrastore.fsm.v1.BatchR\abatches\"\x9a\x01\n" +
+	"\abatches\x18\x04 \x03(\v2\x18.hydrastore.fsm.v1.BatchR\abatches\x12\x12\n" +
+	"\x04ends\x18\x05 \x01(\rR\x04ends\"\x9a\x01\n" +
 	"\x05Batch\x12\x1f\n" +
 	"\vorigin_node\x18\x01 \x01(\tR\n" +
 	"originNode\x12 \n" +
