@@ -124,7 +124,8 @@ func (c *Cluster) open(sm StateMachine) error {
 		return err
 	}
 	c.machine = &machine{
-		sm: sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied, readable: c.readable,
+		before: c.cfg.Faults.Apply,
+		sm:     sm, self: c.NodeID(), clusterID: c.ClusterID, table: c.table, applied: c.applied, readable: c.readable,
 		established: c.onEstablished, configured: c.onConfigured, committed: c.onCommitted,
 		fatal: c.fatal,
 	}

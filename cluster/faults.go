@@ -16,4 +16,6 @@ type Faults struct {
 	Raft transport.Faults
 	// Disk stands between Raft and its disk.
 	Disk storage.Faults
+	// Apply is called before committed entries are applied.
+	Apply func()
 }

@@ -39,6 +39,7 @@ type machine struct {
 	// committed tells that everything up to an index is committed, before it is
 	// applied. nil: nobody asks.
 	committed func(index uint64)
+	before    func() // of tests; nil: none
 	fatal     func(error)
 
 	halted atomic.Bool
@@ -58,6 +59,9 @@ func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0
 // Entries up to the applied index are passed over: after a snapshot that is older
 // than the present state Raft sends again what came after that snapshot.
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	if m.before != nil {
+		m.before()
+	}
 	m.readable.scan(logs)
 	if m.committed != nil {
 		m.committed(logs[len(logs)-1].Index)

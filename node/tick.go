@@ -63,8 +63,13 @@ func succeeded(ctx context.Context, proposal *cluster.Proposal) bool {
 // catchUp makes sure that the replicated clock has passed every deadline that leader time now passed by more than
 // overdue, so that no reader sees a session for longer than G4 allows: after an election, say.
 func (l *leader) catchUp(ctx context.Context, nowMS int64) error {
+	limit := nowMS - overdue.Milliseconds()
+	if l.node.fsm.ClockMS() < limit { // what is committed and not applied here yet may hold deadlines that have passed
+		if err := l.node.cluster.WaitApplied(ctx, l.node.cluster.CommitIndex()); err != nil {
+			return err
+		}
+	}
 	for {
-		limit := nowMS - overdue.Milliseconds()
 		deadline, some := l.node.fsm.NextDeadlineMS()
 		if !some || deadline > limit || l.node.fsm.ClockMS() >= limit {
 			return nil
