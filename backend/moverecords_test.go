@@ -39,15 +39,15 @@ func recordsOf(t *testing.T, store backend.Store) (all records) {
 }
 
 // split are the records as a store gives them: what is past of policies by itself.
-func (r records) split() (all records) {
-	for _, one := range r {
+func (all records) split() (out records) {
+	for _, one := range all {
 		if one.Cluster == nil {
-			all = append(all, one)
+			out = append(out, one)
 			continue
 		}
-		all = append(all, one.Cluster.Records()...)
+		out = append(out, one.Cluster.Records()...)
 	}
-	return all
+	return out
 }
 
 func move(t *testing.T, from portable.Source, to portable.Target) *portable.Tally {

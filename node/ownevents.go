@@ -9,11 +9,11 @@ import (
 // SessionEvent is something that was done to a session which this node alone keeps, as the events of the log are.
 type SessionEvent = fsm.Event
 
-// EventKind and EventActor are those of a SessionEvent.
-type (
-	EventKind  = fsm.EventKind
-	EventActor = fsm.Actor
-)
+// EventKind is what a SessionEvent is about.
+type EventKind = fsm.EventKind
+
+// EventActor is who caused a SessionEvent.
+type EventActor = fsm.Actor
 
 // Why such a session ended.
 const (

@@ -31,10 +31,10 @@ func TestTimeAfterAllHaveStopped(t *testing.T) {
 	}
 	vouch := func(user string) session.Issued { return w.vouch(w.a, session.Login{User: user, Policy: "web"}) }
 
-	early, late := vouch("early"), vouch("late")
+	first := vouch("first")
 	w.clock.advance(3 * time.Hour) // of which the log hears nothing
-	w.bad("unused for three hours", w.a, early)
-	early, late = vouch("early"), vouch("late")
+	w.bad("unused for three hours", w.a, first)
+	early, late := vouch("early"), vouch("late")
 	restart(5*time.Minute, 0)
 	w.good("five minutes after its last use", w.a, early)
 	w.clock.advance(6 * time.Minute)
