@@ -176,14 +176,33 @@ func (n *Node) patchLocal(ctx context.Context, c session.Call, p session.Attribu
 // patching is what those are told they may not do whom a policy does not let write attributes.
 const patching = "change the attributes of this session: its policy leaves that to services"
 
-// isLocal tells, by what this node knows, whether the called session has its attributes at nodes.
-func (n *Node) isLocal(c session.Call) bool {
+// isLocal tells, by what this node knows, whether the called session has its attributes at nodes. Before it says no of a session that it has not heard of
+// it asks: what goes to the log by mistake is refused there, but is on disks until the log is compacted.
+func (n *Node) isLocal(ctx context.Context, c session.Call) (bool, error) {
 	key := c.Key
 	if c.Subject != nil {
 		key = c.Subject.Key
 	}
-	r, ok := n.sessionOf(key)
-	return ok && r.AttributesLocal
+	r, known := n.sessionOf(key)
+	if !known {
+		if _, err := n.read(ctx, session.Call{}); err != nil {
+			return false, asError("read", err)
+		}
+		r, known = n.sessionOf(key)
+	}
+	return known && r.AttributesLocal, nil
+}
+
+// hearOf waits until this node knows what was acknowledged of a policy before a log-in under it, if it has not heard of the policy at all: otherwise it
+// would send attributes to the log that are to stay at nodes (see isLocal).
+func (n *Node) hearOf(ctx context.Context, create *fsmpb.CreateSession) error {
+	if create.Policy == "" || n.fsm.LoginTerms(create.User, create.Policy).Policy == create.Policy {
+		return nil
+	}
+	if _, err := n.read(ctx, session.Call{}); err != nil {
+		return asError("read policy", err)
+	}
+	return nil
 }
 
 // errElsewhere says that a patch is for the log and not for this node's memory, or the other way round. It never leaves the node.

@@ -1,10 +1,14 @@
 package node_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +100,58 @@ func TestLocalAttributesStayAtTheirNode(t *testing.T) {
 	}
 
 	// Nothing of it was written, anywhere.
+	for i := range c.nodes {
+		c.stop(i)
+		if where := findInFolder(t, c.dirs[i], secret); where != "" {
+			t.Errorf("%s holds a local attribute", where)
+		}
+	}
+}
+
+// TestANodeThatIsLateSendsNoLocalAttribute: it has not heard of the policy, nor of its session, and does not send their attributes to the log, where they would be
+// refused and stay.
+func TestANodeThatIsLateSendsNoLocalAttribute(t *testing.T) {
+	t.Parallel()
+	var holds [3]atomic.Pointer[chan struct{}]
+	c := startTrio(t, 3, func(i int, config *node.Config) {
+		config.Cluster.Faults.Apply = func() {
+			if released := holds[i].Load(); released != nil {
+				<-*released
+			}
+		}
+	})
+	app := c.service(0)
+	lead := c.leader()
+	late := (lead + 1) % 3
+	if _, err := c.nodes[late].Check(t.Context(), app, true); err != nil { // from here on it knows the service
+		t.Fatal(err)
+	}
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	holds[late].Store(&released)
+	c.policy(lead, "desk", session.PolicyChange{Attributes: ptr(session.AttributesLocal)})
+	made := c.vouch(app, lead, "desk")
+
+	const secret = "nobody-else-may-see-this-8812"
+	attributes := map[string]json.RawMessage{"note": []byte(`"` + secret + `"`)}
+	for what, ask := range map[string]func(ctx context.Context) error{
+		"a log-in": func(ctx context.Context) error {
+			_, err := c.nodes[late].Login(ctx, app, session.Login{User: "ada", Vouched: true, Policy: "desk", Attributes: attributes})
+			return err
+		},
+		"a patch": func(ctx context.Context) error {
+			_, err := c.nodes[late].PatchAttributes(ctx, subject(app, made.Key), attributes, nil)
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // which is time enough to send it
+		if err := ask(ctx); session.CodeOf(err) != session.CodeNoQuorum && session.CodeOf(err) != session.CodeUnavailable {
+			t.Errorf("%s at a node that cannot know: %v, want that nothing was changed", what, err)
+		}
+		cancel()
+	}
+	release()
 	for i := range c.nodes {
 		c.stop(i)
 		if where := findInFolder(t, c.dirs[i], secret); where != "" {

@@ -143,6 +143,10 @@ func (n *Node) create(ctx context.Context, create *fsmpb.CreateSession, first fi
 // createOnTerms writes the session on the terms of its policy as this node knows them: with a key of its format, and the attributes where it
 // has them. Where the log knows better, the node reads that and writes anew.
 func (n *Node) createOnTerms(ctx context.Context, id session.ID, create *fsmpb.CreateSession, first firstAttributes) (key session.Key, result *fsmpb.Result, index uint64, err error) {
+	if err := n.hearOf(ctx, create); err != nil {
+		n.giveBack(ctx, create.Attempt)
+		return key, nil, 0, err
+	}
 	for terms, carries := 0, 0; terms < termDraws && carries < carryDraws; {
 		all, err := n.carryOver(ctx, create, first)
 		if err != nil {

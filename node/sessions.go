@@ -62,7 +62,10 @@ func (n *Node) PatchAttributes(ctx context.Context, c session.Call, p session.At
 	if err != nil {
 		return session.Checked{}, err
 	}
-	local := n.isLocal(c)
+	local, err := n.isLocal(ctx, c)
+	if err != nil {
+		return session.Checked{}, err
+	}
 	for range termDraws { // what this node knows of the policy may be of a moment ago
 		var checked session.Checked
 		if local {

@@ -48,10 +48,18 @@ type File struct {
 // NewFile lets sessions be moved from or to the file at path.
 func NewFile(path string) *File { return &File{path: path} }
 
+// Free tells whether the file may be made: nothing is ever written over.
+func (f *File) Free() error {
+	if _, err := os.Lstat(f.path); err == nil {
+		return fmt.Errorf("%s is there already: name another file", f.path)
+	}
+	return nil
+}
+
 // Begin implements Target.
 func (f *File) Begin(_ context.Context, c *Cluster) (time.Time, error) {
-	if _, err := os.Lstat(f.path); err == nil {
-		return time.Time{}, fmt.Errorf("%s is there already: name another file", f.path)
+	if err := f.Free(); err != nil {
+		return time.Time{}, err
 	}
 	out, err := os.CreateTemp(filepath.Dir(f.path), ".sessions-*") // of mode 0600
 	if err != nil {

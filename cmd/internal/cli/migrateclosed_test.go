@@ -99,9 +99,13 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, code := x.run("migrate --from " + home + " --to " + file)
+	if _, stderr, code := x.run("migrate --from " + home + " --to " + file); code == 0 || !strings.Contains(stderr, "is there already") || strings.Contains(stderr, "clos") {
+		t.Errorf("a file that exists: %d %s, want that nothing is closed for it", code, stderr)
+	}
+	awaitReady(t, n)
+	_, stderr, code := x.run("migrate --from " + home + " --to " + filepath.Join(dir, "none", "all.jsonl"))
 	open := "hydrastore cluster open --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
-	if code == 0 || !strings.Contains(stderr, "is there already") || !strings.Contains(stderr, "is closed and serves nobody; if it is to serve again, and no other home does: "+open) {
+	if code == 0 || !strings.Contains(stderr, "no such file") || !strings.Contains(stderr, "is closed and serves nobody; if it is to serve again, and no other home does: "+open) {
 		t.Errorf("got %d %s, want that it says %q", code, stderr, open)
 	}
 	x.must(strings.TrimPrefix(open, "hydrastore "))

@@ -64,6 +64,11 @@ func (p *Program) migrate(ctx context.Context, from, to string, dropTarget bool)
 		return err
 	}
 	defer func() { err = errors.Join(err, target.close()) }()
+	if file, ok := target.Target.(*portable.File); ok {
+		if err := file.Free(); err != nil { // before the source is closed for it
+			return fmt.Errorf("migrate: %w", err)
+		}
+	}
 	begun := time.Now()
 	moved, err := portable.Move(ctx, source.Target, target.Target, p.tellProgress(begun))
 	if err != nil {
