@@ -3,7 +3,6 @@ package cluster_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,18 +11,12 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/e2e/atonce"
 	"github.com/hydrastore/hydrastore/e2e/leftover"
 )
 
-// testsAtOnce is more than the processors of a small machine: these tests wait for
-// timers most of the time.
-const testsAtOnce = "4"
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", testsAtOnce); err != nil {
-		panic(err)
-	}
+	atonce.Run(4)
 	os.Exit(leftover.Verify(m))
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
@@ -53,7 +54,10 @@ func crowds() (all []*crowd) {
 // afterwards exactly as many sessions live as the limit says, at every node.
 func TestLimitsHoldUnderSimultaneousLogInsAndALossOfTheLeader(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t, 3, func(_ int, config *node.Config) { config.Limits.BatchCommands = 8 }) // many entries, so that there is a midst
+	c := startTrio(t, 3, func(_ int, config *node.Config) {
+		config.Limits.BatchCommands = 8          // many entries, so that there is a midst
+		config.RequestTimeout = 10 * time.Second // of those who ask the leader that is cut off: they ask another one then
+	})
 	app, admin, all := c.service(0), c.admin(1), crowds()
 	leader := c.leader()
 	for i, crowd := range all {

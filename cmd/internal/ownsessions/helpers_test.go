@@ -14,13 +14,17 @@ import (
 	"github.com/hydrastore/hydrastore/backend/backendtest"
 	"github.com/hydrastore/hydrastore/backend/local"
 	"github.com/hydrastore/hydrastore/cmd/internal/ownsessions"
+	"github.com/hydrastore/hydrastore/e2e/atonce"
 	"github.com/hydrastore/hydrastore/e2e/freeport"
 	"github.com/hydrastore/hydrastore/e2e/leftover"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
 )
 
-func TestMain(m *testing.M) { os.Exit(leftover.Verify(m)) }
+func TestMain(m *testing.M) {
+	atonce.Run(6)
+	os.Exit(leftover.Verify(m))
+}
 
 const patience = 60 * time.Second
 
