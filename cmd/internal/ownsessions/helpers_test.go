@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	atonce.Run(6)
+	atonce.Run(4)
 	os.Exit(leftover.Verify(m))
 }
 
