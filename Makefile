@@ -32,7 +32,7 @@ e2e:
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-# Every fuzz target for FUZZTIME (default 10s).
+# Every fuzz target on FUZZCOUNT inputs (default 20000).
 fuzz:
 	scripts/fuzz
 
