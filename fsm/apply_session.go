@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"time"
 
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -115,6 +116,9 @@ func (l *login) parse(c *fsmpb.CreateSession) bool {
 		if l.replaces = &replaces; !ok {
 			return false
 		}
+	}
+	if n := len(c.CarriesDigest); n != 0 && n != sha256.Size {
+		return false
 	}
 	copy(l.address[:], c.Address)
 	if c.Idempotency == nil {
@@ -316,10 +320,11 @@ func (s *state) carryOver(c *fsmpb.CreateSession, l *login, old uint32) ([]byte,
 	if rec.user != l.user {
 		return l.blob, fsmpb.Code_CODE_OK, ""
 	}
-	if c.CarriesVersion != nil && *c.CarriesVersion != rec.attributesVersion {
+	all := s.arena.get(rec.attributes)
+	if len(c.CarriesDigest) > 0 && [sha256.Size]byte(c.CarriesDigest) != digestOfCarried(all) {
 		return nil, fsmpb.Code_CODE_CONFLICT, fieldReplaces // or a patch that has been acknowledged would be lost
 	}
-	before := s.inTheClear(s.arena.get(rec.attributes))
+	before := s.inTheClear(all)
 	if c.AttributesLocal || s.policies.byIndex[rec.policy].Attributes == session.AttributesLocal {
 		before = onlyReserved(before)
 	}

@@ -84,7 +84,7 @@ func goldenSteps() []goldenStep {
 	over := vouched(30, "zoë")
 	over.Replaces, over.Address = bytesOf(keyOf(43)), goldenAddress(2)
 	tookAlong := vouched(62, "zoë")
-	tookAlong.Replaces, tookAlong.CarriesVersion = bytesOf(keyOf(60)), ptr(uint64(67))
+	tookAlong.Replaces, tookAlong.CarriesDigest = bytesOf(keyOf(60)), carriedDigest()
 	withMD5 := account("old", "$argon2id$old")
 	withMD5.Md5Login, withMD5.Md5Verifier, withMD5.Authority = ptr(true), sealedMD5(2, 'm'), verified("ann", 11, fsmpb.Role_ROLE_ADMIN)
 	withMD5.Authority.Address, withMD5.Authority.Verified.Outside = goldenAddress(1), false

@@ -312,12 +312,23 @@ func (h *history) create() *fsmpb.CreateSession {
 	case 0, 1:
 		c.Replaces = bytesOf(keyOf(h.known()))
 		if h.chance(40) {
-			c.CarriesVersion = ptr(h.last)
+			c.CarriesDigest = h.carriedDigest()
 		}
 	case 2:
 		c.Replaces = []byte("short")
 	}
 	return c
+}
+
+// carriedDigest is mostly that of a session that has nothing which a node would take along.
+func (h *history) carriedDigest() []byte {
+	if h.chance(5) {
+		return []byte{1, 2, 3}
+	}
+	if h.chance(30) {
+		return carriedDigest(fsm.Attribute{Name: session.CredentialsAttribute, Value: h.plainValue()})
+	}
+	return carriedDigest()
 }
 
 func (h *history) rotation() *fsmpb.RotateSession {
@@ -470,7 +481,7 @@ func (h *history) patch() *fsmpb.PatchAttributes {
 		c.IfVersion = ptr(h.last)
 	}
 	for range h.IntN(4) {
-		change := &fsmpb.AttributeChange{Name: pick(h, []string{"a", "b", "c", "d"})}
+		change := &fsmpb.AttributeChange{Name: pick(h, []string{"a", "b", "c", "d", session.CredentialsAttribute})}
 		if change.Delete = h.chance(30); !change.Delete {
 			change.Value = h.value()
 		}

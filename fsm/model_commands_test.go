@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -188,7 +189,7 @@ func mayActForOthers(by *modelSession) bool { return by == nil || powerful(by.ro
 func set(r *fsmpb.Result, code fsmpb.Code, field string) { r.Code, r.Field = code, field }
 
 func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
-	if !goodAddress(c.Address) || len(c.Replaces) != 0 && len(c.Replaces) != 32 {
+	if !goodAddress(c.Address) || len(c.Replaces) != 0 && len(c.Replaces) != 32 || len(c.CarriesDigest) != 0 && len(c.CarriesDigest) != 32 {
 		set(r, fsmpb.Code_CODE_INVALID, "")
 		return
 	}
@@ -295,7 +296,7 @@ func (m *model) create(c *fsmpb.CreateSession, r *fsmpb.Result) {
 		}
 	}
 	old := m.opened(c.Replaces, c.Address)
-	if old != nil && old.user == u && c.CarriesVersion != nil && *c.CarriesVersion != old.version {
+	if old != nil && old.user == u && len(c.CarriesDigest) > 0 && !bytes.Equal(c.CarriesDigest, old.carriedDigest()) {
 		set(r, fsmpb.Code_CODE_CONFLICT, "replaces")
 		return
 	}

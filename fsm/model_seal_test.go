@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/fsm"
@@ -13,6 +14,22 @@ func sealedBy(value string) uint32 {
 		return 0
 	}
 	return uint32(value[1])<<24 | uint32(value[2])<<16 | uint32(value[3])<<8 | uint32(value[4])
+}
+
+// carriedDigest is that of what a log-in in the session's place gets from its node.
+func (s *modelSession) carriedDigest() []byte {
+	var carried []fsm.Attribute
+	for _, name := range slices.Sorted(maps.Keys(s.attributes)) {
+		if value := s.attributes[name]; name == "credentials" || sealedBy(value) != 0 {
+			carried = append(carried, fsm.Attribute{Name: name, Value: []byte(value)})
+		}
+	}
+	return carriedDigest(carried...)
+}
+
+func carriedDigest(all ...fsm.Attribute) []byte {
+	digest := fsm.CarriedDigest(all)
+	return digest[:]
 }
 
 func (m *model) mayStore(value []byte) bool {

@@ -210,12 +210,14 @@ func TestALogInThatFailsLeavesTheSession(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, fsm.Options{})
 	l.must(create(vouched(1, "ann")))
+	credentials := fsm.Attribute{Name: session.CredentialsAttribute, Value: []byte("1")}
 	for _, change := range []func(c *fsmpb.CreateSession){
 		func(c *fsmpb.CreateSession) { c.Policy = "missing" },
 		func(c *fsmpb.CreateSession) { c.Authority = authority(1) },
 		func(c *fsmpb.CreateSession) { c.KeyHash = bytesOf(keyOf(1)) },
 		func(c *fsmpb.CreateSession) { c.Replaces = c.Replaces[1:] },
-		func(c *fsmpb.CreateSession) { c.CarriesVersion = ptr(uint64(99)) },
+		func(c *fsmpb.CreateSession) { c.CarriesDigest = carriedDigest(credentials) },
+		func(c *fsmpb.CreateSession) { c.CarriesDigest = carriedDigest()[1:] },
 	} {
 		c := vouched(2, "ann")
 		c.Replaces = bytesOf(keyOf(1))
@@ -227,23 +229,34 @@ func TestALogInThatFailsLeavesTheSession(t *testing.T) {
 	}
 }
 
-// TestALogInThatTookAlongOlderAttributesComesAgain: a patch came between the node's look and the log-in, which would undo it.
+// TestALogInThatTookAlongOlderAttributesComesAgain: a patch of the credentials came between the node's look and the log-in, which would undo it. Of what
+// apply takes along itself, it takes what is there.
 func TestALogInThatTookAlongOlderAttributesComesAgain(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, fsm.Options{})
-	version := l.must(create(vouched(1, "ann"))).GetSession().GetAttributesVersion()
-	patched := l.must(patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(1)), Authority: system(), Changes: []*fsmpb.AttributeChange{{Name: "a", Value: []byte("1")}}}))
+	l.must(create(vouched(1, "ann")))
+	change := func(name, value string) {
+		t.Helper()
+		l.must(patch(&fsmpb.PatchAttributes{KeyHash: bytesOf(keyOf(1)), Authority: system(),
+			Changes: []*fsmpb.AttributeChange{{Name: name, Value: []byte(value)}}}))
+	}
+	change("cart", "1")
+	change(session.CredentialsAttribute, "1")
 	c := vouched(2, "ann")
-	c.Replaces, c.CarriesVersion = bytesOf(keyOf(1)), &version
+	c.Replaces, c.CarriesDigest = bytesOf(keyOf(1)), carriedDigest()
 	r := l.do(create(c))
 	if !fsm.TookAlongOlder(r) || fsm.OnOtherTerms(r) {
 		t.Fatalf("got %v", r)
 	}
 	l.wantLive(1, true)
 	other := vouched(3, "bob") // takes nothing along from another user
-	other.CarriesVersion = &version
+	other.CarriesDigest = c.CarriesDigest
 	l.must(create(other))
-	c.CarriesVersion = ptr(patched.GetSession().GetAttributesVersion())
-	l.must(create(c))
+	c.CarriesDigest = carriedDigest(fsm.Attribute{Name: session.CredentialsAttribute, Value: []byte("1")})
+	change("cart", "2")
+	after := l.must(create(c)).GetSession().GetAttributes()
+	if len(after) != 2 || string(after[0].Value) != "2" || string(after[1].Value) != "1" {
+		t.Fatalf("got %v", after)
+	}
 	l.wantLive(1, false)
 }

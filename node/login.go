@@ -108,7 +108,7 @@ func (n *Node) replaced(ctx context.Context, c session.Call, l session.Login) ([
 const (
 	// termDraws bounds how often a log-in is written anew while its policy's terms change.
 	termDraws = 3
-	// carryDraws bounds how often, while the attributes change that it takes along.
+	// carryDraws bounds how often, while the sealed attributes change that it takes along.
 	carryDraws = 32
 )
 
@@ -209,7 +209,7 @@ func loginError(r *fsmpb.Result) error {
 		return &session.Error{Code: session.CodeOverloaded, Field: r.Field, RetryAfter: removalPause,
 			Message: "sessions that have ended still count towards this limit until they are removed, which is under way; nothing was done"}
 	case fsm.TookAlongOlder(r):
-		return &session.Error{Code: session.CodeConflict, Field: "attributes", Message: "the attributes that the log-in takes along change all the time; log in again"}
+		return &session.Error{Code: session.CodeConflict, Field: "attributes", Message: "the sealed attributes that the log-in takes along change all the time; log in again"}
 	case fsm.OnOtherTerms(r):
 		return &session.Error{Code: session.CodeConflict, Field: "policy", Message: "the policy's key_format or attributes were changed meanwhile; log in again"}
 	case r.Code == fsmpb.Code_CODE_CONFLICT:

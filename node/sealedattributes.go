@@ -46,9 +46,9 @@ func (n *Node) SealAttributes(ctx context.Context, c session.Call, p session.Att
 
 // carryOver adds to a log-in the sealed attributes of the same user's session in whose place it comes, as apply does with those in the
 // clear: what is sealed opens in its own session only. The log-in's own win. Where that session's key opens nothing, nothing is carried. The credentials that it
-// has in the clear are told apart, for the new session may keep them sealed. Apply refuses the log-in where these attributes were changed since.
+// has in the clear are told apart, for the new session may keep them sealed. Apply refuses the log-in where either was changed since.
 func (n *Node) carryOver(ctx context.Context, create *fsmpb.CreateSession, first firstAttributes) (firstAttributes, error) {
-	create.CarriesVersion = nil
+	create.CarriesDigest = nil
 	if len(create.Replaces) == 0 || n.sealing.held() == 0 && n.config.Sealing.PlainCredentials {
 		return first, nil
 	}
@@ -63,7 +63,8 @@ func (n *Node) carryOver(ctx context.Context, create *fsmpb.CreateSession, first
 	if !ok || !carriesOver(old, create.User, addressFrom(create.Address)) {
 		return first, nil
 	}
-	create.CarriesVersion = &old.AttributesVersion
+	digest := fsm.CarriedDigest(old.Attributes)
+	create.CarriesDigest = digest[:]
 	if _, own := first.sealed[session.CredentialsAttribute]; !own && !old.AttributesLocal {
 		first.carried = attributes(old.Attributes)[session.CredentialsAttribute]
 	}

@@ -261,60 +261,76 @@ func concurrentAdmins(e *env) {
 	}
 }
 
-// carriedPatches patches a session while log-ins take its place, one after the other. What was acknowledged is in the last one.
+// carriedPatches patches a session while log-ins take its place, one after the other. What was acknowledged is in the last one. Attributes in the clear hold up no
+// log-in, however often they change; sealed ones may.
 func carriedPatches(e *env) {
-	carriedAlong(e, "in the clear", func(c session.Call, p session.AttributePatch) (session.Checked, error) {
-		return e.other.PatchAttributes(e.Context(), c, p, nil)
-	})
-	carriedAlong(e, "sealed", func(c session.Call, p session.AttributePatch) (session.Checked, error) {
-		return e.other.SealAttributes(e.Context(), c, p, nil)
-	})
+	carriedAlong(e, carrying{how: "in the clear", patchers: 4, change: func(s session.Service, c session.Call, p session.AttributePatch) error {
+		_, err := s.PatchAttributes(e.Context(), c, p, nil)
+		return err
+	}})
+	carriedAlong(e, carrying{how: "sealed", patchers: 1, holdsUp: true, change: func(s session.Service, c session.Call, p session.AttributePatch) error {
+		_, err := s.SealAttributes(e.Context(), c, p, nil)
+		return err
+	}})
 }
 
-func carriedAlong(e *env, how string, change func(c session.Call, p session.AttributePatch) (session.Checked, error)) {
+type carrying struct {
+	how      string
+	patchers int // each with an attribute of its own
+	holdsUp  bool
+	change   func(s session.Service, c session.Call, p session.AttributePatch) error
+}
+
+func carriedAlong(e *env, w carrying) {
 	const logIns, patches = 10, 10
 	var present atomic.Pointer[session.Issued]
 	first := e.vouched(session.Login{User: "ada"})
 	present.Store(&first)
-	var made, acknowledged atomic.Int64
+	var made, patched atomic.Int64
 	going := func() bool {
-		return (made.Load() < logIns || acknowledged.Load() < patches) && e.Context().Err() == nil
+		return (made.Load() < logIns || patched.Load() < patches) && e.Context().Err() == nil
 	}
-	ended := make(chan error, 1)
-	go func() {
-		for going() {
-			next, err := e.s.Login(e.Context(), e.asAdmin(*present.Load()), session.Login{User: "ada", Vouched: true})
-			switch code := session.CodeOf(err); {
-			case err == nil:
-				present.Store(&next)
-				made.Add(1)
-			case code != session.CodeOverloaded && code != session.CodeUnavailable && code != session.CodeConflict:
-				ended <- err
-				return
+	var work sync.WaitGroup
+	asked, acknowledged := make([]int, w.patchers), make([]int, w.patchers) // the last value of each
+	for n := range w.patchers {
+		s, name := e.Services[len(e.Services)-1-n%len(e.Services)], fmt.Sprint("n", n)
+		work.Go(func() {
+			for going() {
+				asked[n] = acknowledged[n] + 1
+				switch err := w.change(s, e.asAdmin(*present.Load()), patchOf(name, fmt.Sprint(asked[n]))); session.CodeOf(err) {
+				case "":
+					acknowledged[n]++
+					patched.Add(1)
+				case session.CodeUnauthenticated, session.CodeOverloaded, session.CodeUnavailable: // replaced meanwhile, or nothing was done
+				default:
+					e.Errorf("%s: patch: %v", w.how, err)
+				}
 			}
-			pause(breathing)
-		}
-		ended <- nil
-	}()
-	asked := int64(0)
-	for going() && len(ended) == 0 {
-		_, err := change(e.asAdmin(*present.Load()), patchOf("n", fmt.Sprint(acknowledged.Load()+1)))
-		asked = acknowledged.Load() + 1
-		switch session.CodeOf(err) {
-		case "":
-			acknowledged.Add(1)
-		case session.CodeUnauthenticated, session.CodeOverloaded, session.CodeUnavailable: // replaced meanwhile, or nothing was done
+		})
+	}
+	for going() {
+		next, err := e.s.Login(e.Context(), e.asAdmin(*present.Load()), session.Login{User: "ada", Vouched: true})
+		switch code := session.CodeOf(err); {
+		case err == nil:
+			present.Store(&next)
+			made.Add(1)
+		case code == session.CodeOverloaded, code == session.CodeUnavailable, w.holdsUp && code == session.CodeConflict:
 		default:
-			e.Errorf("%s: patch: %v", how, err)
+			e.Errorf("%s: log in: %v", w.how, err)
+			made.Add(logIns) // so that all ends
 		}
+		pause(breathing)
 	}
-	e.ok(how+": log in", <-ended)
-	c, got := e.alive("the last of all", *present.Load()), int64(0)
-	if value := string(c.Attributes["n"]) + string(c.Sealed["n"]); value != "" {
-		_, err := fmt.Sscan(value, &got)
-		e.ok("read the attribute", err)
-	}
-	if last := acknowledged.Load(); got != last && got != asked {
-		e.Errorf("%s: patch %d was acknowledged, %d asked for, and the last of %d sessions has %d", how, last, asked, made.Load(), got)
+	work.Wait()
+	c := e.alive("the last of all", *present.Load())
+	for n := range w.patchers {
+		name, got := fmt.Sprint("n", n), 0
+		if value := string(c.Attributes[name]) + string(c.Sealed[name]); value != "" {
+			_, err := fmt.Sscan(value, &got)
+			e.ok("read the attribute", err)
+		}
+		if got != acknowledged[n] && got != asked[n] {
+			e.Errorf("%s: value %d of %s was acknowledged, %d asked for, and the last of %d sessions has %d", w.how, acknowledged[n], name, asked[n], made.Load(), got)
+		}
 	}
 }

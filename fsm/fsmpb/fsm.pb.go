@@ -1681,13 +1681,13 @@ type CreateSession struct {
 	AttributesLocal bool          `protobuf:"varint,23,opt,name=attributes_local,json=attributesLocal,proto3" json:"attributes_local,omitempty"`
 	Outside         *OutsideLogin `protobuf:"bytes,50,opt,name=outside,proto3" json:"outside,omitempty"`   // a keeper of passwords outside of the cluster has verified the user; absent = its account's password was
 	Replaces        []byte        `protobuf:"bytes,40,opt,name=replaces,proto3" json:"replaces,omitempty"` // 32 bytes: the key of the session that the log-in takes the place of; empty = none
-	// The version of that session's attributes from which the node has taken some along, sealed anew for this one; absent = from none. If the same user's
-	// session has another one by now: CODE_CONFLICT.
-	CarriesVersion *uint64  `protobuf:"varint,41,opt,name=carries_version,json=carriesVersion,proto3,oneof" json:"carries_version,omitempty"`
-	Attempt        *Attempt `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
-	BindAddress    bool     `protobuf:"varint,90,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"` // the session is bound to its address, whatever its policy says; an address is needed
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The digest (32 bytes, CarriedDigest) of what the node has taken along from that session, sealed anew for this one; empty = it has not looked. If the
+	// same user's session has other such attributes by now: CODE_CONFLICT.
+	CarriesDigest []byte   `protobuf:"bytes,41,opt,name=carries_digest,json=carriesDigest,proto3" json:"carries_digest,omitempty"`
+	Attempt       *Attempt `protobuf:"bytes,60,opt,name=attempt,proto3" json:"attempt,omitempty"`                             // of the password's check; given back when the session is made. Absent = none was taken
+	BindAddress   bool     `protobuf:"varint,90,opt,name=bind_address,json=bindAddress,proto3" json:"bind_address,omitempty"` // the session is bound to its address, whatever its policy says; an address is needed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSession) Reset() {
@@ -1839,11 +1839,11 @@ func (x *CreateSession) GetReplaces() []byte {
 	return nil
 }
 
-func (x *CreateSession) GetCarriesVersion() uint64 {
-	if x != nil && x.CarriesVersion != nil {
-		return *x.CarriesVersion
+func (x *CreateSession) GetCarriesDigest() []byte {
+	if x != nil {
+		return x.CarriesDigest
 	}
-	return 0
+	return nil
 }
 
 func (x *CreateSession) GetAttempt() *Attempt {
@@ -5944,7 +5944,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1d\n" +
 	"\n" +
 	"scope_hash\x18\x01 \x01(\fR\tscopeHash\x12\x1b\n" +
-	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\xba\x06\n" +
+	"\tbody_hash\x18\x02 \x01(\fR\bbodyHash\"\x9f\x06\n" +
 	"\rCreateSession\x12\x19\n" +
 	"\bkey_hash\x18\x01 \x01(\fR\akeyHash\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -5967,13 +5967,12 @@ const file_fsm_proto_rawDesc = "" +
 	"key_format\x18\x16 \x01(\x0e2\x1c.hydrastore.fsm.v1.KeyFormatR\tkeyFormat\x12)\n" +
 	"\x10attributes_local\x18\x17 \x01(\bR\x0fattributesLocal\x129\n" +
 	"\aoutside\x182 \x01(\v2\x1f.hydrastore.fsm.v1.OutsideLoginR\aoutside\x12\x1a\n" +
-	"\breplaces\x18( \x01(\fR\breplaces\x12,\n" +
-	"\x0fcarries_version\x18) \x01(\x04H\x01R\x0ecarriesVersion\x88\x01\x01\x124\n" +
+	"\breplaces\x18( \x01(\fR\breplaces\x12%\n" +
+	"\x0ecarries_digest\x18) \x01(\fR\rcarriesDigest\x124\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptR\aattempt\x12!\n" +
 	"\fbind_address\x18Z \x01(\bR\vbindAddressB\n" +
 	"\n" +
-	"\b_idle_msB\x12\n" +
-	"\x10_carries_version\"f\n" +
+	"\b_idle_ms\"f\n" +
 	"\fOutsideLogin\x12#\n" +
 	"\rgrants_policy\x18\x01 \x01(\bR\fgrantsPolicy\x121\n" +
 	"\x05roles\x18\x02 \x01(\v2\x1b.hydrastore.fsm.v1.RoleListR\x05roles\"\xaf\x01\n" +

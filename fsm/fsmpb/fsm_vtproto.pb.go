@@ -1207,12 +1207,14 @@ func (m *CreateSession) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x92
 	}
-	if m.CarriesVersion != nil {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.CarriesVersion))
+	if len(m.CarriesDigest) > 0 {
+		i -= len(m.CarriesDigest)
+		copy(dAtA[i:], m.CarriesDigest)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.CarriesDigest)))
 		i--
 		dAtA[i] = 0x2
 		i--
-		dAtA[i] = 0xc8
+		dAtA[i] = 0xca
 	}
 	if len(m.Replaces) > 0 {
 		i -= len(m.Replaces)
@@ -5744,8 +5746,9 @@ func (m *CreateSession) SizeVT() (n int) {
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.CarriesVersion != nil {
-		n += 2 + protohelpers.SizeOfVarint(uint64(*m.CarriesVersion))
+	l = len(m.CarriesDigest)
+	if l > 0 {
+		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.Outside != nil {
 		l = m.Outside.SizeVT()
@@ -10154,10 +10157,10 @@ func (m *CreateSession) UnmarshalVT(dAtA []byte) error {
 			}
 			iNdEx = postIndex
 		case 41:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field CarriesVersion", wireType)
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field CarriesDigest", wireType)
 			}
-			var v uint64
+			var byteLen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -10167,12 +10170,26 @@ func (m *CreateSession) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				v |= uint64(b&0x7F) << shift
+				byteLen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			m.CarriesVersion = &v
+			if byteLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.CarriesDigest = append(m.CarriesDigest[:0], dAtA[iNdEx:postIndex]...)
+			if m.CarriesDigest == nil {
+				m.CarriesDigest = []byte{}
+			}
+			iNdEx = postIndex
 		case 50:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Outside", wireType)
