@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hydrastore/hydrastore/session"
 	"github.com/hydrastore/hydrastore/session/portable"
 )
 
@@ -21,7 +22,8 @@ type home struct {
 	at       time.Time
 	pages    []int // of records taken at once
 	refuses  error
-	loses    bool // the last record that it takes
+	loses    bool                    // the last record that it takes
+	keeps    func(*portable.Cluster) // changes the cluster that it keeps; nil = it does not
 	begun    *portable.Cluster
 	done     *portable.Tally
 	verified bool
@@ -42,6 +44,9 @@ func (h *home) Each(_ context.Context, f func(portable.Record) error) error {
 }
 
 func (h *home) Begin(_ context.Context, c *portable.Cluster) (time.Time, error) {
+	if h.keeps != nil {
+		h.keeps(c)
+	}
 	h.records, h.begun = c.Records(), c
 	return h.at, nil
 }
@@ -146,6 +151,58 @@ func TestMovesThatFail(t *testing.T) {
 		}
 		if _, err := portable.Move(c.ctx, c.from, c.to, silent); err == nil || !strings.Contains(err.Error(), c.want) || c.to.verified {
 			t.Errorf("%s: got %v, verified %v; want %s", what, err, c.to.verified, c.want)
+		}
+	}
+}
+
+// clusterWithPast are records of two policies, one of which has two earlier forms.
+func clusterWithPast() []portable.Record {
+	all := many(3)
+	c := *all[0].Cluster
+	c.Policies = append(slices.Clone(c.Policies), portable.PolicyOf(session.DefaultPolicy()))
+	c.Past = []portable.PastPolicy{
+		{Policy: "web", PastForm: portable.PastForm{Version: 3, UntilMS: 10, IdleMS: 20, LifetimeMS: 30}},
+		{Policy: "web", PastForm: portable.PastForm{Version: 4, UntilMS: 11, IdleMS: 21, LifetimeMS: 31}},
+	}
+	return append(c.Records(), all[2:]...)
+}
+
+// abridged is a home that keeps of the past what it means alone.
+type abridged struct{ portable.Target }
+
+func (*abridged) AbridgesPast() {}
+
+// TestATargetThatKeepsAnotherClusterIsNotVerified: each policy, recipe of a seal key, limit and earlier form of a policy is compared.
+func TestATargetThatKeepsAnotherClusterIsNotVerified(t *testing.T) {
+	t.Parallel()
+	type cluster = portable.Cluster
+	for what, c := range map[string]struct {
+		keeps    func(*cluster)
+		abridged bool // where the target abridges what is past it is verified
+	}{
+		"all":                           {func(*cluster) {}, true},
+		"no policy":                     {func(c *cluster) { c.Policies = c.Policies[:1] }, false},
+		"a policy with another timer":   {func(c *cluster) { c.Policies[0].IdleMS++ }, false},
+		"a policy of another version":   {func(c *cluster) { c.Policies[0].Version++ }, false},
+		"no recipe":                     {func(c *cluster) { c.Seals = nil }, false},
+		"a recipe with another salt":    {func(c *cluster) { c.Seals[0].Salt = []byte("another salt, 16") }, false},
+		"other limits":                  {func(c *cluster) { c.Limits.MaxSessions++ }, false},
+		"nothing past":                  {func(c *cluster) { c.Past = nil }, false},
+		"one earlier form less":         {func(c *cluster) { c.Past = c.Past[:1] }, false},
+		"another earlier lifetime":      {func(c *cluster) { c.Past[1].LifetimeMS++ }, false},
+		"an earlier form that is later": {func(c *cluster) { c.Past[1].UntilMS++ }, false},
+		"another earlier idle timeout":  {func(c *cluster) { c.Past[1].IdleMS++ }, true},
+	} {
+		for _, abridges := range []bool{false, true} {
+			from, to := &home{records: clusterWithPast()}, &home{keeps: c.keeps}
+			var target portable.Target = to
+			if abridges {
+				target = &abridged{target}
+			}
+			want := what == "all" || abridges && c.abridged
+			if _, err := portable.Move(t.Context(), from, target, silent); (err == nil) != want || to.verified != want {
+				t.Errorf("%s, abridges %v: verified %v, %v", what, abridges, to.verified, err)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,7 +202,9 @@ func TestThePastTravelsByItself(t *testing.T) {
 	form := func(n int64) portable.PastForm {
 		return portable.PastForm{Version: uint64(n), UntilMS: n, LifetimeMS: 1000 + n}
 	}
-	whole := *whole()[0].Cluster
+	whole, mail := *whole()[0].Cluster, wholePolicy()
+	mail.Name = "mail"
+	whole.Policies = append(whole.Policies, portable.PolicyOf(mail))
 	whole.Past = []portable.PastPolicy{{Policy: "web", PastForm: form(1)}, {Policy: "mail", PastForm: form(2)}, {Policy: "web", PastForm: form(3)}}
 	records := whole.Records()
 	want := []*portable.Past{{Policy: "web", Forms: []portable.PastForm{form(1), form(3)}}, {Policy: "mail", Forms: []portable.PastForm{form(2)}}}
@@ -212,8 +215,15 @@ func TestThePastTravelsByItself(t *testing.T) {
 	if _, err := portable.Move(t.Context(), from, to, silent); err != nil || len(to.begun.Past) != 3 || !reflect.DeepEqual(to.begun.Records(), records) {
 		t.Errorf("begun with %+v, %v", to.begun, err)
 	}
-	if _, err := portable.Move(t.Context(), &home{records: []portable.Record{records[1], records[0]}}, &home{}, silent); err == nil {
-		t.Error("the past came first")
+	nameless := *records[0].Cluster
+	nameless.Policies = nil
+	for what, wrong := range map[string][]portable.Record{
+		"comes first": {records[1], records[0]}, "comes twice": append(slices.Clone(records), records[1]), "is of no policy": {{Cluster: &nameless}, records[1]},
+	} {
+		to := &home{}
+		if _, err := portable.Move(t.Context(), &home{records: wrong}, to, silent); err == nil || to.begun != nil {
+			t.Errorf("the past %s: begun with %+v, %v", what, to.begun, err)
+		}
 	}
 }
 

@@ -43,14 +43,15 @@ func TestATallyDoesNotDependOnOrder(t *testing.T) {
 	if want.Users != 1 || want.Sessions != 50 || len(want.Sum()) != 64 {
 		t.Fatalf("%d users, %d sessions, %s", want.Users, want.Sessions, want.Sum())
 	}
-	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	rest := all[1:] // policies come before what is past of them
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(rest), func(i, k int) { rest[i], rest[k] = rest[k], rest[i] })
 	if got := tally(t, all...); !got.Equal(want) || got.Sum() != want.Sum() {
 		t.Errorf("seed %d: got %s, want %s", seed, got.Sum(), want.Sum())
 	}
-	if got := tally(t, all[1:]...); got.Equal(want) {
+	if got := tally(t, all[:len(all)-1]...); got.Equal(want) {
 		t.Errorf("seed %d: one less is the same", seed)
 	}
-	if got := tally(t, append(slices.Clone(all), all[0])...); got.Equal(want) && got.Sum() == want.Sum() {
+	if got := tally(t, append([]portable.Record{all[0]}, all...)...); got.Equal(want) && got.Sum() == want.Sum() {
 		t.Errorf("seed %d: one twice is the same", seed)
 	}
 }
@@ -58,7 +59,8 @@ func TestATallyDoesNotDependOnOrder(t *testing.T) {
 // homesOwn are the fields that each home keeps in its own way: a tally leaves them out. All others count.
 func homesOwn() []string {
 	return []string{
-		"Cluster.ID", "Cluster.Past", "Past", "Cluster.LastSeal", "Cluster.Floor", "Cluster.Version", "User.Version",
+		"Cluster.ID", "Cluster.Past", "Cluster.LastSeal", "Cluster.Floor", "Cluster.Version", "User.Version",
+		"Past.Forms.Version", "Past.Forms.IdleMS", "Past.Forms.InactivityMS", "Past.Forms.WindowMS",
 		"Session.Timers", "Session.PolicyVersion", "Session.EndsMS", "Session.Retired.GraceMS", "Session.Retired.Sealed",
 	}
 }
@@ -71,15 +73,25 @@ func TestEveryFieldCounts(t *testing.T) {
 		for n := 0; ; n++ {
 			all := whole()
 			all[3].Session.Permanent = false // a permanent one's activity is no field of its own
-			base := tally(t, all...).Sum()
+			before := tally(t, all...)
 			path := changeField(all[i], n)
 			if path == "" {
 				break
 			}
 			own := slices.ContainsFunc(homesOwn(), func(own string) bool { return path == own || strings.HasPrefix(path, own+".") })
 			seen[path] = true
-			if got := tally(t, all...).Sum(); (got == base) != own {
-				t.Errorf("%s: left out %v, want %v", path, got == base, own)
+			if strings.HasSuffix(path, "Policies.Name") || path == "Past.Policy" {
+				if err := (&portable.Tally{}).Add(all[1]); err == nil {
+					t.Errorf("%s: the past of no policy counts", path)
+				}
+				continue
+			}
+			after := tally(t, all...)
+			if same := after.Sum() == before.Sum(); same != own || same != after.Means(before) {
+				t.Errorf("%s: left out %v, want %v", path, same, own)
+			}
+			if same := after.Equal(before); same && strings.HasPrefix(path, "Past.") {
+				t.Errorf("%s: the same to the letter", path)
 			}
 		}
 	}
@@ -154,6 +166,39 @@ func TestNormalForm(t *testing.T) {
 	guest := portable.Record{User: &portable.User{Name: "guest", LastNumber: 3}}
 	if !tally(t, guest).Equal(&portable.Tally{}) {
 		t.Error("a user without an account counts")
+	}
+}
+
+// TestWhatThePastMeans: two forms of the past that mean the same for sessions that live count the same in the sum, and are told apart where each counts.
+func TestWhatThePastMeans(t *testing.T) {
+	t.Parallel()
+	form := func(untilMS, lifetimeMS int64) portable.PastForm {
+		return portable.PastForm{Version: 3, UntilMS: untilMS, IdleMS: 7, LifetimeMS: lifetimeMS}
+	}
+	of := func(lifetimeMS int64, forms ...portable.PastForm) *portable.Tally {
+		all := []portable.Record{{Cluster: &portable.Cluster{Policies: []portable.Policy{{Name: "web", LifetimeMS: lifetimeMS}}}}}
+		if len(forms) > 0 {
+			all = append(all, portable.Record{Past: &portable.Past{Policy: "web", Forms: forms}})
+		}
+		return tally(t, all...)
+	}
+	for what, c := range map[string]struct {
+		a, b *portable.Tally
+		same bool
+	}{
+		"no shorter than the present one":       {of(100, form(10, 100), form(20, 0)), of(100), true},
+		"any, where there is none now":          {of(0, form(10, 100)), of(0), false},
+		"a longer one before a shorter one":     {of(100, form(10, 60), form(20, 50)), of(100, form(20, 50)), true},
+		"a shorter one before a longer one":     {of(100, form(10, 40), form(20, 50)), of(100, form(20, 50)), false},
+		"two that ended at once":                {of(100, form(10, 40), form(10, 50)), of(100, form(10, 40)), true},
+		"in another order":                      {of(100, form(10, 40), form(20, 50)), of(100, form(20, 50), form(10, 40)), true},
+		"later by a millisecond":                {of(100, form(10, 40)), of(100, form(11, 40)), false},
+		"shorter by a millisecond":              {of(100, form(10, 40)), of(100, form(10, 39)), false},
+		"the same one under another of its own": {of(100, form(10, 40)), of(99, form(10, 40)), false},
+	} {
+		if c.a.Means(c.b) != c.same || c.a.Equal(c.b) {
+			t.Errorf("%s: means the same %v, want %v; equal %v", what, c.a.Means(c.b), c.same, c.a.Equal(c.b))
+		}
 	}
 }
 

@@ -239,6 +239,9 @@ func (s *clusterSide) now(ctx context.Context) (session.Moving, error) {
 	return s.node.Moving(ctx)
 }
 
+// AbridgesPast implements portable.Abridging.
+func (s *clusterSide) AbridgesPast() {}
+
 // explain says what the cluster answered in terms of a move: it is not about the command line, nor are other nodes to be asked.
 func (s *clusterSide) explain(what string, err error) error {
 	var e *session.Error

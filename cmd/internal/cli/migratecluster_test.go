@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,14 @@ func furnish(t *testing.T, s session.Service) []known {
 		}
 		all = append(all, known{key: issued.Key, sealed: fmt.Sprint("secret-", i)})
 	}
+	for i, hours := range []time.Duration{3, 2, 5, 7} { // but for the last they are past, and in force for the sessions that were made before
+		_, err = s.PutPolicy(t.Context(), operator, "aged", session.PolicyChange{AbsoluteLifetime: ptr(hours * time.Hour), IdleTimeout: ptr(8 * time.Hour)})
+		must(err)
+		awaitNextMillisecond() // a home tells by the millisecond under which form a session was made
+		issued, err := s.Login(t.Context(), operator, session.Login{User: fmt.Sprint("aged-", i), Vouched: true, Policy: "aged"})
+		must(err)
+		all = append(all, known{key: issued.Key})
+	}
 	byPassword, err := s.Login(t.Context(), session.Call{}, session.Login{User: "ada", Password: "long-enough-1"})
 	must(err)
 	all = append(all, known{key: byPassword.Key})
@@ -149,6 +158,12 @@ func furnish(t *testing.T, s session.Service) []known {
 		must(err)
 	}
 	return all
+}
+
+func awaitNextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		runtime.Gosched()
+	}
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -205,7 +220,7 @@ func TestMigrateThroughClusters(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %q", line, code, stderr, want)
 		}
 	}
-	const moved = "moved and verified: 31 sessions, 3 accounts"
+	const moved = "moved and verified: 35 sessions, 3 accounts"
 	refused("its users are not as they should be", "migrate --from "+first+" --to "+one) // it has an admin
 	move(moved, "migrate --from "+first+" --to "+one+" --drop-target")
 	verifyHome(t, "in the first cluster", oneNode, all)
@@ -229,7 +244,7 @@ func TestMigrateThroughClusters(t *testing.T) {
 	verifyHome(t, "in a folder again", serviceIn(t, folder), all)
 
 	socket := "--socket " + filepath.Join(filepath.Dir(one), "operator.sock")
-	move("the cluster serves again: 3 users, 31 sessions", "cluster open "+socket)
+	move("the cluster serves again: 3 users, 35 sessions", "cluster open "+socket)
 	verifyHome(t, "in the first cluster, opened again", oneNode, all)
 }
 
@@ -299,7 +314,7 @@ func TestMoveIntoAClusterIsRepeated(t *testing.T) {
 	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveReopen}); session.CodeOf(err) != session.CodeConflict {
 		t.Errorf("half filled and opened: %v", err)
 	}
-	if out := x.must("migrate --from " + config + " --to " + cluster); !strings.Contains(out, "moved and verified: 31 sessions, 3 accounts") {
+	if out := x.must("migrate --from " + config + " --to " + cluster); !strings.Contains(out, "moved and verified: 35 sessions, 3 accounts") {
 		t.Errorf("got %s", out)
 	}
 	verifyHome(t, "in the cluster", n, all)

@@ -13,6 +13,7 @@ import (
 	"github.com/hydrastore/hydrastore/cmd/internal/cli"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
+	"github.com/hydrastore/hydrastore/session/portable"
 )
 
 // meddled is a node that stands between a move and its cluster; what is nil does nothing.
@@ -23,6 +24,7 @@ type meddled struct {
 	onMoving   func() error                 // in place of an answer
 	onExport   func()
 	onImport   func()
+	forge      func(*portable.Record) // changes what is brought
 }
 
 func (m *meddled) Move(ctx context.Context, c session.Call, s session.MoveStep) (session.Moving, error) {
@@ -57,6 +59,19 @@ func (m *meddled) ExportRecords(ctx context.Context, c session.Call, cursor stri
 func (m *meddled) ImportRecords(ctx context.Context, c session.Call, f session.Filling, records []json.RawMessage) (session.Moving, error) {
 	if m.onImport != nil {
 		m.onImport()
+	}
+	for i := range records {
+		if m.forge == nil {
+			break
+		}
+		r, err := portable.Parse(records[i])
+		if err != nil {
+			return session.Moving{}, err
+		}
+		m.forge(&r)
+		if records[i], err = r.Encode(); err != nil {
+			return session.Moving{}, err
+		}
 	}
 	return m.Node.ImportRecords(ctx, c, f, records)
 }
@@ -143,7 +158,7 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 		"The old home, "+folder+", is as it was", "The new home, CLUSTER, is being filled, and serves nobody until a move into it is complete: repeat the command, which begins anew.")
 	interrupted(into+"CLUSTER", func(m *meddled, cancel func()) { m.afterStep = func(session.MoveStep) error { cancel(); return nil } },
 		"The new home, CLUSTER, is being filled, and serves nobody")
-	if out := x.must(into + home); !strings.Contains(out, "moved and verified: 31 sessions") {
+	if out := x.must(into + home); !strings.Contains(out, "moved and verified: 35 sessions") {
 		t.Errorf("repeated: %s", out)
 	}
 	awaitReady(t, n)
@@ -153,7 +168,7 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 	awaitReady(t, n)
 	interrupted(out+"CLUSTER", func(m *meddled, cancel func()) { m.onExport = cancel },
 		"The old home, CLUSTER, is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket SOCKET.\n", "The new home, "+other+", was not changed.")
-	if got := x.must(out + home); !strings.Contains(got, "moved and verified: 31 sessions") {
+	if got := x.must(out + home); !strings.Contains(got, "moved and verified: 35 sessions") {
 		t.Errorf("repeated: %s", got)
 	}
 }
@@ -198,7 +213,41 @@ func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
 		}
 		return nil
 	}})
-	if out := x.must("migrate --from " + folder + " --to " + cluster); !strings.Contains(out, "moved and verified: 31 sessions, 3 accounts") {
+	if out := x.must("migrate --from " + folder + " --to " + cluster); !strings.Contains(out, "moved and verified: 35 sessions, 3 accounts") {
+		t.Errorf("got %s", out)
+	}
+	verifyHome(t, "in the cluster", n, all)
+}
+
+// TestAClusterThatLosesWhatIsPastIsNotVerified: it is filled with another earlier lifetime of a policy than was moved, and serves nobody.
+func TestAClusterThatLosesWhatIsPastIsNotVerified(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	all := furnish(t, s)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home, n := clusterHome(t, nil)
+	for what, change := range map[string]func(p *portable.Past){
+		"one form less":    func(p *portable.Past) { p.Forms = p.Forms[:len(p.Forms)-1] },
+		"another lifetime": func(p *portable.Past) { p.Forms[0].LifetimeMS++ },
+		"another instant":  func(p *portable.Past) { p.Forms[0].UntilMS-- },
+	} {
+		forged := false
+		cluster, _ := between(t, home, &meddled{Node: n, forge: func(r *portable.Record) {
+			if r.Past != nil {
+				forged = true
+				change(r.Past)
+			}
+		}})
+		_, stderr, code := x.run("migrate --from " + folder + " --to " + cluster)
+		if code == 0 || !forged || !strings.Contains(stderr, "verify: ") || n.Ready(false) == nil {
+			t.Errorf("%s: forged %v, got %d %s", what, forged, code, stderr)
+		}
+	}
+	if out := x.must("migrate --from " + folder + " --to " + home); !strings.Contains(out, "moved and verified: 35 sessions") {
 		t.Errorf("got %s", out)
 	}
 	verifyHome(t, "in the cluster", n, all)
@@ -224,7 +273,7 @@ func TestAMoveWaitsForSealKeys(t *testing.T) {
 		return &session.Error{Code: code, Field: session.SealsField, Message: "deriving for " + string(s.Kind)}
 	}})
 	stdout, stderr, code := x.run("migrate --from " + folder + " --to " + cluster)
-	if code != cli.ExitOK || !strings.Contains(stdout, "moved and verified: 31 sessions") {
+	if code != cli.ExitOK || !strings.Contains(stdout, "moved and verified: 35 sessions") {
 		t.Errorf("got %d %s%s", code, stdout, stderr)
 	}
 	for kind, n := range asked {
