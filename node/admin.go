@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -24,8 +25,12 @@ func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.Clust
 		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: s.LeaderID, Term: s.Term, CommitIndex: s.CommitIndex,
 		Applied: s.AppliedIndex, FormatLevel: n.fsm.FormatLevel(), Time: instant(n.fsm.ClockMS()), Sessions: n.fsm.Stats().Sessions,
 	}
-	voters, healthy, reports := 0, 0, n.peerReports(ctx, s)
+	voters, healthy := 0, 0
+	reports, led := n.peerReports(ctx, s)
 	for _, m := range s.Members {
+		if !led && !m.Self && reports[m.ID] == nil {
+			m.Healthy = false // gossip takes half a minute to miss a majority
+		}
 		status.Members = append(status.Members, n.member(m, s, reports[m.ID]))
 		if m.Suffrage == cluster.Voter {
 			voters++
@@ -34,8 +39,10 @@ func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.Clust
 			}
 		}
 	}
-	status.Failures = max(0, healthy-(voters/2+1))
-	status.Healthy = s.LeaderID != "" && healthy == voters && voters > 0
+	if led {
+		status.Failures = max(0, healthy-(voters/2+1))
+		status.Healthy = healthy == voters && voters > 0
+	}
 	return status, nil
 }
 
@@ -68,25 +75,61 @@ func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 	return nil
 }
 
-// peerReports is what the leader knows of the members, asked for where this node does not lead. Without an answer it is empty: the
-// page must come without a majority too.
-func (n *Node) peerReports(ctx context.Context, s cluster.Status) map[string]*nodepb.PeersReply_Peer {
-	reply := &nodepb.PeersReply{}
-	switch {
-	case s.LeaderID == s.NodeID:
-		reply = n.reportPeers()
-	case s.LeaderID != "":
-		ctx, cancel := context.WithTimeout(ctx, peerReportTimeout)
+// peerReports is what the leader knows of the members, asked for where this node does not lead, and whether there is a leader that says so. Where
+// there is none it is what each member says of itself, so that the page shows without a majority, too, who is missing.
+func (n *Node) peerReports(ctx context.Context, s cluster.Status) (reports map[string]*nodepb.PeersReply_Peer, led bool) {
+	reports = map[string]*nodepb.PeersReply_Peer{}
+	if s.LeaderID == s.NodeID {
+		for _, p := range n.reportPeers().Peers {
+			reports[p.Id] = p
+		}
+		return reports, true
+	}
+	if s.LeaderID != "" {
+		asking, cancel := context.WithTimeout(ctx, peerReportTimeout)
 		defer cancel()
-		if payload, err := n.cluster.Call(ctx, s.LeaderID, methodPeers, nil); err != nil || proto.Unmarshal(payload, reply) != nil {
-			return nil
+		if reply := n.askPeers(asking, s.LeaderID); reply != nil {
+			for _, p := range reply.Peers {
+				reports[p.Id] = p
+			}
+			return reports, true
 		}
 	}
-	reports := make(map[string]*nodepb.PeersReply_Peer, len(reply.Peers))
-	for _, p := range reply.Peers {
+	for _, p := range n.selfReports(ctx, s) {
 		reports[p.Id] = p
 	}
-	return reports
+	return reports, false
+}
+
+// selfReports asks all members at once what they are, and returns the answers that came.
+func (n *Node) selfReports(ctx context.Context, s cluster.Status) []*nodepb.PeersReply_Peer {
+	ctx, cancel := context.WithTimeout(ctx, peerReportTimeout)
+	defer cancel()
+	answers := make([]*nodepb.PeersReply_Peer, len(s.Members))
+	var asking sync.WaitGroup
+	for i, m := range s.Members {
+		if m.Self {
+			continue
+		}
+		asking.Go(func() {
+			for _, p := range n.askPeers(ctx, m.ID).GetPeers() {
+				if p.Id == m.ID {
+					answers[i] = &nodepb.PeersReply_Peer{Id: p.Id, Applied: p.Applied, Version: p.Version, SilentUs: -1}
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return slices.DeleteFunc(answers, func(p *nodepb.PeersReply_Peer) bool { return p == nil })
+}
+
+// askPeers returns what node id reports of the members; nil without an answer.
+func (n *Node) askPeers(ctx context.Context, id string) *nodepb.PeersReply {
+	reply := &nodepb.PeersReply{}
+	if payload, err := n.cluster.Call(ctx, id, methodPeers, nil); err != nil || proto.Unmarshal(payload, reply) != nil {
+		return nil
+	}
+	return reply
 }
 
 // reportPeers is what this node, leading, knows of all nodes and itself.
@@ -98,7 +141,7 @@ func (n *Node) reportPeers() *nodepb.PeersReply {
 	return reply
 }
 
-// peerReportTimeout bounds the question to the leader for a page that must come in any case.
+// peerReportTimeout bounds the question to the leader, and then to all, for a page that must come in any case.
 const peerReportTimeout = 300 * time.Millisecond
 
 func (n *Node) member(m cluster.Member, s cluster.Status, report *nodepb.PeersReply_Peer) session.Member {
@@ -117,7 +160,9 @@ func (n *Node) member(m cluster.Member, s cluster.Status, report *nodepb.PeersRe
 		}
 	case report != nil:
 		out.Applied, out.Version = report.Applied, report.Version
-		out.LastContact = time.Duration(report.SilentUs) * time.Microsecond
+		if report.SilentUs >= 0 {
+			out.LastContact = time.Duration(report.SilentUs) * time.Microsecond
+		}
 	}
 	if out.Applied != 0 && s.CommitIndex > out.Applied {
 		out.Lag = s.CommitIndex - out.Applied

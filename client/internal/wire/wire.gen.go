@@ -401,10 +401,12 @@ type ClusterStatus struct {
 	ClusterID    string `json:"cluster_id"`
 	CommitIndex  uint64 `json:"commit_index"`
 
-	// FailuresTolerated Servers that may still be lost while a majority stays.
+	// FailuresTolerated Servers that may still be lost while a majority stays. 0 without a leader.
 	FailuresTolerated int    `json:"failures_tolerated"`
 	FormatLevel       uint32 `json:"format_level"`
-	Healthy           bool   `json:"healthy"`
+
+	// Healthy There is a leader and all voters are healthy.
+	Healthy bool `json:"healthy"`
 
 	// LeaderID Null when none is known.
 	LeaderID *string  `json:"leader_id"`
@@ -557,8 +559,10 @@ type Member struct {
 	AppliedIndex  *uint64 `json:"applied_index"`
 	FormatLevel   uint32  `json:"format_level"`
 	GossipAddress string  `json:"gossip_address"`
-	Healthy       bool    `json:"healthy"`
-	ID            string  `json:"id"`
+
+	// Healthy It answers and keeps up. Without a leader: it answers the answering node.
+	Healthy bool   `json:"healthy"`
+	ID      string `json:"id"`
 
 	// Lag Entries behind the commit index. Null when unknown.
 	Lag *uint64 `json:"lag"`

@@ -78,8 +78,8 @@ func (f *connection) define(c *cobra.Command) {
 	flags.StringVar(&f.socket, "socket", "", "ask the node with this Unix socket, as an operator, without logging in (HYDRASTORE_SOCKET)")
 	flags.StringVar(&f.caFile, "ca-file", "", "PEM certificates to trust for https (HYDRASTORE_CA_FILE)")
 	flags.StringVar(&f.user, "user", "", "log in as this user for this command; also -un (HYDRASTORE_USER)")
-	flags.StringVar(&f.password, "password", "", "its password, seen by all who list processes; also -up; better: --password-file, HYDRASTORE_PASSWORD, or wait to be asked")
-	flags.StringVar(&f.passwordFile, "password-file", "", "file with the password in its first line, - for standard input")
+	flags.StringVar(&f.password, "password", "", "with --user: that user's password, seen by all who list processes; also -up; better: --password-file, HYDRASTORE_PASSWORD, or wait to be asked")
+	flags.StringVar(&f.passwordFile, "password-file", "", "file with that password in its first line, - for standard input")
 	flags.StringVar(&f.key, "session-key", "", "use this key; also -us KEY (HYDRASTORE_SESSION_KEY; default: what login has saved)")
 	flags.Var(&f.issueKey, "issue-key", "with --user: keep the session and print its key alone on standard error; with =POLICY of that policy. -us beside -un or -up is --issue-key=flowtraq")
 	flags.Lookup("issue-key").NoOptDefVal = "true"
@@ -197,7 +197,7 @@ func (f *connection) authenticate(ctx context.Context, r *remote) (temporary boo
 	case f.key != "" && f.user != "":
 		return false, usagef("give --user or --session-key, not both")
 	case password && (f.key != "" || user == ""):
-		return false, usagef("whose password? it needs --user") // nobody's: another log-in must not be used in its place
+		return false, &usageError{text: "whose password? it needs --user", hint: "A password that is set, not proved, is given with --new-password-file FILE or HYDRASTORE_NEW_PASSWORD."} // nobody's: another log-in must not be used in its place
 	case f.key != "":
 		return false, r.use(f.key)
 	case user != "":

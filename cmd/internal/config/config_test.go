@@ -404,6 +404,9 @@ func TestEverySettingHasAFlagAndAVariable(t *testing.T) {
 		if s.Secret {
 			continue
 		}
+		if help := set.Lookup(s.Flag()).Usage; strings.Contains(help, "](") || strings.Contains(help, "`") {
+			t.Errorf("%s: a terminal shows Markdown: %s", s.Key, help)
+		}
 		if err := set.Set(s.Flag(), "x"); err != nil {
 			t.Errorf("%s: %v", s.Key, err)
 		}

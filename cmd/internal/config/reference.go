@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -23,9 +24,13 @@ func Reference() string {
 	return out.String()
 }
 
-// plainHelp is a setting's help for a terminal: no Markdown, the default at the end.
+// link is one of Markdown, from a page in docs to the file $1.
+var link = regexp.MustCompile(`\[[^]]*\]\(([^)#]*)[^)]*\)`)
+
+// plainHelp is a setting's help for a terminal: no Markdown, links as the file's place, the default at the end.
 func plainHelp(s Setting) string {
 	help := strings.ReplaceAll(s.Help, "`", "")
+	help = link.ReplaceAllString(help, "docs/$1")
 	if s.Default != "" {
 		help += " Default: " + s.Default + "."
 	}
