@@ -139,11 +139,11 @@ func TestALongMoveIsVerified(t *testing.T) {
 		clock.pass(pause)
 		to := backend.MoveStore(store)
 		moved, err := portable.Move(t.Context(), source(func(f func(portable.Record) error) error {
-			for i, r := range all {
+			for i, r := range all.split() {
 				if err := f(r); err != nil {
 					return err
 				}
-				if i == 2 {
+				if i == 3 {
 					clock.pass(8 * time.Hour)
 				}
 			}

@@ -21,7 +21,7 @@ import (
 type records []portable.Record
 
 func (all records) Each(_ context.Context, f func(portable.Record) error) error {
-	for _, r := range all {
+	for _, r := range all.split() {
 		if err := f(r); err != nil {
 			return err
 		}
