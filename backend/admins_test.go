@@ -2,7 +2,10 @@ package backend_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -201,4 +204,45 @@ func (s *slow) Get(ctx context.Context, names ...backend.Name) (backend.Snapshot
 func (s *slow) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
 	s.pause()
 	return s.Store.Put(ctx, name, value, was, expires)
+}
+
+// TestAdminsAreBounded: their names stand in one record with the policies, which must always have room.
+func TestAdminsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	name := backend.Name{Kind: backend.KindCluster, ID: "cluster"}
+	got, err := p.memory.Get(t.Context(), name)
+	p.ok("read the cluster's record", err)
+	r := map[string]any{}
+	p.ok("decode it", json.Unmarshal(got.Records[0].Value, &r))
+	long := strings.Repeat("a", session.MaxUserNameBytes-3)
+	var admins []string
+	for i := range backend.MaxAdmins - 1 {
+		admins = append(admins, fmt.Sprintf("%03d", i)+long)
+	}
+	r["admins"] = admins
+	value, err := json.Marshal(r)
+	p.ok("encode it", err)
+	_, err = p.memory.Put(t.Context(), name, value, got.Records[0].Version, time.Time{})
+	p.ok("write it", err)
+
+	admin := []session.Role{session.RoleAdmin}
+	_, err = p.a.CreateUser(t.Context(), operator, session.NewUser{Name: "last", Roles: admin})
+	p.ok("the last one that fits", err)
+	_, err = p.a.CreateUser(t.Context(), operator, session.NewUser{Name: "more", Roles: admin})
+	p.wantCode("one more", err, session.CodeTooLarge)
+	_, err = p.a.CreateUser(t.Context(), operator, session.NewUser{Name: "user", Roles: []session.Role{session.RoleUser}})
+	p.ok("a user", err)
+	_, err = p.a.UpdateUser(t.Context(), operator, "user", session.UserChange{Roles: &admin})
+	p.wantCode("a user that becomes one", err, session.CodeTooLarge)
+	for _, disabled := range []bool{true, false} {
+		_, err = p.a.UpdateUser(t.Context(), operator, "user", session.UserChange{Disabled: &disabled})
+		p.ok("a user that is disabled and enabled", err)
+	}
+	_, err = p.a.UpdateUser(t.Context(), operator, "last", session.UserChange{Roles: &admin})
+	p.ok("one that stays one", err)
+	for i := range session.MaxPolicies - 1 {
+		_, err := p.a.PutPolicy(t.Context(), operator, fmt.Sprintf("%03d", i)+strings.Repeat("p", 61), session.PolicyChange{})
+		p.ok("put policy", err)
+	}
 }

@@ -15,6 +15,9 @@ import (
 // MaxSessionsOfUser is how many sessions a user may have at once, whatever the policies say: the user's record lists them.
 const MaxSessionsOfUser = 1000
 
+// MaxAdmins is how many users may be admins at once: the cluster's record lists them beside the policies.
+const MaxAdmins = 500
+
 // Config of a Service. Start from DefaultConfig; it is copied by New and not changed after.
 type Config struct {
 	// NodeName tells this process from others that use the same store, for operators.

@@ -321,3 +321,45 @@ func lostRound(t *testing.T, s, healthy *backend.Service, user string, random *r
 		}
 	}
 }
+
+// lostDeletes answers no deletion of a session, though it does it.
+type lostDeletes struct{ backend.Store }
+
+func (l lostDeletes) Delete(ctx context.Context, name backend.Name, was backend.Version) error {
+	err := l.Store.Delete(ctx, name, was)
+	if err == nil && name.Kind == backend.KindSession {
+		return errLost
+	}
+	return err
+}
+
+// TestABurialDecidesNothing: what is dead by time is dead whether the deletion of its record was answered or not.
+func TestABurialDecidesNothing(t *testing.T) {
+	t.Parallel()
+	clock := newTurned()
+	store := memory.New(clock.time)
+	s := backendtest.Start(t, backendtest.Config(t), lostDeletes{store})
+	one := 1
+	if _, err := s.PatchPolicy(t.Context(), operator, "default", session.PolicyChange{LimitsChange: session.LimitsChange{MaxSessionsPerUser: &one}}); err != nil {
+		t.Fatal(err)
+	}
+	login := func() (session.Issued, error) {
+		return s.Login(t.Context(), operator, session.Login{User: "ada", Vouched: true})
+	}
+	i, err := login()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.pass(24 * time.Hour)
+	if _, err := s.Check(t.Context(), with(i), true); session.CodeOf(err) != session.CodeUnavailable && session.CodeOf(err) != session.CodeUnauthenticated {
+		t.Errorf("a check: %v", err)
+	}
+	i, err = login()
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.pass(24 * time.Hour)
+	if _, err := login(); err != nil && session.CodeOf(err) != session.CodeUnavailable {
+		t.Errorf("a log-in: %v", err)
+	}
+}

@@ -198,7 +198,7 @@ func (l *login) run(ctx context.Context) (session.Issued, error) {
 		if f.lives() {
 			return l.rekey(ctx, f)
 		}
-		if err := s.forget(ctx, f); err != nil {
+		if err := s.forget(ctx, l.User, f); err != nil {
 			return session.Issued{}, err
 		}
 	}

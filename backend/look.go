@@ -217,7 +217,28 @@ func (s *Service) fill(ctx context.Context, all []*found) error {
 		}
 		records = records[2:]
 	}
-	return nil
+	return s.catchUp(ctx, all)
+}
+
+// catchUp reads the policies anew if a session was used under a later one than was read before it: by the earlier one it could look dead.
+func (s *Service) catchUp(ctx context.Context, all []*found) error {
+	if !slices.ContainsFunc(all, (*found).ahead) {
+		return nil
+	}
+	record, _, _, err := s.readCluster(ctx)
+	for _, f := range all {
+		f.cluster = record
+	}
+	return err
+}
+
+// ahead tells whether the session was used under a later form of its policy than the one that was read.
+func (f *found) ahead() bool {
+	if f.session == nil || f.cluster == nil {
+		return false
+	}
+	p := f.policy()
+	return p != nil && p.Version < f.session.PolicyVersion
 }
 
 func (f *found) setSession(r Record) error {

@@ -275,3 +275,75 @@ func TestKeysOfEndedPermanentSessionsAreSweptAway(t *testing.T) {
 	_, err = p.b.Check(p.Context(), with(stays), true)
 	p.ok("the other permanent session", err)
 }
+
+// TestARepeatedLogInWhoseSessionHasEnded: the server that ended it died before it had taken it out of the user's list.
+func TestARepeatedLogInWhoseSessionHasEnded(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := session.Login{User: "ada", Vouched: true, IdempotencyKey: "one request"}
+	first, err := p.a.Login(p.Context(), operator, l)
+	p.ok("log in", err)
+	p.store.onNext("delete", backend.KindSession, func() { // and then it ends
+		p.store.onNext("get", backend.KindKey, func() { <-p.Context().Done() })
+	})
+	_, err = p.a.Logout(p.Context(), with(first))
+	p.ok("log out", err)
+	second, err := p.b.Login(p.Context(), operator, l)
+	p.ok("log in again", err)
+	if second.ID == first.ID {
+		t.Errorf("the ended session has come back")
+	}
+	_, err = p.b.Check(p.Context(), with(second), true)
+	p.ok("check", err)
+}
+
+// TestPoliciesThatWereReadEarlierEndNobody: a request has read the policies, stalls, and then finds a session that was used under a longer timeout since.
+func TestPoliciesThatWereReadEarlierEndNobody(t *testing.T) {
+	t.Parallel()
+	one, short, long := 1, time.Minute, time.Hour
+	for name, stalls := range map[string]func(p *pair, i session.Issued){
+		"a check": func(p *pair, i session.Issued) {
+			_, err := p.a.Check(p.Context(), with(i), false)
+			p.ok("the check that stalled", err)
+		},
+		"a look at it": func(p *pair, i session.Issued) {
+			_, err := p.a.GetSession(p.Context(), operator, i.ID)
+			p.ok("the look that stalled", err)
+		},
+		"a log-in that makes room": func(p *pair, _ session.Issued) {
+			_, err := p.a.Login(p.Context(), operator, session.Login{User: "ada", Policy: "web", Vouched: true})
+			p.wantCode("the log-in that stalled", err, session.CodeSessionLimit)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			policy := session.PolicyChange{IdleTimeout: &short, TouchWindow: new(time.Duration), LimitsChange: session.LimitsChange{MaxSessionsPerUser: &one}}
+			i := p.login(policy, session.Login{})
+			meddled := false
+			longer := func() {
+				if meddled {
+					return
+				}
+				meddled = true
+				_, err := p.b.PatchPolicy(p.Context(), operator, "web", session.PolicyChange{IdleTimeout: &long})
+				p.ok("patch policy", err)
+				_, err = p.b.Touch(p.Context(), with(i))
+				p.ok("touch", err)
+				p.clock.pass(2 * short)
+			}
+			nth := int64(1)
+			if name == "a look at it" {
+				nth = 2 // the first one finds out whose it is
+			}
+			p.store.onNth("get", backend.KindSession, nth, longer)
+			stalls(p, i)
+			if !meddled {
+				t.Fatal("nothing came between")
+			}
+			p.clock.pass(long - 3*short)
+			_, err := p.b.Check(p.Context(), with(i), true)
+			p.ok("within the promised time", err)
+		})
+	}
+}

@@ -160,34 +160,34 @@ func (s *Service) readListed(ctx context.Context, u *userChange, which func(list
 			return nil, err
 		}
 	}
-	return all, nil
+	return all, s.catchUp(ctx, all)
 }
 
-// bury deletes the record of a dead session. ErrChanged: it was not dead.
+// bury deletes the record of a dead session. ErrChanged: it was not dead. It decides nothing: the session is dead whatever becomes of it.
 func (s *Service) bury(ctx context.Context, f *found) error {
 	if f.session == nil {
 		return nil
 	}
 	err := s.store.Delete(ctx, sessionName(f.id), f.sessionAt)
-	if err == nil {
-		if f.number != 0 && !f.lives() {
-			s.tellEnded(ctx, f, ending{cause: f.endedByTime()})
-		}
-		s.figures.ended("time", 1)
-		dead := *f.session
-		s.background(func(ctx context.Context) { s.dropKeys(ctx, &dead) })
-	}
-	return writeError("end a session", err)
-}
-
-// forget takes a session that is dead out of its user's list.
-func (s *Service) forget(ctx context.Context, f *found) error {
-	if err := s.bury(ctx, f); err != nil && !errors.Is(err, ErrChanged) {
+	if errors.Is(err, ErrChanged) {
 		return err
 	}
-	user := f.key.User
-	if f.session != nil {
-		user = f.session.User
+	if err != nil {
+		return undecided("end a session", err)
+	}
+	if f.number != 0 && !f.lives() {
+		s.tellEnded(ctx, f, ending{cause: f.endedByTime()})
+	}
+	s.figures.ended("time", 1)
+	dead := *f.session
+	s.background(func(ctx context.Context) { s.dropKeys(ctx, &dead) })
+	return nil
+}
+
+// forget takes a session that is dead, or whose record is gone, out of its user's list.
+func (s *Service) forget(ctx context.Context, user string, f *found) error {
+	if err := s.bury(ctx, f); err != nil && !errors.Is(err, ErrChanged) {
+		return err
 	}
 	return s.changeUser(ctx, user, func(u *userChange) error {
 		all, err := s.readListed(ctx, u, func(l listed) bool { return l.ID == f.id })

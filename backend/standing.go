@@ -69,8 +69,15 @@ func (s *Service) takeBack(ctx context.Context, f *found, before []byte) error {
 	}
 	if err != nil {
 		s.log.Error("a session was not put back whose proof a new password has overtaken: its key is lost", slog.String("session", f.id.String()), slog.Any("error", err))
+		return errNotTakenBack(err)
 	}
-	return writeError("put a session back", err)
+	return nil
+}
+
+// errNotTakenBack is for what was done and should not stay: whatever err says of the way back, that is not "nothing was done".
+func errNotTakenBack(err error) error {
+	return &session.Error{Code: session.CodeOutcomeUnknown, Err: wrapped{"take back", err},
+		Message: "another password has overtaken this request, and it could not be taken back: it may have been done"}
 }
 
 // stand judges a log-in once more that another password would not end, and takes it back if that has come.
@@ -89,7 +96,7 @@ func (l *login) stand(ctx context.Context, made *found) error {
 		u.user.drop(l.id)
 		return nil
 	}); err != nil {
-		return err
+		return errNotTakenBack(err)
 	}
 	l.unwrite()
 	if err == nil {

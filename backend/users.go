@@ -162,7 +162,7 @@ func (s *Service) writeUser(ctx context.Context, name string, put *accountChange
 	var after *userChange
 	resigned := false
 	err := s.changeUser(ctx, name, func(u *userChange) error {
-		if err := put.judge(u); err != nil {
+		if err := put.judge(u, name); err != nil {
 			return err
 		}
 		if u.user.isAdmin() && put.endsAdmin() {
@@ -199,8 +199,23 @@ func (put *accountChange) endsAdmin() bool {
 	return put.disabled != nil && *put.disabled || put.roles != nil && !slices.Contains(*put.roles, session.RoleAdmin)
 }
 
+// makesAdmin tells whether the user is an admin afterwards. stored is nil when there is no account yet.
+func (put *accountChange) makesAdmin(stored *account) bool {
+	after := account{}
+	if stored != nil {
+		after = *stored
+	}
+	if put.roles != nil {
+		after.Roles = *put.roles
+	}
+	if put.disabled != nil {
+		after.Disabled = *put.disabled
+	}
+	return (&userRecord{Account: &after}).isAdmin()
+}
+
 // judge tells what stands against the change.
-func (put *accountChange) judge(u *userChange) error {
+func (put *accountChange) judge(u *userChange, name string) error {
 	stored := u.user.Account
 	switch {
 	case put.create && stored != nil:
@@ -209,6 +224,8 @@ func (put *accountChange) judge(u *userChange) error {
 		return &session.Error{Code: session.CodeNotFound, Field: "user", Message: "it does not exist, or not any more"}
 	case put.ifVersion != nil && *put.ifVersion != stored.Version:
 		return session.ErrVersion("user")
+	case put.makesAdmin(stored) && len(u.cluster.Admins) >= MaxAdmins && !slices.Contains(u.cluster.Admins, name):
+		return session.TooLarge("roles", "outside of a cluster there are at most %d admins", MaxAdmins)
 	case put.policies == nil:
 		return nil
 	}
