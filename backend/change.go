@@ -47,8 +47,8 @@ func (s *Service) put(ctx context.Context, name Name, r formatted, was Version, 
 	if err != nil {
 		return "", internalError("write a record", err)
 	}
-	if len(value) > MaxValueBytes {
-		return "", internalError("write a record", errors.New("it is larger than a store must hold"))
+	if len(value) > MaxValueBytes && name != clusterName() { // which is written in parts
+		return "", internalError("write a record", errTooLarge)
 	}
 	version, err := s.store.Put(ctx, name, value, was, expires)
 	return version, writeError("write a record", err)

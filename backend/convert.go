@@ -39,9 +39,9 @@ func clusterOf(p *portable.Cluster) (*clusterRecord, error) {
 		out.Version = max(out.Version, policy.Version)
 	}
 	for _, past := range p.Past {
-		out.Past = append(out.Past, pastPolicy{Name: past.Policy, Version: past.Version, UntilMS: past.UntilMS, timers: timers{
+		out.Past = append(out.Past, pastPolicy{past.Policy, pastForm{Version: past.Version, UntilMS: past.UntilMS, timers: timers{
 			IdleMS: past.IdleMS, InactivityMS: past.InactivityMS, WindowMS: past.WindowMS, AbsoluteEndMS: past.LifetimeMS,
-		}})
+		}}})
 	}
 	for _, k := range p.Seals {
 		seal := sealRecord{ID: k.ID, SealRecipe: auth.SealRecipe{Params: auth.Params{MemoryKiB: k.MemoryKiB, Iterations: k.Iterations, Parallelism: k.Parallelism}}}

@@ -412,30 +412,10 @@ func bulk(b *testing.B, store backend.Store, sessions int) {
 
 type quiet struct{ *testing.B }
 
-// TestMoveOfTooMuchPast: a cluster can have more earlier forms of policies in force than a store's record of it holds. Nothing is written then.
-func TestMoveOfTooMuchPast(t *testing.T) {
+// TestMoveOfMuchPast: a store keeps as much of it as a cluster can have.
+func TestMoveOfMuchPast(t *testing.T) {
 	t.Parallel()
-	c := &portable.Cluster{ID: "long-lived", Version: 1}
-	for i := range 40 {
-		p := session.DefaultPolicy()
-		if i > 0 {
-			p.Name = fmt.Sprint("policy-", i)
-		}
-		c.Policies = append(c.Policies, portable.PolicyOf(p))
-		for n := range int64(64) {
-			form := portable.PastForm{Version: 1_000_000, UntilMS: 1_700_000_000_000 + n, IdleMS: 1_800_000, WindowMS: 60_000, LifetimeMS: 3_600_000 + 1000*n}
-			c.Past = append(c.Past, portable.PastPolicy{Policy: p.Name, PastForm: form})
-		}
-	}
-	to := memory.New(nil)
-	if _, err := portable.Move(t.Context(), records(c.Records()), backend.MoveStore(to), silent); err == nil || !strings.Contains(err.Error(), "2560 earlier forms that are in force") {
-		t.Errorf("got %v", err)
-	}
-	from := memory.New(nil)
-	fill(t, from, 1)
-	if _, err := portable.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(to), silent); err != nil {
-		t.Errorf("another home, after that: %v", err)
-	}
+	backendtest.MovePast(t, memory.New(nil))
 }
 
 // passing is a target at which time passes when everything has been taken.

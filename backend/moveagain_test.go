@@ -98,7 +98,7 @@ func TestARepeatedMoveFindsWhatIsThere(t *testing.T) {
 		first := true
 		ctx, stop := context.WithCancel(t.Context())
 		to.meddle = func(call string, name backend.Name) {
-			if call == "put" && name.Kind == fails && name.ID != "moving" {
+			if call == "put" && name.Kind == fails && (fails != backend.KindCluster || name.ID == "cluster") {
 				if fails == backend.KindSession || !first {
 					stop()
 				}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -208,8 +209,11 @@ func comparable(t *testing.T, store backend.Store) string {
 			lines = append(lines, fmt.Sprintf("%c %s %s", r.Kind, r.ID, value))
 		}
 	}
-	return strings.Join(lines, "\n")
+	return pastIDs.ReplaceAllString(strings.Join(lines, "\n"), "$1")
 }
+
+// pastIDs are what records of the past are found by: random.
+var pastIDs = regexp.MustCompile(`(past |"past_in":\[\{"id":")[0-9a-f]{32}`)
 
 // TestNoRecordIsLost moves what a service has written: but for when it was made, and what is minutes old, every record is there with all of its fields.
 func TestNoRecordIsLost(t *testing.T) {

@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,11 +20,11 @@ const movedStay = 24 * time.Hour
 
 // MoveStore lets a store be moved from and to. A store into which a move is not complete serves nobody, and nothing is moved from it. Idempotency-Keys,
 // challenges and the counters of wrong passwords, minutes old at most, are not moved.
-func MoveStore(s Store) portable.Target { return &storeMove{store: s} }
+func MoveStore(s Store) portable.Target { return &storeMove{store: newPasts(s, rand.Reader)} }
 
 // storeMove is one side of one move.
 type storeMove struct {
-	store Store
+	store *pasts
 
 	begun    bool    // it is the target
 	complete bool    // an earlier move into it is: what is there may have been changed since, and is compared only
@@ -85,12 +86,6 @@ func (m *storeMove) Begin(ctx context.Context, c *portable.Cluster) (time.Time, 
 	return m.at, err
 }
 
-// errTooMuchPast refuses what would not go into the one record that a store has for a cluster.
-func errTooMuchPast(forms, bytes int, home string) error {
-	return fmt.Errorf("the source's policies have %d earlier forms that are in force for some of its sessions, which take %d bytes, and where sessions are kept in %s there is room for %d: "+
-		"wait until the sessions that were made before the policies were changed have ended, or move into a cluster", forms, bytes, home, MaxValueBytes)
-}
-
 // note notes that a move into the store is under way, this one and from here on no other. One that is repeated keeps its time, unless that is so long ago that
 // stores may have dropped what has ended since.
 func (m *storeMove) note(ctx context.Context, moving Record) error {
@@ -133,13 +128,6 @@ func (m *storeMove) stillNoted(ctx context.Context) error {
 
 // mayHold tells what a home of these features cannot keep.
 func mayHold(f Features, limits portable.Limits, c *clusterRecord) error {
-	value, err := encode(c)
-	if err != nil {
-		return err
-	}
-	if len(value) > MaxValueBytes {
-		return errTooMuchPast(len(c.Past), len(value), f.Name)
-	}
 	if err := f.supportsLimit(limits.MaxSessions); err != nil {
 		return err
 	}
@@ -317,7 +305,7 @@ func (m *storeMove) put(ctx context.Context, name Name, r formatted, was Version
 	if err != nil {
 		return "", err
 	}
-	if len(value) > MaxValueBytes {
+	if len(value) > MaxValueBytes && name != clusterName() { // which is written in parts
 		return "", fmt.Errorf("it has %d bytes, and a record has at most %d where sessions are kept in %s", len(value), MaxValueBytes, m.store.Features().Name)
 	}
 	return m.replace(ctx, name, value, was, expires)
@@ -362,8 +350,10 @@ func (m *storeMove) Done(ctx context.Context, t *portable.Tally) error {
 	m.cluster.Admins = m.arrivals.admins
 	slices.Sort(m.cluster.Admins)
 	m.arrivals = arrivals{}
-	_, err := m.put(ctx, clusterName(), m.cluster, m.clusterAt, time.Time{})
-	return err
+	if _, err := m.put(ctx, clusterName(), m.cluster, m.clusterAt, time.Time{}); err != nil || !m.repeated {
+		return err
+	}
+	return m.store.sweep(ctx)
 }
 
 func (m *storeMove) compare(ctx context.Context, moved *portable.Tally) error {

@@ -127,9 +127,9 @@ func (c *clusterRecord) remember(old, now session.Policy, nowMS int64) error {
 }
 
 func pastOf(p session.Policy, untilMS int64) pastPolicy {
-	return pastPolicy{Name: p.Name, Version: p.Version, UntilMS: untilMS, timers: timers{
+	return pastPolicy{p.Name, pastForm{Version: p.Version, UntilMS: untilMS, timers: timers{
 		IdleMS: p.IdleTimeout.Milliseconds(), InactivityMS: p.InactivityTimeout.Milliseconds(), AbsoluteEndMS: p.AbsoluteLifetime.Milliseconds(),
-	}}
+	}}}
 }
 
 // redundant tells whether earlier timers end nothing that later ones do not end: no timer of theirs is shorter.

@@ -60,13 +60,15 @@ type clusterRecord struct {
 	header
 	ID       string           `json:"id"` // of this store, random
 	Policies []session.Policy `json:"policies"`
-	Past     []pastPolicy     `json:"past,omitempty"`
+	PastIn   []pastRef        `json:"past_in,omitempty"`
 	Admins   []string         `json:"admins"` // enabled; at least one of them is real, if there is any
 	Seals    []sealRecord     `json:"seals,omitempty"`
 	LastSeal uint32           `json:"last_seal,omitempty"`
 	Floor    uint64           `json:"floor,omitempty"` // numbers of sessions of users whose record was dropped are not above it
 	Version  uint64           `json:"version"`         // the highest version that a policy ever had
 
+	// While a Service has it: what stands in the records of PastIn, which is empty then.
+	Past []pastPolicy `json:"past,omitempty"`
 	// While a Service has it: what the Directory knows, if there is one.
 	PastElsewhere []PolicyPast `json:"past_elsewhere,omitempty"`
 	MaxSessions   int          `json:"max_sessions,omitempty"`
@@ -75,10 +77,27 @@ type clusterRecord struct {
 // pastPolicy is a policy as it was until it was changed. It matters to sessions that were last used before that: what was dead under it stays dead, and
 // no absolute end comes further.
 type pastPolicy struct {
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	pastForm
+}
+
+type pastForm struct {
 	Version uint64 `json:"version"`
 	UntilMS int64  `json:"until_ms"`
 	timers         // AbsoluteEndMS counts from the session's creation
+}
+
+// pastRecord is what is past of one policy. It is never changed.
+type pastRecord struct {
+	header
+	Policy string     `json:"policy"`
+	Forms  []pastForm `json:"forms"`
+}
+
+// pastRef names the record of what is past of a policy.
+type pastRef struct {
+	Policy string `json:"policy"`
+	ID     string `json:"id"` // random
 }
 
 // sealRecord is what is known of a seal key.

@@ -55,6 +55,8 @@ func New(c Config, store Store) (*Service, error) {
 		}
 		store = o
 		f = store.Features()
+	} else {
+		store = newPasts(store, c.Random)
 	}
 	hasher, err := auth.NewHasher(c.Hashing)
 	if err != nil {

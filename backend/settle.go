@@ -203,7 +203,13 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err := s.sweepKind(ctx, KindSession, s.sweepSession); err != nil {
 		return err
 	}
-	return s.sweepKind(ctx, KindKey, s.sweepKey)
+	if err := s.sweepKind(ctx, KindKey, s.sweepKey); err != nil {
+		return err
+	}
+	if p, apart := s.store.(*pasts); apart {
+		return s.bounded(ctx, p.sweep)
+	}
+	return nil
 }
 
 func (s *Service) sweepKind(ctx context.Context, kind Kind, sweep func(ctx context.Context, r Record, nowMS int64) error) error {

@@ -18,7 +18,7 @@ const (
 type Kind byte
 
 const (
-	KindCluster Kind = 'c' // one record: policies, admins, seal keys
+	KindCluster Kind = 'c' // policies, admins, seal keys; what is past of policies; that a move is under way
 	KindUser    Kind = 'u' // by folded name: account, and the list of the user's sessions
 	KindSession Kind = 's' // by session id
 	KindKey     Kind = 'k' // by the hash of a session key: which session it opens

@@ -1,7 +1,10 @@
 package backendtest
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/hydrastore/hydrastore/backend"
 	"github.com/hydrastore/hydrastore/backend/memory"
@@ -46,4 +49,94 @@ func MoveThrough(t T, between backend.Store) {
 			t.Fatalf("session %d: %+v, %v", i, got, err)
 		}
 	}
+}
+
+// mostForms is how many earlier forms of one policy a home keeps.
+const mostForms = 64
+
+// MovePast moves as much past of policies into an empty store as there can be, lets a policy be changed there, and moves on: each earlier form is where it was, and what is past
+// no more leaves nothing behind.
+func MovePast(t T, between backend.Store) {
+	t.Helper()
+	last := session.MaxPolicies - 1
+	whole := muchPast()
+	whole.Past = whole.Past[:len(whole.Past)-1] // the last policy has room for one more
+	move := func(from portable.Source, to portable.Target) {
+		t.Helper()
+		if _, err := portable.Move(t.Context(), from, to, func(*portable.Tally) {}); err != nil {
+			t.Fatalf("move: %v", err)
+		}
+	}
+	move(whole, backend.MoveStore(between))
+	s := Start(t, Config(t), between)
+	changed, err := s.PatchPolicy(t.Context(), session.Call{Operator: true}, whole.Policies[last].Name, session.PolicyChange{AbsoluteLifetime: new(time.Duration)})
+	if err != nil {
+		t.Fatalf("change a policy: %v", err)
+	}
+	if _, err := s.PatchPolicy(t.Context(), session.Call{Operator: true}, whole.Policies[0].Name, session.PolicyChange{AbsoluteLifetime: new(time.Duration)}); session.CodeOf(err) != session.CodeConflict {
+		t.Errorf("one earlier form more than there can be: %v", err)
+	}
+	on := memory.New(nil)
+	move(backend.MoveStore(between), backend.MoveStore(on))
+	got := clusterIn(t, backend.MoveStore(on))
+	if len(got.Past) != len(whole.Past)+1 || !slices.Equal(got.Past[:len(whole.Past)], whole.Past) {
+		t.Errorf("%d earlier forms came through, want %d as they were and one more", len(got.Past), len(whole.Past))
+	}
+	if kept := got.Past[len(got.Past)-1]; kept.Policy != changed.Name || kept.Version != whole.Policies[last].Version || kept.LifetimeMS != whole.Policies[last].LifetimeMS {
+		t.Errorf("the form that was changed is kept as %+v", kept)
+	}
+	page, err := between.Scan(t.Context(), backend.KindCluster, "", backend.MaxScan)
+	if err != nil || len(page.Records) != 1+session.MaxPolicies {
+		t.Errorf("there are %d records of the cluster and of what is past, %v, want %d", len(page.Records), err, 1+session.MaxPolicies)
+	}
+}
+
+// pastOnly is a home that has policies, and nothing else.
+type pastOnly struct{ portable.Cluster }
+
+func (p *pastOnly) Each(_ context.Context, f func(portable.Record) error) error {
+	for _, r := range p.Records() {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// muchPast has all policies and all earlier forms that there can be, with names as long as can be.
+func muchPast() *pastOnly {
+	out := &pastOnly{portable.Cluster{ID: "long-lived", Version: 1_000_000}}
+	for i := range session.MaxPolicies {
+		p := session.DefaultPolicy()
+		p.Version = 1_000_000
+		if i > 0 {
+			p.Name = fmt.Sprintf("p.%0*d", session.MaxPolicyNameBytes-2, i)
+		}
+		out.Policies = append(out.Policies, portable.PolicyOf(p))
+		for n := range int64(mostForms) {
+			form := portable.PastForm{Version: 900_000 + uint64(n), UntilMS: 1_700_000_000_000 + n, IdleMS: 1_800_000, InactivityMS: 900_000, WindowMS: 60_000, LifetimeMS: 3_600_000 + 1000*n}
+			out.Past = append(out.Past, portable.PastPolicy{Policy: p.Name, PastForm: form})
+		}
+	}
+	return out
+}
+
+// clusterIn is the cluster's record of a home, with what is past.
+func clusterIn(t T, home portable.Source) (out portable.Cluster) {
+	t.Helper()
+	err := home.Each(t.Context(), func(r portable.Record) error {
+		switch {
+		case r.Cluster != nil:
+			out = *r.Cluster
+		case r.Past != nil:
+			for _, form := range r.Past.Forms {
+				out.Past = append(out.Past, portable.PastPolicy{Policy: r.Past.Policy, PastForm: form})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read a home: %v", err)
+	}
+	return out
 }

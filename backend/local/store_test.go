@@ -312,3 +312,12 @@ func TestMove(t *testing.T) {
 	defer s.Close()
 	backendtest.MoveThrough(t, s)
 }
+
+func TestMoveOfMuchPast(t *testing.T) {
+	t.Parallel()
+	s, err := local.Open(local.Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backendtest.MovePast(t, s) // the service in it closes the store
+}

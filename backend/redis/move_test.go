@@ -12,4 +12,5 @@ func TestMove(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, redistest.Options{})
 	backendtest.MoveThrough(t, open(t, redis.Config{Address: server.Address(), Prefix: "move"}))
+	backendtest.MovePast(t, open(t, redis.Config{Address: server.Address(), Prefix: "past"}))
 }
