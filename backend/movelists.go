@@ -45,7 +45,9 @@ func (a *arrivals) add(r portable.Record) error {
 	case r.User != nil:
 		a.users = append(a.users, hashOf(r.User.Name))
 		if account := r.User.Account; account != nil && !account.Disabled && slices.Contains(account.Roles, session.RoleAdmin) {
-			a.admins = append(a.admins, r.User.Name)
+			if a.admins = append(a.admins, r.User.Name); len(a.admins) > MaxAdmins {
+				return fmt.Errorf("the source has more than %d admins, and outside of a cluster there are no more: take the role from some of them first", MaxAdmins)
+			}
 		}
 	case r.Session != nil:
 		s := r.Session

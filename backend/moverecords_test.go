@@ -307,6 +307,22 @@ func TestWhatAStoreCannotKeep(t *testing.T) {
 	}
 }
 
+// TestMoveOfAdmins: as many as a store can list, and no more.
+func TestMoveOfAdmins(t *testing.T) {
+	t.Parallel()
+	all := someRecords()[:1]
+	for i := range backend.MaxAdmins + 1 {
+		all = append(all, portable.Record{User: &portable.User{
+			Name:    fmt.Sprintf("%03d", i) + strings.Repeat("a", session.MaxUserNameBytes-3),
+			Account: &portable.Account{Roles: []session.Role{session.RoleAdmin}, Policies: []string{"web"}, CreatedMS: 1, Version: 2},
+		}})
+	}
+	move(t, all[:backend.MaxAdmins+1], backend.MoveStore(emptyStore(5)))
+	if _, err := portable.Move(t.Context(), all, backend.MoveStore(emptyStore(5)), silent); err == nil || !strings.Contains(err.Error(), "more than 500 admins") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestSourcesThatAreDamaged: what no home can have written is told, and no server serves it.
 func TestSourcesThatAreDamaged(t *testing.T) {
 	t.Parallel()
