@@ -5,15 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
-
-	"github.com/hydrastore/hydrastore/session"
 )
 
 const (
 	// expiryMargin is how long records stay beyond what clocks that differ could make of their end.
 	expiryMargin = time.Hour
-	// keyReserve is how much longer a key's record lives than its session's, so that it need not be written with each use.
-	keyReserve = 24 * time.Hour
 	// firstPause and longestPause bound the wait before a write is tried again that came second.
 	firstPause   = time.Millisecond
 	longestPause = 50 * time.Millisecond
@@ -103,68 +99,6 @@ func (r *sessionRecord) expires() time.Time {
 		return time.Time{}
 	}
 	return instant(end).Add(expiryMargin)
-}
-
-// keepKeys lets the records of a session's keys live as long as the session's own will.
-func (s *Service) keepKeys(ctx context.Context, f *found, expires time.Time) error {
-	if u := f.session.KeysUntilMS; u == 0 || !expires.IsZero() && u >= expires.UnixMilli() {
-		return nil
-	}
-	snapshot, err := s.read(ctx, f.session.keyNames()...)
-	if err != nil {
-		return err
-	}
-	for _, r := range snapshot.Records {
-		if r.Version == "" {
-			continue
-		}
-		var k keyRecord
-		if err := decode(r.Value, &k); err != nil {
-			return internalError("read a key", err)
-		}
-		if until := keysUntil(expires); k.UntilMS == 0 || until != 0 && k.UntilMS >= until {
-			continue // another change, which may come first, needs it as long
-		}
-		err := s.putKey(ctx, r.Name, f.session.User, f.id, expires, r.Version)
-		if errors.Is(err, ErrChanged) {
-			return err
-		}
-		if err != nil {
-			return undecided("keep a key", err)
-		}
-	}
-	f.session.KeysUntilMS = keysUntil(expires)
-	return nil
-}
-
-func (r *sessionRecord) keyNames() []Name {
-	names := []Name{keyName(r.Key)}
-	for _, k := range r.Retired {
-		names = append(names, keyName(k.Hash))
-	}
-	return names
-}
-
-// keysUntil is until when the keys are kept of a session whose record expires then, in milliseconds; 0 = for ever.
-func keysUntil(expires time.Time) int64 {
-	if expires.IsZero() {
-		return 0
-	}
-	return expires.Add(keyReserve).UnixMilli()
-}
-
-// putKey writes where a key leads.
-func (s *Service) putKey(ctx context.Context, name Name, user string, id session.ID, expires time.Time, was Version) error {
-	until := keysUntil(expires)
-	value, err := encode(&keyRecord{User: user, Session: id, UntilMS: until})
-	if err != nil {
-		return internalError("write a key", err)
-	}
-	if until != 0 {
-		expires = instant(until)
-	}
-	_, err = s.store.Put(ctx, name, value, was, expires)
-	return err
 }
 
 // userChange is a user's record on its way to be replaced.
@@ -292,69 +226,4 @@ func (s *Service) deleteSession(ctx context.Context, f *found, find func() (*fou
 		return writeError("end a session", err)
 	})
 	return ended, err
-}
-
-// tidy takes away, beside the request, what an ended session leaves.
-func (s *Service) tidy(f *found) {
-	ended := *f
-	s.background(func(ctx context.Context) {
-		s.dropKeys(ctx, ended.session)
-		_ = s.changeUser(ctx, ended.session.User, func(u *userChange) error {
-			if u.user.find(ended.id) == nil {
-				return errKeep
-			}
-			u.user.drop(ended.id)
-			return nil
-		})
-	})
-}
-
-// dropKeys deletes the records of a session's keys. What stays behind leads nowhere, and expires.
-func (s *Service) dropKeys(ctx context.Context, r *sessionRecord) {
-	snapshot, err := s.read(ctx, r.keyNames()...)
-	if err != nil {
-		return
-	}
-	for _, k := range snapshot.Records {
-		if k.Version != "" {
-			_ = s.store.Delete(ctx, k.Name, k.Version)
-		}
-	}
-}
-
-// dropKey takes the record of a key away, beside the request, that its session does not remember.
-func (s *Service) dropKey(h session.KeyHash) {
-	s.background(func(ctx context.Context) { s.dropKeys(ctx, &sessionRecord{Key: h}) })
-}
-
-// tidyIDs takes away, beside the request, the records of sessions that have left their user's list.
-func (s *Service) tidyIDs(ids []session.ID) {
-	if len(ids) == 0 {
-		return
-	}
-	s.background(func(ctx context.Context) {
-		for _, id := range ids {
-			s.dropUnlisted(ctx, id)
-		}
-	})
-}
-
-// dropUnlisted deletes a session's record that no list names, and its keys'. An id that has left the list never comes back, so there is
-// no hurry and no harm.
-func (s *Service) dropUnlisted(ctx context.Context, id session.ID) {
-	_ = s.again(ctx, func() error {
-		snapshot, err := s.read(ctx, sessionName(id))
-		if err != nil || snapshot.Records[0].Version == "" {
-			return err
-		}
-		f := &found{id: id}
-		if err := f.setSession(snapshot.Records[0]); err != nil {
-			return err
-		}
-		if err := s.store.Delete(ctx, sessionName(id), f.sessionAt); err != nil {
-			return err
-		}
-		s.dropKeys(ctx, f.session)
-		return nil
-	})
 }

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -85,4 +86,48 @@ func (s *Service) changeAttributes(ctx context.Context, f *found, find func() (*
 		return session.ErrUnauthenticated()
 	}
 	return err
+}
+
+// findReplaced finds the session in whose place the log-in comes. A service that sends its own key says who asks, and nothing about
+// its user's session. What presents a spent key, or one at a wrong address, replaces nothing.
+func (l *login) findReplaced(ctx context.Context) error {
+	s, key, address := l.service, l.call.Key, l.call.Address
+	switch {
+	case l.call.Subject != nil:
+		key, address = l.call.Subject.Key, l.call.Subject.Address
+	case l.Vouched || key.IsZero():
+		return nil
+	}
+	f, err := s.lookOne(ctx, key)
+	if err != nil {
+		return err
+	}
+	ok, err := s.open(ctx, f, address)
+	if err != nil || !ok {
+		return err
+	}
+	if l.call.Subject == nil && f.session.User != l.User && isPowerful(f.roles()) {
+		return nil
+	}
+	l.replaced = f
+	return nil
+}
+
+// endReplaced ends the session of another user whose key came with the log-in. The same user's has left the list.
+func (l *login) endReplaced(ctx context.Context) {
+	f := l.replaced
+	if f == nil {
+		return
+	}
+	if f.session.User == l.User {
+		l.service.figures.ended("replaced", 1)
+		l.service.tidyIDs([]session.ID{f.id})
+		return
+	}
+	key := f.shown
+	why := ending{CauseReplaced, l.actor(l.id)}
+	_, err := l.service.endSession(ctx, f, why, func() (*found, error) { return l.service.lookOne(ctx, key) }, (*found).opens)
+	if err != nil {
+		l.service.log.Error("the session in whose place a log-in came was not ended", slog.String("session", f.id.String()), slog.Any("error", err))
+	}
 }

@@ -94,20 +94,6 @@ func (s *Service) look(ctx context.Context, keys ...session.Key) (all []*found, 
 	return all, err
 }
 
-// buryOverdue deletes the records of sessions whose time is over, before anybody is told: so a use that is under way, and was in time, cannot
-// bring back what was seen dead. ErrChanged: one came before. Without a clock that all share, they do not agree on who is dead, and none is deleted for the others.
-func (s *Service) buryOverdue(ctx context.Context, all ...*found) error {
-	for _, f := range all {
-		if f.session == nil || f.number == 0 || f.lives() || !s.features.Clock {
-			continue
-		}
-		if err := s.bury(ctx, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (s *Service) lookOnce(ctx context.Context, keys []session.Key) ([]*found, error) {
 	names := make([]Name, len(keys)+1)
 	for i, k := range keys {
@@ -317,4 +303,30 @@ func (s *Service) readCluster(ctx context.Context) (*clusterRecord, Version, int
 	}
 	record, err := s.decodeCluster(snapshot.Records[0])
 	return record, snapshot.Records[0].Version, snapshot.Now.UnixMilli(), err
+}
+
+// readListed reads sessions of a user's list.
+func (s *Service) readListed(ctx context.Context, u *userChange, which func(listed) bool) ([]*found, error) {
+	var all []*found
+	var names []Name
+	for _, l := range u.user.Sessions {
+		if which(l) {
+			all = append(all, &found{id: l.ID, number: l.Number, cluster: u.cluster, user: u.user})
+			names = append(names, sessionName(l.ID))
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	snapshot, err := s.read(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range all {
+		f.nowMS = snapshot.Now.UnixMilli()
+		if err := f.setSession(snapshot.Records[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, s.catchUp(ctx, all)
 }

@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/session"
@@ -108,4 +109,44 @@ func (l *login) stillAdmitted(ctx context.Context, f *found) error {
 
 func errEnded() *session.Error {
 	return session.Errorf(session.CodeConflict, "the session that this request has made ended in this moment; ask again")
+}
+
+// claim makes sure that the Idempotency-Key was not used for another request.
+func (l *login) claim(ctx context.Context) error {
+	if !l.repeats {
+		return nil
+	}
+	s := l.service
+	return s.again(ctx, func() error {
+		snapshot, err := s.read(ctx, requestName(l.request.Scope))
+		if err != nil {
+			return err
+		}
+		was, r := snapshot.Records[0], &requestRecord{}
+		if was.Version != "" {
+			if err := decode(was.Value, r); err != nil {
+				return internalError("read a request", err)
+			}
+			if snapshot.Now.UnixMilli() < r.UntilMS {
+				if !bytes.Equal(r.Body, l.request.Body[:]) {
+					return session.ErrRequestMismatch()
+				}
+				return nil
+			}
+		}
+		until := snapshot.Now.Add(session.IdempotencyLifetime)
+		r = &requestRecord{Body: l.request.Body[:], UntilMS: until.UnixMilli()}
+		l.claimed, err = s.put(ctx, requestName(l.request.Scope), r, was.Version, until.Add(expiryMargin))
+		if errors.Is(err, ErrChanged) {
+			return err
+		}
+		return undecided("claim a request", err)
+	})
+}
+
+// unclaim lets the Idempotency-Key be used for another request, when nothing came of this one.
+func (l *login) unclaim(ctx context.Context) {
+	if l.claimed != "" {
+		_ = l.service.store.Delete(ctx, requestName(l.request.Scope), l.claimed)
+	}
 }

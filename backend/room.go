@@ -3,7 +3,6 @@ package backend
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/hydrastore/hydrastore/session"
@@ -135,69 +134,4 @@ func (r *room) prune(ctx context.Context, which func(listed) bool) error {
 		r.user.user.drop(f.id)
 	}
 	return nil
-}
-
-// readListed reads sessions of a user's list.
-func (s *Service) readListed(ctx context.Context, u *userChange, which func(listed) bool) ([]*found, error) {
-	var all []*found
-	var names []Name
-	for _, l := range u.user.Sessions {
-		if which(l) {
-			all = append(all, &found{id: l.ID, number: l.Number, cluster: u.cluster, user: u.user})
-			names = append(names, sessionName(l.ID))
-		}
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	snapshot, err := s.read(ctx, names...)
-	if err != nil {
-		return nil, err
-	}
-	for i, f := range all {
-		f.nowMS = snapshot.Now.UnixMilli()
-		if err := f.setSession(snapshot.Records[i]); err != nil {
-			return nil, err
-		}
-	}
-	return all, s.catchUp(ctx, all)
-}
-
-// bury deletes the record of a dead session. ErrChanged: it was not dead. It decides nothing: the session is dead whatever becomes of it.
-func (s *Service) bury(ctx context.Context, f *found) error {
-	if f.session == nil {
-		return nil
-	}
-	err := s.store.Delete(ctx, sessionName(f.id), f.sessionAt)
-	if errors.Is(err, ErrChanged) {
-		return err
-	}
-	if err != nil {
-		return undecided("end a session", err)
-	}
-	if f.number != 0 && !f.lives() {
-		s.tellEnded(ctx, f, ending{cause: f.endedByTime()})
-	}
-	s.figures.ended("time", 1)
-	dead := *f.session
-	s.background(func(ctx context.Context) { s.dropKeys(ctx, &dead) })
-	return nil
-}
-
-// forget takes a session that is dead, or whose record is gone, out of its user's list.
-func (s *Service) forget(ctx context.Context, user string, f *found) error {
-	if err := s.bury(ctx, f); err != nil && !errors.Is(err, ErrChanged) {
-		return err
-	}
-	return s.changeUser(ctx, user, func(u *userChange) error {
-		all, err := s.readListed(ctx, u, func(l listed) bool { return l.ID == f.id })
-		if err != nil {
-			return err
-		}
-		if len(all) == 0 || all[0].lives() {
-			return errKeep
-		}
-		u.user.drop(f.id)
-		return nil
-	})
 }

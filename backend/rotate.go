@@ -16,8 +16,13 @@ type rotation struct {
 	successor session.Key
 	proof     *proof // of who the user is; nil = this is a mere rotation
 
-	forgotten session.KeyHash // the oldest key, which the session remembers no more; zero = none
+	leads      session.Key     // where the presented key leads: the successor, or that of a rotation that came before
+	reservedMS int64           // until when the successor's own record is kept, 0 = for ever
+	forgotten  session.KeyHash // the oldest key, which the session remembers no more; zero = none
 }
+
+// notReserved: the successor's record is not written.
+const notReserved = -1
 
 // Rotate implements session.Sessions.
 func (s *Service) Rotate(ctx context.Context, c session.Call) (session.Issued, error) {
@@ -64,57 +69,68 @@ func (s *Service) rotate(ctx context.Context, r *rotation) (session.Issued, erro
 	if r.successor, err = r.target.presented.Key.NewSuccessor(s.config.Random); err != nil {
 		return session.Issued{}, internalError("rotate key", err)
 	}
-	key, reserved := r.successor, int64(-1) // until when the successor's record is kept; -1 = it is not written
-	err = s.changeByProof(ctx, r.proof, r.target.found, func() (*found, error) { return s.lookAgain(ctx, r.target.presented) }, func(f *found) error {
-		if f.state == keyInGrace {
-			if r.proof != nil {
-				return session.ErrKeyRotated() // it would end whoever holds the successor
-			}
-			var err error
-			if key, err = f.follow(r.target.presented.Key); err != nil {
-				return internalError("rotate key", err)
-			}
-			f.session.use(f.rules(), f.nowMS, false)
-			return nil
-		}
-		key = r.successor
-		if err := s.stillProves(ctx, r, f); err != nil {
-			return err
-		}
-		if err := r.apply(f); err != nil {
-			return err
-		}
-		if reserved < 0 {
-			expires := f.session.expires()
-			if err := s.putKey(ctx, keyName(r.successor.Hash()), f.session.User, f.id, expires, ""); err != nil {
-				return undecided("reserve the successor", err)
-			}
-			reserved = keysUntil(expires)
-		}
-		f.session.KeysUntilMS = sooner(f.session.KeysUntilMS, reserved)
-		return nil
-	})
-	if reserved >= 0 && (err != nil && session.CodeOf(err) != session.CodeOutcomeUnknown || err == nil && key != r.successor) {
+	r.reservedMS = notReserved
+	find := func() (*found, error) { return s.lookAgain(ctx, r.target.presented) }
+	err = s.changeByProof(ctx, r.proof, r.target.found, find, func(f *found) error { return s.rotateOnce(ctx, r, f) })
+	made := err == nil && r.leads == r.successor
+	if r.reservedMS != notReserved && !made && session.CodeOf(err) != session.CodeOutcomeUnknown {
 		s.dropKey(r.successor.Hash())
 	}
 	if err != nil {
 		return session.Issued{}, err
 	}
-	if key == r.successor && r.forgotten != (session.KeyHash{}) {
-		s.dropKey(r.forgotten)
-	}
-	if key == r.successor {
+	if made {
+		if r.forgotten != (session.KeyHash{}) {
+			s.dropKey(r.forgotten)
+		}
 		r.tell(ctx, s)
 	}
-	t := r.target
-	issued := session.Issued{Key: key.WithNumber(t.number), Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
-	if t.maySeeSealed() {
-		if issued.Sealed, err = s.seals.open(t.id, t.session.Sealed); err != nil {
-			// The key was issued and is shown nowhere else: better without the sealed attributes than without it.
-			s.log.Warn("sealed attributes do not open", slog.String("session", t.id.String()), slog.Any("error", err))
+	return s.issueSuccessor(r), nil
+}
+
+// rotateOnce changes the session's record as it was found: it gets its next key, or, where the presented key is in its grace, is used.
+func (s *Service) rotateOnce(ctx context.Context, r *rotation, f *found) (err error) {
+	if f.state == keyInGrace {
+		if r.proof != nil {
+			return session.ErrKeyRotated() // it would end whoever holds the successor
 		}
+		if r.leads, err = f.follow(r.target.presented.Key); err != nil {
+			return internalError("rotate key", err)
+		}
+		f.session.use(f.rules(), f.nowMS, false)
+		return nil
 	}
-	return issued, nil
+	r.leads = r.successor
+	if err := s.stillProves(ctx, r, f); err != nil {
+		return err
+	}
+	if err := r.apply(f); err != nil {
+		return err
+	}
+	if r.reservedMS == notReserved {
+		expires := f.session.expires()
+		if err := s.putKey(ctx, keyName(r.successor.Hash()), f.session.User, f.id, expires, ""); err != nil {
+			return undecided("reserve the successor", err)
+		}
+		r.reservedMS = keysUntil(expires)
+	}
+	f.session.KeysUntilMS = sooner(f.session.KeysUntilMS, r.reservedMS)
+	return nil
+}
+
+// issueSuccessor answers with the key that the presented one leads to.
+func (s *Service) issueSuccessor(r *rotation) session.Issued {
+	t := r.target
+	issued := session.Issued{Key: r.leads.WithNumber(t.number), Session: t.view(), Attributes: t.session.attributes(), Meta: s.meta()}
+	if !t.maySeeSealed() {
+		return issued
+	}
+	var err error
+	if issued.Sealed, err = s.seals.open(t.id, t.session.Sealed); err != nil {
+		// The key was issued and is shown nowhere else: better without the sealed attributes than without it.
+		s.log.Warn("sealed attributes do not open", slog.String("session", t.id.String()), slog.Any("error", err))
+	}
+	return issued
 }
 
 // apply makes the successor the key of a session whose present key is presented.

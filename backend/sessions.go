@@ -108,37 +108,3 @@ func (s *Service) useUnlessLocal(ctx context.Context, p *principal) error {
 	}
 	return s.useCaller(ctx, p)
 }
-
-// RevokeSession implements session.Sessions.
-func (s *Service) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	p, err := s.authenticateAs(ctx, c, session.Roles()...)
-	if err != nil {
-		return session.Meta{}, err
-	}
-	ended, err := s.revoke(ctx, id, p.actor(), func(f *found) bool {
-		return f.lives() && (f.session.User == p.user || p.has(session.RoleAdmin))
-	})
-	if err != nil {
-		return session.Meta{}, err
-	}
-	if !ended {
-		return session.Meta{}, session.ErrNoSuchSession()
-	}
-	return s.meta(), nil
-}
-
-// revoke ends a session by its id, if it is what is meant.
-func (s *Service) revoke(ctx context.Context, id session.ID, by EventActor, meant func(f *found) bool) (bool, error) {
-	find := func() (*found, error) { return s.lookID(ctx, id) }
-	f, err := find()
-	if err != nil {
-		return false, err
-	}
-	ended, err := s.endSession(ctx, f, ending{CauseRevoked, by}, find, meant)
-	if ended {
-		s.figures.ended("revoked", 1)
-	}
-	return ended, err
-}
