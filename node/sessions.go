@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
@@ -234,72 +233,6 @@ func (n *Node) useUnlessLocal(ctx context.Context, p *principal) error {
 		return nil
 	}
 	return n.useCaller(ctx, p)
-}
-
-// RevokeSession implements session.Sessions.
-func (n *Node) RevokeSession(ctx context.Context, c session.Call, id session.ID) (session.Meta, error) {
-	ctx, cancel := n.limit(ctx)
-	defer cancel()
-	p, err := n.authenticateAs(ctx, c, session.Roles()...)
-	if err != nil {
-		return session.Meta{}, err
-	}
-	return n.write(ctx, "end this session", &fsmpb.Command{Kind: &fsmpb.Command_RevokeSession{RevokeSession: &fsmpb.RevokeSession{
-		Id: id[:], Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN),
-	}}})
-}
-
-// RevokeUserSessions implements session.Sessions.
-func (n *Node) RevokeUserSessions(ctx context.Context, c session.Call, user string, which session.UserSessions) (session.Revoked, error) {
-	ctx, cancel := n.limit(ctx)
-	defer cancel()
-	name, err := session.FoldUserName(user)
-	if err != nil {
-		return session.Revoked{}, err
-	}
-	p, err := n.authenticateAs(ctx, c, session.Roles()...)
-	if err != nil {
-		return session.Revoked{}, err
-	}
-	if len(which.Numbers) > 0 {
-		return n.revokeNumbers(ctx, p, name, which)
-	}
-	if n.unrecorded(p, name) {
-		return session.Revoked{Meta: n.writeMeta(p.point.index)}, nil
-	}
-	revoke := &fsmpb.RevokeUserSessions{User: name, Authority: p.authority(true, fsmpb.Role_ROLE_ADMIN), Permanent: which.Permanent}
-	if which.ExceptCurrent {
-		if revoke.ExceptId, err = n.currentID(ctx, p, name); err != nil {
-			return session.Revoked{}, err
-		}
-	}
-	result, index, err := n.outbox.submit(ctx, &fsmpb.Command{Kind: &fsmpb.Command_RevokeUserSessions{RevokeUserSessions: revoke}})
-	if err != nil {
-		return session.Revoked{}, err
-	}
-	if err := resultError(result, "end this user's sessions"); err != nil {
-		return session.Revoked{}, err
-	}
-	return session.Revoked{Count: int(result.GetCount()), Meta: n.writeMeta(index)}, nil
-}
-
-// currentID finds the session that "except=current" means: the caller's own, or the one that it presents.
-func (n *Node) currentID(ctx context.Context, p *principal, user string) ([]byte, error) {
-	current := p.record
-	if s := p.call.Subject; s != nil {
-		if !p.has(session.RoleService, session.RoleAdmin) {
-			return nil, session.ErrMayNotPresent()
-		}
-		record, ok := n.open(ctx, p.call, *s)
-		if !ok {
-			return nil, session.ErrSubject()
-		}
-		current = record
-	}
-	if current.ID.IsZero() || current.User != user {
-		return nil, session.ErrNotCurrent()
-	}
-	return slices.Clone(current.ID[:]), nil
 }
 
 // mayList tells whether p may see what f selects.
