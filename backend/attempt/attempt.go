@@ -3,6 +3,7 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -25,8 +26,9 @@ type Attempts struct {
 type Fault struct {
 	Code    session.Code // when certainly nothing was done
 	Message string
-	NotDone bool // the request did nothing
-	Again   bool // asking again soon may help
+	Unknown string // when something may have been done; "" = that the store did not answer
+	NotDone bool   // the request did nothing
+	Again   bool   // asking again soon may help
 	Cause   error
 }
 
@@ -70,7 +72,8 @@ func (a Attempts) Write(ctx context.Context, try func() error, mine func() (bool
 		if unknown = unknown || !f.NotDone; !unknown {
 			return f.Refusal()
 		}
-		return &session.Error{Code: session.CodeOutcomeUnknown, Message: a.Store + " did not answer; the change may have been done", RetryAfter: retryAfter, Err: f.Cause}
+		told := cmp.Or(f.Unknown, a.Store+" did not answer; the change may have been done")
+		return &session.Error{Code: session.CodeOutcomeUnknown, Message: told, RetryAfter: retryAfter, Err: f.Cause}
 	})
 }
 

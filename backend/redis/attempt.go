@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -61,10 +62,28 @@ func (s *Store) send(ctx context.Context, command, program string, keys []string
 	}
 	cmd := goredis.NewCmd(ctx, append(all, args...)...)
 	cmd.SetFirstKeyPos(3)
+	if s.config.WaitReplicas > 0 {
+		return s.sendAndWait(ctx, keys[0], cmd)
+	}
 	if err := s.client.Process(ctx, once{cmd}); err != nil {
 		return 0, err
 	}
 	return cmd.Int64()
+}
+
+// sendAndWait is for all answers: that a record has changed, too, makes its caller look and conclude.
+func (s *Store) sendAndWait(ctx context.Context, key string, cmd *goredis.Cmd) (int64, error) {
+	v := s.visit()
+	_ = v.at(ctx, key).Process(ctx, cmd) // it is queued
+	waited := v.exec(ctx)
+	if v.err != nil {
+		return 0, &dialError{v.err}
+	}
+	answer, err := cmd.Int64()
+	if err == nil && waited != nil {
+		return 0, &waitError{cause: waited, did: answer != answerChanged}
+	}
+	return answer, err
 }
 
 // read asks, again where that may help.
@@ -82,10 +101,20 @@ func judge(err error) *attempt.Fault {
 	var dial *dialError
 	var reply goredis.Error
 	var own *session.Error
+	var lag *lagError
+	var wait *waitError
 	unavailable := &attempt.Fault{Code: session.CodeUnavailable, Message: "Redis cannot be reached", Cause: err, Again: true}
 	switch {
 	case errors.As(err, &own):
 		return &attempt.Fault{Code: own.Code, Message: own.Message, Cause: own.Err}
+	case errors.As(err, &wait):
+		f := judge(wait.cause)
+		f.NotDone, f.Unknown = !wait.did, "the change was made in Redis, and its replicas are not known to have it: it may be undone"
+		return f
+	case errors.As(err, &lag):
+		unavailable.Message = fmt.Sprintf("only %d of the %d replicas that tokenizer.wait_replicas asks for have what is in Redis: "+
+			"the others are not connected, or do not keep up", lag.have, lag.want)
+		return unavailable
 	case errors.As(err, &dial):
 		unavailable.NotDone = true
 		return unavailable
@@ -109,7 +138,7 @@ func judgeReply(reply goredis.Error) *attempt.Fault {
 	switch word {
 	case "OOM":
 		f.Code, f.Message = session.CodeOverloaded, "Redis is out of memory"
-	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF", "BUSY", "MOVED", "ASK":
+	case "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF", "BUSY", "MOVED", "ASK", "UNBLOCKED":
 		f.Message, f.Again = "Redis does not serve at the moment ("+word+")", true
 	case "NOAUTH", "WRONGPASS", "NOPERM":
 		f.Message = "Redis refuses this node (" + word + "): its user, password or permissions are not right"

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/hydrastore/hydrastore/backend"
 	"github.com/hydrastore/hydrastore/backend/redis"
 	"github.com/hydrastore/hydrastore/backend/redis/redistest"
@@ -80,9 +82,107 @@ func TestPageTellsThePermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{redis.Permissions, redis.ClusterPermissions} {
+	for _, text := range []string{redis.Permissions, redis.ClusterPermissions, redis.WaitPermissions} {
 		if !strings.Contains(string(page), text) {
 			t.Errorf("docs/backends.md does not have %q", text)
 		}
+	}
+}
+
+// TestClusterFailover: when a master of a cluster is killed under load its replica takes its place, and the store goes on without a restart: there are
+// errors for as long as slots have no master, none after, and nothing is half written.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	c := startReplicated(t)
+	l := startLedger(t, quick(redis.Config{Cluster: c.Addresses()[:2], Timeout: time.Second, DialTimeout: time.Second}))
+	l.await(t, "load", &l.logouts, 20)
+	c.Masters[1].Stop()
+	l.await(t, "calls that are not acknowledged", &l.refused, 1)
+	eventually(t, "the replica takes the master's place", func() bool { return c.Replicas[1].Says(t.Context(), "role:master") })
+	eventually(t, "ready", func() bool { return l.service.Ready(false) == nil })
+	l.await(t, "load again", &l.logouts, 1)
+	l.stop() // with the calls that began before
+	refused := l.refused.Load()
+	l.start(t)
+	l.await(t, "load after all", &l.logouts, 50)
+	l.stop()
+	if more := l.refused.Load() - refused; more > 0 {
+		t.Errorf("%d calls failed after the failover", more)
+	}
+	if err := l.unexpected.Load(); err != nil {
+		t.Errorf("a call was answered with %v", *err)
+	}
+	wantWhole(t, c.Masters[0], c.Replicas[1], c.Masters[2])
+}
+
+// TestClusterFailoversLoseNothing: with replicas that are waited for, a master of a cluster is killed right after an answer, and nothing that was
+// acknowledged comes undone. Its replica alone acknowledges nothing, until the killed one is back as its replica.
+func TestClusterFailoversLoseNothing(t *testing.T) {
+	t.Parallel()
+	c := startReplicated(t)
+	l := startLedger(t, quick(redis.Config{Cluster: c.Addresses()[:2], WaitReplicas: 1, Timeout: time.Second, DialTimeout: time.Second}))
+	l.await(t, "load", &l.logouts, 20)
+	c.Masters[1].Stop()
+	eventually(t, "the replica takes the master's place", func() bool { return c.Replicas[1].Says(t.Context(), "role:master") })
+	if err := c.Masters[1].Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.await(t, "load after all", &l.logouts, 20)
+	l.wantOrder(t)
+	wantWhole(t, c.Masters[0], c.Replicas[1], c.Masters[2])
+}
+
+func startReplicated(t *testing.T) *redistest.Cluster {
+	t.Helper()
+	need(t)
+	c, err := redistest.StartReplicated(t.Context(), filepath.Join(t.TempDir(), "cluster"), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Stop)
+	return c
+}
+
+// wantWhole wants that every record of these servers is in its index, and every id of an index has its record.
+func wantWhole(t *testing.T, servers ...*redistest.Server) {
+	t.Helper()
+	records := 0
+	for _, server := range servers {
+		client := raw(t, &goredis.Options{Addr: server.Address()})
+		keys, err := client.Keys(t.Context(), "hydrastore:{*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := map[string]bool{}
+		for _, key := range keys {
+			have[key] = true
+		}
+		for _, key := range keys {
+			tag, rest, _ := strings.Cut(key, "}")
+			switch {
+			case strings.HasPrefix(key, "hydrastore:{try}"):
+			case strings.HasPrefix(rest, ":"):
+				records++
+				if err := client.ZScore(t.Context(), tag+"}", rest[1:]).Err(); err != nil {
+					t.Errorf("%s is not in its index: %v", key, err)
+				}
+			case rest == "":
+				ids, err := client.ZRange(t.Context(), key, 0, -1).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range ids {
+					if !have[key+":"+id] {
+						t.Errorf("%s names %q, which has no record", key, id)
+					}
+				}
+			}
+		}
+	}
+	if records == 0 {
+		t.Error("there is no record at all")
 	}
 }

@@ -25,6 +25,12 @@ const (
 	ClusterPermissions = "+cluster|info +cluster|slots"
 )
 
+// WaitPermissions is what it must have besides with Config.WaitReplicas.
+const WaitPermissions = "+pexpire +wait"
+
+// MaxWaitReplicas bounds Config.WaitReplicas.
+const MaxWaitReplicas = 16
+
 // Config says where Redis is. Exactly one of Address, Sentinel and Cluster is set.
 type Config struct {
 	Address  string   // host:port of the one server
@@ -38,11 +44,15 @@ type Config struct {
 	// TLS for all connections, Sentinels' too; nil = none. The name of the server is that of its address.
 	TLS *tls.Config
 
+	// WaitReplicas is how many replicas must have a write before it is acknowledged, and what a read shows before it is answered; in a cluster, of
+	// each master. More survive more failovers, and cost a journey to the slowest of them in each call; too few that are there mean
+	// that nothing is served. Default: 0, a failover may undo what was acknowledged.
+	WaitReplicas int
 	// Prefix begins every key. Default: "hydrastore". Products that share a server need different ones.
 	Prefix string
 	// DialTimeout bounds the making of a connection, TLS and log-in included. Default: 1s.
 	DialTimeout time.Duration
-	// Timeout bounds one command. Longer waits for a slow server, and holds requests that long while a server is silent. Default: 1s.
+	// Timeout bounds one command, and with WaitReplicas as long again the wait for them. Longer waits for a slow server, and holds requests that long while a server is silent. Default: 1s.
 	Timeout time.Duration
 	// MaxConnections to one server. Default: 64.
 	MaxConnections int
@@ -81,6 +91,9 @@ func (c Config) withDefaults() Config {
 
 // warn tells operators at each start what they have chosen.
 func (c Config) warn() {
+	if c.WaitReplicas == 0 && (c.Sentinel.Master != "" || len(c.Cluster) > 0) {
+		c.Logger.Warn("a failover of Redis can undo log-ins and log-outs that were acknowledged: set tokenizer.wait_replicas")
+	}
 	switch {
 	case c.TLS == nil && !c.isLocal():
 		c.Logger.Warn("sessions travel to Redis in the clear: set tokenizer.options.ssl, unless the network is closed")
@@ -122,6 +135,8 @@ func (c Config) Validate() error {
 		return session.Invalid("cluster", "at most %d addresses; not all members must be named", MaxAddresses)
 	case c.Database < 0 || len(c.Cluster) > 0 && c.Database != 0:
 		return session.Invalid("database", "a number from 0 is needed here, and 0 in a cluster")
+	case c.WaitReplicas < 0 || c.WaitReplicas > MaxWaitReplicas:
+		return session.Invalid("wait_replicas", "a number from 0 to %d is needed here, this is %d", MaxWaitReplicas, c.WaitReplicas)
 	case c.User != "" && c.Password == "":
 		return session.Invalid("user", "a user needs a password")
 	case c.Sentinel.User != "" && c.Sentinel.Password == "":

@@ -10,6 +10,7 @@
 //	hydrastore:{s07}:<id>   version and value; expires by itself
 //	hydrastore:{s07}        index
 //	hydrastore:{s07}due     ids that expire
+//	hydrastore:{s07}wait    nothing; written before replicas are waited for, in a cluster. In one server: hydrastore:wait
 //
 // Redis drops records by itself and cannot tell the sets, so every process looks now and then for what is due and takes it out of both
 // (sweep.go). Nothing else grows.
@@ -18,4 +19,7 @@
 //
 // Every write carries a new random version. A write whose answer is lost is sent again with the same one: if the record has it, the
 // first try was done. See attempt.go.
+//
+// With Config.WaitReplicas every answer, to a read too, is followed by WAIT on the same connection (visit.go): what a caller has seen was
+// replicated by then, so that nothing that it concludes comes undone in a failover.
 package redis

@@ -53,7 +53,7 @@ func (s *Store) watchHealth(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		check, cancel := context.WithTimeout(ctx, s.config.DialTimeout+s.config.Timeout)
+		check, cancel := context.WithTimeout(ctx, s.config.DialTimeout+s.config.answerTimeout())
 		s.checkHealth(check)
 		cancel()
 	}
@@ -63,6 +63,9 @@ func (s *Store) watchHealth(ctx context.Context) {
 func (s *Store) checkHealth(ctx context.Context) {
 	h := &s.health
 	err := s.ping(ctx)
+	if err == nil {
+		err = s.awaitReplicas(ctx)
+	}
 	if err == nil && time.Since(h.looked) > lookAgain {
 		if err = s.look(ctx); err != nil && judge(err).Code == session.CodeOverloaded {
 			s.config.Logger.Warn("Redis takes no new records at the moment", "err", err)
@@ -94,6 +97,40 @@ func (s *Store) ping(ctx context.Context) error {
 	return s.eachMaster(ctx, func(ctx context.Context, c goredis.Cmdable) error { return c.Ping(ctx).Err() })
 }
 
+// awaitReplicas finds out whether every master has the replicas that it needs, and they follow.
+func (s *Store) awaitReplicas(ctx context.Context) error {
+	if s.config.WaitReplicas == 0 {
+		return nil
+	}
+	v := s.visit()
+	for i := range s.spread() {
+		v.at(ctx, s.bucket(backend.KindSession, i).index)
+	}
+	return v.exec(ctx)
+}
+
+// spread is into how many slots a kind's records are dealt out, as far as it matters.
+func (s *Store) spread() int {
+	if len(s.config.Cluster) > 0 {
+		return buckets
+	}
+	return 1
+}
+
+// keepWaitKeys writes those that are not there, while Redis is not full.
+func (s *Store) keepWaitKeys(ctx context.Context) error {
+	if s.config.WaitReplicas == 0 {
+		return nil
+	}
+	pipe := s.client.Pipeline()
+	for _, kind := range backend.Kinds() {
+		for i := range s.spread() {
+			pipe.Eval(ctx, waitScript, []string{s.waitKey(s.bucket(kind, i).index)}, waitKeyLife.Milliseconds())
+		}
+	}
+	return exec(ctx, pipe)
+}
+
 func (s *Store) eachMaster(ctx context.Context, ask func(ctx context.Context, c goredis.Cmdable) error) error {
 	cluster, ok := s.client.(*goredis.ClusterClient)
 	if !ok {
@@ -118,6 +155,9 @@ func (s *Store) look(ctx context.Context) error {
 	}
 	if reason == nil {
 		err = s.tryOut(ctx)
+	}
+	if err == nil {
+		err = s.keepWaitKeys(ctx)
 	}
 	if err != nil {
 		return err

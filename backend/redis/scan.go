@@ -71,12 +71,13 @@ func (s *Store) scanIndex(ctx context.Context, kind backend.Kind, after string, 
 	}
 	// Ids are dealt out evenly: a bucket's share, and some more, is nearly always enough.
 	share := limit/buckets + limit/(2*buckets) + 8
-	pipe := s.client.Pipeline()
+	v := s.visit()
 	asked := make([]*goredis.StringSliceCmd, buckets)
 	for i := range asked {
-		asked[i] = pipe.ZRangeByLex(ctx, s.bucket(kind, i).index, &goredis.ZRangeBy{Min: from, Max: "+", Count: int64(share)})
+		index := s.bucket(kind, i).index
+		asked[i] = v.at(ctx, index).ZRangeByLex(ctx, index, &goredis.ZRangeBy{Min: from, Max: "+", Count: int64(share)})
 	}
-	if err := exec(ctx, pipe); err != nil {
+	if err := v.exec(ctx); err != nil {
 		return nil, false, err
 	}
 	var runs runs

@@ -60,6 +60,13 @@ for i, id in ipairs(ARGV) do
 end
 return gone`
 
+// waitScript: KEYS a wait key; ARGV its life in ms. It changes something each time, also in a full Redis if the key is there, and only replicas are told: no
+// append-only file of a master waits for it.
+const waitScript = `
+redis.set_repl(redis.REPL_REPLICA)
+if redis.call('PEXPIRE', KEYS[1], ARGV[1]) == 0 then redis.call('SET', KEYS[1], '', 'PX', ARGV[1]) end
+return 1`
+
 // markScript: KEYS two marks of one transaction, alone; ARGV the least that they become. The two are written in one transaction.
 const markScript = `
 local n = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, tonumber(ARGV[1]))

@@ -56,8 +56,8 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// Features implements backend.Store. What was acknowledged may be lost in a failover, and with Redis's defaults in the last second before a
-// power cut: not durable.
+// Features implements backend.Store. With Redis's defaults what was acknowledged may be lost in the last second before a power cut, and without
+// Config.WaitReplicas in a failover: not durable.
 func (s *Store) Features() backend.Features {
 	return backend.Features{Name: "redis", Shared: true, Clock: true, Ordered: true}
 }
@@ -76,13 +76,14 @@ func (s *Store) Get(ctx context.Context, names ...backend.Name) (backend.Snapsho
 }
 
 func (s *Store) get(ctx context.Context, names []backend.Name) (backend.Snapshot, error) {
-	pipe := s.client.Pipeline()
-	now := s.askClock(ctx, pipe)
+	v := s.visit()
+	now := s.askClock(ctx, v.aside(ctx, s.clockKey()))
 	values := make([]*goredis.StringCmd, len(names))
 	for i, name := range names {
-		values[i] = pipe.Get(ctx, s.key(name))
+		key := s.key(name)
+		values[i] = v.at(ctx, key).Get(ctx, key)
 	}
-	if err := exec(ctx, pipe); err != nil {
+	if err := v.exec(ctx); err != nil {
 		return backend.Snapshot{}, err
 	}
 	out := backend.Snapshot{Records: make([]backend.Record, len(names))}
@@ -96,14 +97,6 @@ func (s *Store) get(ctx context.Context, names []backend.Name) (backend.Snapshot
 		}
 	}
 	return out, nil
-}
-
-// exec runs a pipeline. nil: each command has an answer or an error of its own; without a connection they would have neither.
-func exec(ctx context.Context, pipe goredis.Pipeliner) error {
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return err
-	}
-	return nil
 }
 
 func record(name backend.Name, value *goredis.StringCmd) (backend.Record, error) {

@@ -399,6 +399,8 @@ func TestValidate(t *testing.T) {
 		"no password":       {Address: "a:1", User: "u"},
 		"a brace":           {Address: "a:1", Prefix: "a{b"},
 		"a long prefix":     {Address: "a:1", Prefix: strings.Repeat("x", 65)},
+		"replicas below 0":  {Address: "a:1", WaitReplicas: -1},
+		"too many replicas": {Address: "a:1", WaitReplicas: redis.MaxWaitReplicas + 1},
 		"too many":          {Cluster: make([]string, redis.MaxAddresses+1)},
 	} {
 		if err := c.Validate(); err == nil {

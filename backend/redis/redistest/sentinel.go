@@ -3,11 +3,14 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/hydrastore/hydrastore/backend/redis"
 )
 
 // MasterName is what Sentinels call the master.
@@ -17,14 +20,15 @@ const sentinels = 3
 
 // Guarded is a master with a replica, and Sentinels that put the replica in its place.
 type Guarded struct {
-	Master, Replica *Server
+	Master, Replica *Server // at first
 	Sentinels       []*Server
 }
 
-// StartGuarded runs them. Call Stop at the end.
-func StartGuarded(ctx context.Context, dir string) (*Guarded, error) {
+// StartGuarded runs them; with TLS they all speak nothing else. User, with Password, may do what Hydrastore needs; the default user, what it likes.
+// Call Stop at the end.
+func StartGuarded(ctx context.Context, dir string, speaksTLS bool) (*Guarded, error) {
 	g := &Guarded{}
-	err := g.start(ctx, dir)
+	err := g.start(ctx, dir, speaksTLS)
 	if err != nil {
 		g.Stop()
 		return nil, err
@@ -32,14 +36,16 @@ func StartGuarded(ctx context.Context, dir string) (*Guarded, error) {
 	return g, nil
 }
 
-func (g *Guarded) start(ctx context.Context, dir string) error {
+func (g *Guarded) start(ctx context.Context, dir string, speaksTLS bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	o := Options{AppendOnly: true, TLS: speaksTLS, Lines: []string{userLine(redis.Permissions + " " + redis.WaitPermissions)}}
 	var err error
-	if g.Master, err = Start(ctx, filepath.Join(dir, "master"), Options{AppendOnly: true}); err != nil {
+	if g.Master, err = Start(ctx, filepath.Join(dir, "master"), o); err != nil {
 		return err
 	}
-	if g.Replica, err = Start(ctx, filepath.Join(dir, "replica"), Options{AppendOnly: true, Lines: []string{"replicaof 127.0.0.1 " + g.Master.port, "repl-diskless-sync-delay 0"}}); err != nil {
+	o.Master = g.Master
+	if g.Replica, err = Start(ctx, filepath.Join(dir, "replica"), o); err != nil {
 		return err
 	}
 	for i := range sentinels {
@@ -49,39 +55,69 @@ func (g *Guarded) start(ctx context.Context, dir string) error {
 		}
 		g.Sentinels = append(g.Sentinels, s)
 	}
-	return g.await(ctx)
+	return g.Await(ctx)
 }
 
 func (g *Guarded) startSentinel(ctx context.Context, dir string) (*Server, error) {
-	return start(ctx, dir, "--sentinel", func(port string) []string {
-		return []string{
-			"port " + port,
+	authority := g.Master.authority
+	return start(ctx, place{dir: dir, authority: authority, mode: "--sentinel"}, func(port string) []string {
+		return append(listen(authority, port),
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %s 2", MasterName, g.Master.port),
-			"sentinel down-after-milliseconds " + MasterName + " 1000",
-			"sentinel failover-timeout " + MasterName + " 5000",
-		}
+			"sentinel down-after-milliseconds "+MasterName+" 1000",
+			"sentinel failover-timeout "+MasterName+" 4000",
+		)
 	})
 }
 
-// await waits until every Sentinel knows the replica and the other Sentinels, without which there is no failover.
-func (g *Guarded) await(ctx context.Context) error {
+// Await waits until there can be a failover: every Sentinel knows the others and one master, whose replica follows it.
+func (g *Guarded) Await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for _, s := range g.Sentinels {
-		r := redis.NewSentinelClient(&redis.Options{Addr: s.Address()})
+		r := goredis.NewSentinelClient(s.options())
 		defer r.Close()
 		err := eventually(ctx, func() bool {
 			m, err := r.Master(ctx, MasterName).Result()
-			return err == nil && m["num-slaves"] == "1" && m["num-other-sentinels"] == strconv.Itoa(sentinels-1)
+			return err == nil && m["num-slaves"] == "1" && m["num-other-sentinels"] == strconv.Itoa(sentinels-1) && m["flags"] == "master"
 		})
 		if err != nil {
 			return fmt.Errorf("wait for the Sentinels: %w", err)
 		}
 	}
-	r := redis.NewClient(&redis.Options{Addr: g.Replica.Address()})
-	defer r.Close()
 	return eventually(ctx, func() bool {
-		info, err := r.Info(ctx, "replication").Result()
-		return err == nil && strings.Contains(info, "master_link_status:up")
+		master, replica := g.Roles(ctx)
+		return master != nil && replica.Says(ctx, "role:slave") && replica.Says(ctx, "master_link_status:up") && replica.Says(ctx, "master_port:"+master.port)
 	})
+}
+
+// Roles asks the Sentinels who is the master; nil, nil while they do not agree on one that knows it.
+func (g *Guarded) Roles(ctx context.Context) (master, replica *Server) {
+	port := ""
+	for _, s := range g.Sentinels {
+		r := goredis.NewSentinelClient(s.options())
+		defer r.Close()
+		address, err := r.GetMasterAddrByName(ctx, MasterName).Result()
+		if err != nil || len(address) != 2 || port != "" && address[1] != port || net.ParseIP(address[0]) == nil {
+			return nil, nil
+		}
+		port = address[1]
+	}
+	master, replica = g.Master, g.Replica
+	if port == replica.port {
+		master, replica = replica, master
+	}
+	if !master.Says(ctx, "role:master") {
+		return nil, nil
+	}
+	return master, replica
+}
+
+// Says looks for a line in what a server tells of replication.
+func (s *Server) Says(ctx context.Context, line string) bool {
+	r := goredis.NewClient(s.options())
+	defer r.Close()
+	info, err := r.Info(ctx, "replication").Result()
+	return err == nil && strings.Contains(info, line+"\r\n")
 }
 
 // Addresses of the Sentinels.
@@ -100,4 +136,19 @@ func (g *Guarded) Stop() {
 			s.Stop()
 		}
 	}
+}
+
+// Monitor makes all Sentinels guard another master under the same name.
+func (g *Guarded) Monitor(ctx context.Context, master *Server) error {
+	for _, s := range g.Sentinels {
+		r := goredis.NewSentinelClient(s.options())
+		defer r.Close()
+		if err := r.Remove(ctx, MasterName).Err(); err != nil {
+			return fmt.Errorf("forget the master: %w", err)
+		}
+		if err := r.Monitor(ctx, MasterName, "127.0.0.1", master.port, "2").Err(); err != nil {
+			return fmt.Errorf("name another master: %w", err)
+		}
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/hydrastore/hydrastore/backend/redis"
 	"github.com/hydrastore/hydrastore/e2e/freeport"
@@ -33,19 +37,29 @@ type Options struct {
 	AppendOnly bool // every write is on disk before it is answered, and there again after Resume
 	TLS        bool // nothing else is spoken
 	WithUser   bool // User may do what Hydrastore needs; others nothing
+	Waits      bool // User may also do what it needs to wait for replicas
+	// Master is the server that this one replicates; nil = it is a master.
+	Master *Server
 	// Lines are further lines of redis.conf.
 	Lines []string
 }
 
 // Server is one redis-server. Its data folder stays when it is stopped.
 type Server struct {
-	dir, port string
-	mode      string // "" or "--sentinel"
-	output    bytes.Buffer
+	place
+	port   string
+	output bytes.Buffer
 
 	mu      sync.Mutex
 	process *exec.Cmd
 	ended   chan struct{}
+}
+
+// place is what a server keeps when it is stopped.
+type place struct {
+	dir       string
+	authority string // folder of its certificates; "" = it speaks no TLS
+	mode      string // "" or "--sentinel"
 }
 
 // Path finds redis-server; an error says how to get it.
@@ -69,21 +83,37 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 		if !slices.Contains(o.Lines, "user default off") {
 			lines = append(lines, "user default off ~* &* +@all")
 		}
-		lines = append(lines, userLine(redis.Permissions))
+		permissions := redis.Permissions
+		if o.Waits {
+			permissions += " " + redis.WaitPermissions
+		}
+		lines = append(lines, userLine(permissions))
 	}
+	if o.Master != nil {
+		lines = append(lines, "replicaof 127.0.0.1 "+o.Master.port)
+	}
+	authority := ""
 	if o.TLS {
-		if err := writeCertificates(dir); err != nil {
+		authority = dir
+		if o.Master != nil {
+			authority = o.Master.authority
+		} else if err := writeCertificates(dir); err != nil {
 			return nil, err
 		}
-		lines = append(lines, "tls-cert-file "+filepath.Join(dir, "server.pem"), "tls-key-file "+filepath.Join(dir, "server.key"),
-			"tls-ca-cert-file "+filepath.Join(dir, "ca.pem"), "tls-auth-clients no")
 	}
-	return start(ctx, dir, "", func(port string) []string {
-		if o.TLS {
-			return append(lines, "port 0", "tls-port "+port)
-		}
-		return append(lines, "port "+port)
-	})
+	return start(ctx, place{dir: dir, authority: authority}, func(port string) []string { return append(lines, listen(authority, port)...) })
+}
+
+// listen says where a server listens, and with whose certificates if there is a folder of them. What it connects to then speaks TLS too.
+func listen(authority, port string) []string {
+	if authority == "" {
+		return []string{"port " + port, "repl-diskless-sync-delay 0"}
+	}
+	return []string{
+		"port 0", "tls-port " + port, "tls-replication yes", "tls-auth-clients no", "repl-diskless-sync-delay 0",
+		"tls-cert-file " + filepath.Join(authority, "server.pem"), "tls-key-file " + filepath.Join(authority, "server.key"),
+		"tls-ca-cert-file " + filepath.Join(authority, "ca.pem"),
+	}
 }
 
 func userLine(permissions string) string {
@@ -91,17 +121,17 @@ func userLine(permissions string) string {
 }
 
 // start tries ports until one is free. lines has what the configuration says beside the usual.
-func start(ctx context.Context, dir, mode string, lines func(port string) []string) (*Server, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func start(ctx context.Context, at place, lines func(port string) []string) (*Server, error) {
+	if err := os.MkdirAll(at.dir, 0o700); err != nil {
 		return nil, err
 	}
 	var err error
 	for range attempts {
-		s := &Server{dir: dir, mode: mode}
+		s := &Server{place: at}
 		if s.port, err = freePort(); err != nil {
 			return nil, err
 		}
-		text := append([]string{"bind 127.0.0.1", "daemonize no", "dir " + dir, "loglevel notice"}, lines(s.port)...)
+		text := append([]string{"bind 127.0.0.1", "daemonize no", "dir " + at.dir, "loglevel notice"}, lines(s.port)...)
 		if err := os.WriteFile(s.config(), []byte(strings.Join(text, "\n")+"\n"), 0o600); err != nil {
 			return nil, err
 		}
@@ -122,6 +152,17 @@ func (s *Server) Rewrite(line, by string) error {
 	return os.WriteFile(s.config(), []byte(strings.Replace(string(text), line+"\n", by+"\n", 1)), 0o600)
 }
 
+// Follow makes the server a replica of master from the next Resume on, whatever it has become meanwhile.
+func (s *Server) Follow(master *Server) error {
+	text, err := os.ReadFile(s.config())
+	if err != nil {
+		return err
+	}
+	lines := slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool { return strings.HasPrefix(line, "replicaof ") })
+	lines = append(lines, "replicaof 127.0.0.1 "+master.port, "")
+	return os.WriteFile(s.config(), []byte(strings.Join(lines, "\n")), 0o600)
+}
+
 // Address is its host:port.
 func (s *Server) Address() string { return "127.0.0.1:" + s.port }
 
@@ -129,7 +170,21 @@ func (s *Server) Address() string { return "127.0.0.1:" + s.port }
 func (s *Server) Port() string { return s.port }
 
 // CAFile has the PEM certificate of the authority that signed the server's, with Options.TLS.
-func (s *Server) CAFile() string { return filepath.Join(s.dir, "ca.pem") }
+func (s *Server) CAFile() string { return filepath.Join(s.authority, "ca.pem") }
+
+// options for a client that trusts the server's authority.
+func (s *Server) options() *goredis.Options {
+	o := &goredis.Options{Addr: s.Address(), MaxRetries: -1}
+	if s.authority != "" {
+		pem, err := os.ReadFile(s.CAFile())
+		roots := x509.NewCertPool()
+		if err == nil {
+			roots.AppendCertsFromPEM(pem)
+		}
+		o.TLSConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	return o
+}
 
 func (s *Server) config() string { return filepath.Join(s.dir, "redis.conf") }
 

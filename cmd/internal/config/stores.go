@@ -24,7 +24,7 @@ type stores struct {
 	sentinelMaster, sentinelUser, sentinelPassword    string
 	table, profile, accessKey, secretKey, region, url string
 	connectTimeout, callTimeout                       time.Duration
-	maxConnections                                    int
+	maxConnections, waitReplicas                      int
 }
 
 // maxPasswordFile bounds a file with one password, in bytes.
@@ -62,6 +62,8 @@ func redisSettings() []Setting {
 			field: func(c *Config) any { return &c.stores.sslCAFile }},
 		{Key: "tokenizer.options.ssl_verify", Default: "true", Help: "Redis: `false` believes any certificate: whoever is on the way can read and change every session. It is logged at each start.",
 			field: func(c *Config) any { return &c.stores.sslVerify }},
+		{Key: "tokenizer.wait_replicas", Default: "0", Help: "Redis: how many replicas must have a write before it is acknowledged, and what a read shows before it is answered; in a cluster, of each master. With fewer there, nothing is served. 0: a failover may undo what was acknowledged. See [backends.md](backends.md#a-failover).",
+			field: func(c *Config) any { return &c.stores.waitReplicas }},
 		{Key: "tokenizer.connect_timeout", Default: "1s", Help: "Redis: how long a connection may take to be made.",
 			field: func(c *Config) any { return &c.stores.connectTimeout }},
 	}
@@ -132,7 +134,7 @@ func (l *loader) redis() {
 	c := redis.Config{
 		Cluster: s.cluster, User: s.user, Password: l.redisPassword(), Database: s.database, Prefix: s.prefix,
 		Sentinel:    redis.Sentinel{Master: s.sentinelMaster, Addresses: s.sentinels, User: s.sentinelUser, Password: s.sentinelPassword},
-		DialTimeout: s.connectTimeout, Timeout: s.callTimeout, MaxConnections: s.maxConnections, TLS: l.redisTLS(),
+		DialTimeout: s.connectTimeout, Timeout: s.callTimeout, MaxConnections: s.maxConnections, TLS: l.redisTLS(), WaitReplicas: s.waitReplicas,
 	}
 	at := "tokenizer.host"
 	switch {

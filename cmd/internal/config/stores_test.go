@@ -24,7 +24,7 @@ func TestRedisDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := c.Redis
-	if r.Address != "localhost:6379" || r.TLS != nil || r.Database != 0 || r.Prefix != "hydrastore" || r.Timeout != time.Second || r.DialTimeout != time.Second || r.MaxConnections != 64 {
+	if r.Address != "localhost:6379" || r.TLS != nil || r.Database != 0 || r.Prefix != "hydrastore" || r.Timeout != time.Second || r.DialTimeout != time.Second || r.MaxConnections != 64 || r.WaitReplicas != 0 {
 		t.Errorf("got %+v", r)
 	}
 	if c.DynamoDB.Table != "" {
@@ -45,12 +45,13 @@ tokenizer:
   database: 3
   options: {ssl: true}
   call_timeout: 250ms
+  wait_replicas: 2
 `, []string{"HYDRASTORE_TOKENIZER_PREFIX=shop"}, map[string]string{"tokenizer.max_connections": "9"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := c.Redis
-	if r.Address != "[::1]:6380" || r.User != "hydrastore" || r.Password != "a secret" || r.Database != 3 || r.Prefix != "shop" || r.MaxConnections != 9 || r.Timeout != 250*time.Millisecond {
+	if r.Address != "[::1]:6380" || r.User != "hydrastore" || r.Password != "a secret" || r.Database != 3 || r.Prefix != "shop" || r.MaxConnections != 9 || r.Timeout != 250*time.Millisecond || r.WaitReplicas != 2 {
 		t.Errorf("got %+v", r)
 	}
 	if r.TLS == nil || r.TLS.InsecureSkipVerify || r.TLS.MinVersion == 0 {
@@ -116,6 +117,10 @@ func TestStoresThatCannotWork(t *testing.T) {
 		{"authorities without TLS", "tokenizer: {type: redis, options: {ssl_ca_file: /none}}", "tokenizer.options.ssl_ca_file: has no effect without tokenizer.options.ssl"},
 		{"verification without TLS", "tokenizer: {type: redis, options: {ssl_verify: false}}", "tokenizer.options.ssl_verify: has no effect without"},
 		{"no authorities", "tokenizer: {type: redis, options: {ssl: true, ssl_ca_file: " + empty + "}}", "holds no PEM certificate"},
+		{"replicas below none", "tokenizer: {type: redis, wait_replicas: -1}", "tokenizer.wait_replicas: a number from 0 to 16 is needed here, this is -1"},
+		{"too many replicas", "tokenizer: {type: redis, wait_replicas: 17}", "tokenizer.wait_replicas: a number from 0 to 16 is needed here, this is 17"},
+		{"replicas of no number", "tokenizer: {type: redis, wait_replicas: most}", "tokenizer.wait_replicas: a whole number is needed here"},
+		{"replicas of DynamoDB", "tokenizer: {type: dynamodb, wait_replicas: 1}", "tokenizer.wait_replicas: has no effect while tokenizer.type is dynamodb"},
 		{"call timeout", "tokenizer: {type: redis, call_timeout: 1ms}", "tokenizer.call_timeout: a duration from 10ms to 1m0s"},
 		{"connections", "tokenizer: {type: dynamodb, max_connections: 0}", "tokenizer.max_connections: a number from 1 to 10000"},
 		{"table", "tokenizer: {type: dynamodb, table: t}", "tokenizer.table: a table's name has 3 to 255"},
