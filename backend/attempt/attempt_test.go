@@ -85,6 +85,22 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestUnknownSaysWhy where the store has answered, and the answer is not enough.
+func TestUnknownSaysWhy(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	behind := &attempt.Fault{Code: session.CodeUnavailable, Message: "behind", Unknown: "others do not have it", Again: true}
+	err := three().Write(t.Context(), answers(&asked, behind, behind, behind), nil)
+	if session.CodeOf(err) != session.CodeOutcomeUnknown || !strings.HasSuffix(err.Error(), "others do not have it") || asked != 3 {
+		t.Errorf("a write: %v after %d", err, asked)
+	}
+	asked = 0
+	err = three().Read(t.Context(), answers(&asked, behind, behind, behind))
+	if session.CodeOf(err) != session.CodeUnavailable || !strings.HasSuffix(err.Error(), "behind") {
+		t.Errorf("a read: %v", err)
+	}
+}
+
 // TestARequestThatEndsIsAskedForNoMore: nobody waits for the answer.
 func TestARequestThatEndsIsAskedForNoMore(t *testing.T) {
 	t.Parallel()
