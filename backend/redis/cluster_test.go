@@ -186,3 +186,63 @@ func wantWhole(t *testing.T, servers ...*redistest.Server) {
 		t.Error("there is no record at all")
 	}
 }
+
+// TestSlotMoves: when a slot has moved to another member, its records are found there at once, whether replicas are waited for or not.
+func TestSlotMoves(t *testing.T) {
+	t.Parallel()
+	c := startReplicated(t)
+	s := open(t, redis.Config{Cluster: c.Addresses()})
+	waiting := open(t, redis.Config{Cluster: c.Addresses(), WaitReplicas: 1})
+	awaitReady(t, s)
+	awaitReady(t, waiting)
+	for _, store := range []*redis.Store{s, waiting} {
+		version := put(t, store, "ada", "one", get(t, store, "ada").Version)
+		moveSlot(t, c, "hydrastore:*:ada")
+		if r := get(t, store, "ada"); r.Version != version {
+			t.Errorf("after the move: %+v, want version %q", r, version)
+		}
+		version = put(t, store, "ada", "two", version)
+		moveSlot(t, c, "hydrastore:*:ada")
+		if err := store.Delete(t.Context(), user("ada"), version); err != nil {
+			t.Errorf("delete after another move: %v", err)
+		}
+	}
+}
+
+// moveSlot moves the slot of the one key that fits a pattern to another master.
+func moveSlot(t *testing.T, c *redistest.Cluster, pattern string) {
+	t.Helper()
+	var clients []*goredis.Client
+	from, to := -1, 0
+	var key string
+	for i, server := range c.Masters {
+		client := raw(t, &goredis.Options{Addr: server.Address()})
+		clients = append(clients, client)
+		keys, err := client.Keys(t.Context(), pattern).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys) == 1 {
+			from, to, key = i, (i+1)%len(c.Masters), keys[0]
+		}
+	}
+	if from < 0 {
+		t.Fatalf("no key fits %s", pattern)
+	}
+	do := func(i int, words ...any) any {
+		t.Helper()
+		answer, err := clients[i].Do(t.Context(), words...).Result()
+		if err != nil {
+			t.Fatalf("%v: %v", words, err)
+		}
+		return answer
+	}
+	slot, source, target := do(from, "cluster", "keyslot", key), do(from, "cluster", "myid"), do(to, "cluster", "myid")
+	do(to, "cluster", "setslot", slot, "importing", source)
+	do(from, "cluster", "setslot", slot, "migrating", target)
+	for _, moved := range do(from, "cluster", "getkeysinslot", slot, 1000).([]any) {
+		do(from, "migrate", "127.0.0.1", c.Masters[to].Port(), moved, 0, 10_000)
+	}
+	do(to, "cluster", "setslot", slot, "node", target)
+	do(from, "cluster", "setslot", slot, "node", target)
+}

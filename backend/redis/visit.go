@@ -115,10 +115,17 @@ func (s *Store) wait(ctx context.Context, p *part) func() error {
 		}
 		have, err := waited.Int64()
 		if err == nil && have < int64(want) {
-			return &lagError{have: have, want: want}
+			return &lagError{have: have, want: want, master: p.address()}
 		}
 		return err
 	}
+}
+
+func (p *part) address() string {
+	if p.master == nil {
+		return ""
+	}
+	return "of " + p.master.Options().Addr
 }
 
 // waitKeyLife is how long a wait key stays where nobody uses it. It is written anew with each use.
@@ -154,11 +161,14 @@ func (s *Store) lookForMasters(ctx context.Context, why error) {
 
 // lagError says that too few replicas have what was done or seen: a failover might undo it.
 type lagError struct {
-	have int64
-	want int
+	have   int64
+	want   int
+	master string // in a cluster; for the log
 }
 
-func (e *lagError) Error() string { return fmt.Sprintf("%d of %d replicas", e.have, e.want) }
+func (e *lagError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("%d of %d replicas %s", e.have, e.want, e.master))
+}
 
 // waitError is of a script that Redis has answered, and whose effect or finding is not known to be on the replicas.
 type waitError struct {
