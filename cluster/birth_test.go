@@ -166,6 +166,7 @@ func TestBirthResumes(t *testing.T) {
 			n.start()
 		}
 		write(t, 1, nodes...)
+		settled(t, nodes...)
 		for _, n := range nodes {
 			if got := n.ClusterID(); got != "thecluster" {
 				t.Errorf("%+v: node %s is in cluster %q", step, n.cfg.Name, got)

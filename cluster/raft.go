@@ -41,7 +41,8 @@ func (c *Cluster) startRaft() error {
 	c.transport = tr
 	c.reports = transport.NewNotifications()
 	rc := c.raftConfig()
-	if err := c.seed(rc); err != nil {
+	justBorn, err := c.seed(rc)
+	if err != nil {
 		return err
 	}
 	r, err := raft.NewRaft(rc, c.machine, c.store.Log(), c.store.Stable(), c.store.Snapshots(), tr)
@@ -51,6 +52,11 @@ func (c *Cluster) startRaft() error {
 	c.raft.Store(r)
 	if err := c.startGossip(); err != nil {
 		return err // Shutdown stops Raft
+	}
+	if c.mayStandAtOnce(justBorn) {
+		if err := c.standAtOnce(r); err != nil {
+			return err
+		}
 	}
 	close(c.born)
 	c.goBackground(c.watchLeadership)
@@ -66,8 +72,8 @@ func (c *Cluster) raftConfig() *raft.Config {
 	rc := raft.DefaultConfig()
 	rc.ProtocolVersion = raft.ProtocolVersionMax
 	rc.LocalID = raft.ServerID(c.NodeID())
-	rc.HeartbeatTimeout = c.cfg.ElectionTimeout
-	rc.ElectionTimeout = c.cfg.ElectionTimeout
+	rc.HeartbeatTimeout = c.cfg.ElectionTimeout + headroom
+	rc.ElectionTimeout = c.cfg.ElectionTimeout + headroom
 	rc.LeaderLeaseTimeout = c.cfg.ElectionTimeout
 	rc.CommitTimeout = c.cfg.CommitTimeout
 	rc.MaxAppendEntries = maxAppendEntries
@@ -84,25 +90,25 @@ func (c *Cluster) raftConfig() *raft.Config {
 }
 
 // seed writes the first configuration, exactly the list that all have agreed to,
-// into an empty log. A node that joined has no such list, or one of a birth that
+// into an empty log, and reports whether it has done so. A node that joined has no such list, or one of a birth that
 // came to nothing; it is sent the log.
-func (c *Cluster) seed(rc *raft.Config) error {
+func (c *Cluster) seed(rc *raft.Config) (seeded bool, err error) {
 	id := c.ident.get()
 	if id.Seeded || id.Proposal == nil || id.Proposal.ClusterID != id.ClusterID {
-		return nil
+		return false, nil
 	}
 	var list raft.Configuration
 	for _, p := range id.Proposal.Peers {
 		list.Servers = append(list.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: serverAddress(p.ID, p.PeerAddress)})
 	}
-	err := raft.BootstrapCluster(rc, c.store.Log(), c.store.Stable(), c.store.Snapshots(), c.transport, list)
+	err = raft.BootstrapCluster(rc, c.store.Log(), c.store.Stable(), c.store.Snapshots(), c.transport, list)
 	if errors.Is(err, raft.ErrCantBootstrap) {
 		err = c.completeSeed(list)
 	}
 	if err != nil {
-		return fmt.Errorf("write the first configuration: %w", err)
+		return false, fmt.Errorf("write the first configuration: %w", err)
 	}
-	return c.markSeeded()
+	return true, c.markSeeded()
 }
 
 // completeSeed goes on where a crash interrupted raft.BootstrapCluster: that
