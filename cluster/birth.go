@@ -19,6 +19,7 @@ import (
 // Bounds of the search for fellows.
 const (
 	probeInterval = 200 * time.Millisecond // between rounds, plus up to half of it at random
+	newsInterval  = 10 * time.Millisecond  // between rounds of which the first had news
 	probeTimeout  = 2 * time.Second        // for one answer
 	joinTimeout   = 15 * time.Second       // for one attempt to be let in
 	maxKnown      = 64                     // unborn nodes remembered
@@ -40,14 +41,19 @@ type birth struct {
 	candidates []birthplace
 	known      map[string]knownPeer
 	invited    []string // addresses to ask beside Config.Join
+
+	news chan struct{} // of this node or of another one: the next round need not wait
 }
 
 type knownPeer struct {
 	birthplace
 	heard time.Time
+	stand string // where it said that it stands
 }
 
-func newBirth(c *Cluster) *birth { return &birth{c: c, known: map[string]knownPeer{}} }
+func newBirth(c *Cluster) *birth {
+	return &birth{c: c, known: map[string]knownPeer{}, news: make(chan struct{}, 1)}
+}
 
 // run searches until this node belongs to a cluster, and returns nil then.
 func (b *birth) run(ctx context.Context) error {
@@ -56,11 +62,34 @@ func (b *birth) run(ctx context.Context) error {
 		if done || err != nil {
 			return err
 		}
-		select {
-		case <-time.After(probeInterval + rand.N(probeInterval/2)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := b.pause(ctx); err != nil {
+			return err
 		}
+	}
+}
+
+// pause waits for the next round.
+func (b *birth) pause(ctx context.Context) error {
+	rest := time.After(probeInterval + rand.N(probeInterval/2))
+	select {
+	case <-time.After(newsInterval):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-b.news:
+	case <-rest:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// spread lets the next round come at once.
+func (b *birth) spread() {
+	select {
+	case b.news <- struct{}{}:
+	default: // it does already
 	}
 }
 
@@ -211,7 +240,10 @@ func (b *birth) found(answers map[string]*clusterpb.Probe) error {
 	expect := b.c.cfg.BootstrapExpect
 	list := b.view(answers)
 	b.mu.Lock()
-	b.candidates = list
+	if !slices.Equal(b.candidates, list) {
+		b.candidates = list
+		b.spread()
+	}
 	b.mu.Unlock()
 	switch {
 	case expect == 0:
@@ -271,6 +303,7 @@ func (b *birth) accept(p *proposedBirth) (*proposedBirth, error) {
 	if err := b.c.ident.update(func(id *identity) { id.Proposal = p }); err != nil {
 		return nil, err
 	}
+	b.spread()
 	b.c.log.Info("agreed to found a cluster", "cluster", p.ClusterID, "nodes", len(p.Peers))
 	return p, nil
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -81,12 +82,24 @@ func (b *birth) hear(m *clusterpb.Probe) {
 	now := time.Now()
 	maps.DeleteFunc(b.known, func(_ string, k knownPeer) bool { return now.Sub(k.heard) > knownFor })
 	for i, peer := range append([]*clusterpb.Peer{m.GetPeer()}, m.GetKnown()...) {
-		_, old := b.known[peer.GetId()]
+		known, old := b.known[peer.GetId()]
 		if !wellFormed(&clusterpb.Member{Id: peer.GetId(), Name: peer.GetName(), PeerAddress: peer.GetPeerAddress()}) || peer.GetId() == b.c.NodeID() || (!old && len(b.known) >= maxKnown) || (old && i > 0) {
 			continue // at first hand it counts as heard again, at second hand only if it is new
 		}
-		b.known[peer.GetId()] = knownPeer{fromPeer(peer), now}
+		heard := knownPeer{birthplace: fromPeer(peer), heard: now}
+		if i == 0 {
+			heard.stand = stand(m)
+		}
+		if !old || heard.stand != known.stand {
+			b.spread()
+		}
+		b.known[peer.GetId()] = heard
 	}
+}
+
+// stand is the same for a node as long as it has come no further.
+func stand(m *clusterpb.Probe) string {
+	return fmt.Sprint(fromPeers(m.GetCandidates()), m.GetProposal().GetClusterId())
 }
 
 // targets returns the addresses to ask.
