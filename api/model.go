@@ -64,10 +64,14 @@ func clusterModel(s session.ClusterStatus) rest.ClusterStatus {
 	for i, m := range s.Members {
 		members[i] = memberModel(m)
 	}
+	var since *rest.Timestamp
+	if !s.PhaseSince.IsZero() {
+		since = &rest.Timestamp{Time: s.PhaseSince}
+	}
 	return rest.ClusterStatus{
 		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: unlessZero(s.LeaderID), Term: s.Term, CommitIndex: s.CommitIndex,
 		AppliedIndex: s.Applied, FormatLevel: s.FormatLevel, Time: rest.Timestamp{Time: s.Time}, Sessions: s.Sessions, SessionsNode: present(s.SessionsOf),
-		Healthy: s.Healthy, FailuresTolerated: s.Failures, Members: members,
+		Healthy: s.Healthy, FailuresTolerated: s.Failures, Phase: rest.MovePhase(s.Phase), PhaseSince: since, Members: members,
 	}
 }
 

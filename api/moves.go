@@ -69,7 +69,7 @@ func (h *handlers) answerMoving(c echo.Context, m session.Moving, err error) err
 		return err
 	}
 	setMeta(c, m.Meta)
-	model := rest.Moving{Phase: rest.MovingPhase(m.Phase), Origin: unlessZero(m.Origin), Filling: unlessZero(m.Number), Users: m.Users, Sessions: m.Sessions}
+	model := rest.Moving{Phase: rest.MovePhase(m.Phase), Origin: unlessZero(m.Origin), Filling: unlessZero(m.Number), Users: m.Users, Sessions: m.Sessions}
 	if !m.At.IsZero() {
 		model.At = &rest.Timestamp{Time: m.At}
 	}

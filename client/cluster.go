@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/hydrastore/hydrastore/client/internal/wire"
 	"github.com/hydrastore/hydrastore/session"
@@ -78,10 +79,14 @@ func statusOf(w wire.ClusterStatus) session.ClusterStatus {
 	for i, m := range w.Members {
 		members[i] = memberOf(m)
 	}
+	var since time.Time
+	if w.PhaseSince != nil {
+		since = w.PhaseSince.UTC()
+	}
 	return session.ClusterStatus{
 		ClusterID: w.ClusterID, NodeID: w.NodeID, LeaderID: orEmpty(w.LeaderID), Term: w.Term, CommitIndex: w.CommitIndex,
 		Applied: w.AppliedIndex, FormatLevel: w.FormatLevel, Time: w.Time.UTC(), Sessions: w.Sessions, SessionsOf: orEmpty(w.SessionsNode), Healthy: w.Healthy,
-		Failures: w.FailuresTolerated, Members: members,
+		Failures: w.FailuresTolerated, Phase: session.MovePhase(w.Phase), PhaseSince: since, Members: members,
 	}
 }
 

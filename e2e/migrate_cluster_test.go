@@ -163,6 +163,10 @@ func TestMovesThroughHomes(t *testing.T) {
 		if err := expectOnce(s.api, http.StatusServiceUnavailable, look(k.keys[0])); err != nil {
 			t.Errorf("%s of the closed cluster: %v", s.name, err)
 		}
+		out := command{args: []string{"cluster", "members", "--socket", filepath.Join(s.dir, "operator.sock")}}.run(t)
+		if !strings.Contains(out.stdout, "CLOSED since ") || !strings.Contains(out.stdout, "hydrastore cluster open") {
+			t.Errorf("%s of the closed cluster: cluster members says %+v", s.name, out)
+		}
 	}
 	for _, s := range one.nodes {
 		s.kill() // it is closed for good

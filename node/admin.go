@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/node/nodepb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -25,6 +26,7 @@ func (n *Node) ClusterStatus(ctx context.Context, c session.Call) (session.Clust
 		ClusterID: s.ClusterID, NodeID: s.NodeID, LeaderID: s.LeaderID, Term: s.Term, CommitIndex: s.CommitIndex,
 		Applied: s.AppliedIndex, FormatLevel: n.fsm.FormatLevel(), Time: instant(n.fsm.ClockMS()), Sessions: n.fsm.Stats().Sessions,
 	}
+	status.Phase, status.PhaseSince = phaseOf(n.fsm.Moving())
 	voters, healthy := 0, 0
 	reports, led := n.peerReports(ctx, s)
 	for _, m := range s.Members {
@@ -66,6 +68,9 @@ func (n *Node) mayLook(ctx context.Context, c session.Call) error {
 	_, _ = n.reads.wait(readable) // the newest knowledge, if a majority is there to ask
 	c.Consistency = session.Local
 	record, ok := n.open(ctx, c, session.Presented{Key: c.Key, Address: c.Address})
+	if !ok && n.fsm.Phase() == fsm.PhaseFilling {
+		return n.serves() // the key may be one of those that are on their way
+	}
 	if !ok {
 		return session.ErrUnauthenticated()
 	}
@@ -228,6 +233,9 @@ func (n *Node) Ready(local bool) error {
 	if !known {
 		return errStarting("it has not caught up with the cluster yet")
 	}
+	if err := n.serves(); err != nil { // before what is not written, or compared, while it does not
+		return err
+	}
 	if _, seeded := n.fsm.Policy(session.DefaultPolicyName); !seeded {
 		return errStarting("the cluster's first values are not written yet")
 	}
@@ -236,9 +244,6 @@ func (n *Node) Ready(local bool) error {
 	}
 	if !n.sealing.settled.Load() {
 		return errStarting("its safe_password is compared with the cluster's")
-	}
-	if err := n.serves(); err != nil {
-		return err
 	}
 	if age > most {
 		return &session.Error{Code: session.CodeNoQuorum, RetryAfter: electionPause, Message: "no leader with a majority has been heard of for longer than requests wait"}

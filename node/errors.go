@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster"
+	"github.com/hydrastore/hydrastore/fsm"
 	"github.com/hydrastore/hydrastore/fsm/fsmpb"
 	"github.com/hydrastore/hydrastore/session"
 )
@@ -93,7 +94,7 @@ func resultError(r *fsmpb.Result, what string) error {
 	case fsmpb.Code_CODE_OK:
 		return nil
 	case fsmpb.Code_CODE_CLOSED:
-		return errClosed()
+		return errClosed(fsm.Moving{})
 	case fsmpb.Code_CODE_UNAUTHENTICATED:
 		return session.ErrUnauthenticated()
 	case fsmpb.Code_CODE_FORBIDDEN:

@@ -13,12 +13,20 @@ import (
 	"github.com/hydrastore/hydrastore/session/portable"
 )
 
-// errClosed refuses what a closed cluster does not do, and one that is being filled.
-func errClosed() *session.Error {
-	return &session.Error{
-		Code: session.CodeUnavailable, RetryAfter: movePause,
-		Message: "this cluster is closed: its sessions are being moved (hydrastore migrate), or were moved to another home; nothing was changed",
+// errClosed refuses what a closed cluster does not do, and one that is being filled. An operator may have nothing but this message: it says what it is, since when,
+// and what to do. Of the zero Moving it is not known which of the two it is.
+func errClosed(m fsm.Moving) *session.Error {
+	text := "this cluster is closed, or is being filled, and serves nobody: sessions are being moved; nothing was changed. Operators: `hydrastore cluster members` tells more"
+	since := instant(m.AtMS).Format(time.RFC3339)
+	switch m.Phase {
+	case fsm.PhaseClosed:
+		text = "this cluster has been closed since " + since + " and serves nobody: its sessions are being moved to another home, or were; nothing was changed. " +
+			"Operators: repeat `hydrastore migrate`, or, if no other home is to serve them, let this one serve again with `hydrastore cluster open`"
+	case fsm.PhaseFilling:
+		text = "this cluster has been filled since " + since + " and serves nobody until all of another home's sessions are there; nothing was changed. " +
+			"Operators: if the move does not go on, repeat `hydrastore migrate`, which begins it anew"
 	}
+	return &session.Error{Code: session.CodeUnavailable, RetryAfter: movePause, Message: text}
 }
 
 // movePause is what clients are told to wait while sessions are moved: longer than for a leader, for it is not over in a moment.
@@ -26,10 +34,21 @@ const movePause = 10 * time.Second
 
 // serves refuses while the cluster is closed, or being filled.
 func (n *Node) serves() error {
-	if n.fsm.Phase() != fsm.PhaseOpen {
-		return errClosed()
+	if n.fsm.Phase() == fsm.PhaseOpen {
+		return nil
+	}
+	if m := n.fsm.Moving(); m.Phase != fsm.PhaseOpen {
+		return errClosed(m)
 	}
 	return nil
+}
+
+// whyClosed is serves for what the log has refused, which this node may not know yet.
+func (n *Node) whyClosed() error {
+	if err := n.serves(); err != nil {
+		return err
+	}
+	return errClosed(fsm.Moving{})
 }
 
 // operate is for steps of a move: it lets operators through, and makes sure that this node knows where the move stands.
@@ -57,11 +76,17 @@ func (n *Node) Moving(ctx context.Context, c session.Call) (session.Moving, erro
 
 func (n *Node) moving(meta session.Meta) session.Moving {
 	m := n.fsm.Moving()
-	out := session.Moving{Phase: session.MovePhase(m.Phase.String()), Origin: m.Origin, Number: m.Filling, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
-	if m.Phase != fsm.PhaseOpen {
-		out.At = instant(m.AtMS)
-	}
+	out := session.Moving{Origin: m.Origin, Number: m.Filling, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
+	out.Phase, out.At = phaseOf(m)
 	return out
+}
+
+// phaseOf is the phase, and since when it is not open.
+func phaseOf(m fsm.Moving) (phase session.MovePhase, since time.Time) {
+	if m.Phase != fsm.PhaseOpen {
+		since = instant(m.AtMS)
+	}
+	return session.MovePhase(m.Phase.String()), since
 }
 
 // Move implements session.Moves.
@@ -154,7 +179,7 @@ func moveError(r *fsmpb.Result, what string) error {
 	case "closed":
 		return conflict("the cluster is closed, because its own sessions were moved out")
 	case "filling":
-		return conflict("the sessions of another home are being moved into the cluster")
+		return conflict("the sessions of another home are being moved into the cluster, which serves when all of them are there: repeat that move, if it does not go on")
 	case "history":
 		return conflict("another move into the cluster has begun meanwhile, or has ended: of two moves into one cluster the later one goes on")
 	case "open":

@@ -53,13 +53,29 @@ func (c *trio) filled(i int, records []json.RawMessage) session.MoveStep {
 	return session.MoveStep{Kind: session.MoveFinish, Filling: fillingOf(begun), Users: m.Users, Sessions: m.Sessions}
 }
 
-func (c *trio) wantClosed(when string) {
+// wantClosed holds all nodes to it that they serve nobody, and say which phase it is, since when, and what an operator can do: whoever was not there when it began has nothing else.
+func (c *trio) wantClosed(phase session.MovePhase, when string) {
 	c.t.Helper()
+	says := map[session.MovePhase][]string{
+		session.MoveClosed:  {"has been closed since ", "repeat `hydrastore migrate`", "`hydrastore cluster open`"},
+		session.MoveFilling: {"has been filled since ", "repeat `hydrastore migrate`, which begins it anew"},
+	}[phase]
 	for i, n := range c.nodes {
-		eventually(c.t, fmt.Sprintf("node %d to be closed %s", i+1, when), func() error {
-			_, err := n.Check(c.t.Context(), with(unknownKey(c.t)), true)
-			if session.CodeOf(err) != session.CodeUnavailable || !strings.Contains(err.Error(), "is closed") || n.Ready(false) == nil {
-				return fmt.Errorf("got %w, ready: %w", err, errors.Join(n.Ready(false)))
+		eventually(c.t, fmt.Sprintf("node %d to be %s %s", i+1, phase, when), func() error {
+			status, err := n.ClusterStatus(c.t.Context(), byOperator)
+			if err != nil || status.Phase != phase || time.Since(status.PhaseSince).Abs() > time.Hour {
+				return fmt.Errorf("its status is %s since %v, %w", status.Phase, status.PhaseSince, err)
+			}
+			_, err = n.Check(c.t.Context(), with(unknownKey(c.t)), true)
+			for what, err := range map[string]error{"a check": err, "ready": n.Ready(false), "ready for local reads": n.Ready(true)} {
+				if session.CodeOf(err) != session.CodeUnavailable {
+					return fmt.Errorf("%s: got %w", what, err)
+				}
+				for _, text := range append(says, status.PhaseSince.Format(time.RFC3339)) {
+					if !strings.Contains(err.Error(), text) {
+						return fmt.Errorf("%s: got %w, want that it says %q", what, err, text)
+					}
+				}
 			}
 			return nil
 		})
@@ -88,7 +104,7 @@ func TestWhatIsSealedOpensAtEveryNodeAfterAMove(t *testing.T) {
 	}
 	c.awaitReady(0) // nothing was begun
 	finish := c.filled(0, records)
-	c.wantClosed("while it is being filled")
+	c.wantClosed(session.MoveFilling, "while it is being filled")
 	eventually(t, "the node that cannot open what came to be named", func() error {
 		_, err := c.nodes[0].Move(t.Context(), byOperator, finish)
 		if err == nil {
@@ -127,13 +143,16 @@ func TestWhatIsSealedOpensAtEveryNodeAfterAMove(t *testing.T) {
 func TestAClosedClusterStaysClosed(t *testing.T) {
 	t.Parallel()
 	old := startTrio(t, 3, nil)
-	app := old.service(0)
+	admin, app := old.admin(0), old.service(0)
 	issued, err := old.nodes[0].Login(t.Context(), app, session.Login{User: "ada", Vouched: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	records := old.exported(1)
-	old.wantClosed("when it is left")
+	old.wantClosed(session.MoveClosed, "when it is left")
+	if status, err := old.nodes[1].ClusterStatus(t.Context(), admin); err != nil || status.Phase != session.MoveClosed {
+		t.Errorf("an admin's key at a closed cluster: %s, %v", status.Phase, err)
+	}
 	restart := func(c *trio) {
 		for i := range c.nodes {
 			c.stop(i)
@@ -143,7 +162,7 @@ func TestAClosedClusterStaysClosed(t *testing.T) {
 		}
 	}
 	restart(old)
-	old.wantClosed("after a restart")
+	old.wantClosed(session.MoveClosed, "after a restart")
 	again := old.exported(2)
 	if len(again) != len(records) || fmt.Sprintf("%s", again) != fmt.Sprintf("%s", records) {
 		t.Errorf("exported again:\n%s\nwant\n%s", again, records)
@@ -152,7 +171,10 @@ func TestAClosedClusterStaysClosed(t *testing.T) {
 	c := startTrio(t, 3, nil)
 	finish := c.filled(0, records)
 	restart(c)
-	c.wantClosed("half filled, after a restart")
+	c.wantClosed(session.MoveFilling, "half filled, after a restart")
+	if _, err := c.nodes[1].ClusterStatus(t.Context(), with(unknownKey(t))); session.CodeOf(err) != session.CodeUnavailable {
+		t.Errorf("a key that may be on its way, at a cluster that is filled: %v", err)
+	}
 	eventually(t, "the move to end", func() error {
 		_, err := c.nodes[1].Move(t.Context(), byOperator, finish)
 		return err
@@ -171,6 +193,9 @@ func TestAClosedClusterStaysClosed(t *testing.T) {
 		old.awaitReady(i)
 		if _, err := n.Check(t.Context(), with(issued.Key), false); err != nil {
 			t.Errorf("opened again, node %d: %v", i+1, err)
+		}
+		if status, err := n.ClusterStatus(t.Context(), byOperator); err != nil || status.Phase != session.MoveOpen || !status.PhaseSince.IsZero() {
+			t.Errorf("opened again, node %d: %s since %v, %v", i+1, status.Phase, status.PhaseSince, err)
 		}
 	}
 }

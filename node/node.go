@@ -86,7 +86,7 @@ func New(c Config) (*Node, error) {
 	n.turns, n.remote = c.Throttle.NewTurns(hasher)
 	n.metrics = newMetrics()
 	n.chain = auth.NewChain(hasher, c.Authenticators, n.authenticated)
-	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver)
+	n.outbox = newOutbox(c.Limits, n.metrics, (&courier{node: n, tracker: n.tracker}).deliver, n.whyClosed)
 	n.reads = newReadGate(n)
 	n.touches = newTouches(n, c.Limits.AsyncTouches)
 	n.mismatches.node = n

@@ -48,7 +48,8 @@ type outcome struct {
 //
 // Batching is natural: while BatchesInFlight batches are under way, the next one fills.
 type outbox struct {
-	deliver func(*batch) // sees one batch through; on a goroutine of its own
+	deliver   func(*batch) // sees one batch through; on a goroutine of its own
+	whyClosed func() error // asked when the log has refused a command because sessions are being moved
 
 	mu      sync.Mutex
 	queue   []*pending
@@ -62,14 +63,14 @@ type outbox struct {
 	metrics *metrics
 }
 
-func newOutbox(l Limits, m *metrics, deliver func(*batch)) *outbox {
-	o := &outbox{deliver: deliver, limits: l, metrics: m}
+func newOutbox(l Limits, m *metrics, deliver func(*batch), whyClosed func() error) *outbox {
+	o := &outbox{deliver: deliver, whyClosed: whyClosed, limits: l, metrics: m}
 	o.idle = sync.NewCond(&o.mu)
 	return o
 }
 
 // submit sends one command through the log and waits for its result. The errors are the three of G7: CodeOverloaded and
-// CodeNoQuorum (certainly not done), CodeOutcomeUnknown.
+// CodeNoQuorum (certainly not done), CodeOutcomeUnknown; and CodeUnavailable while sessions are being moved.
 func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, uint64, error) {
 	encoded, err := c.MarshalVT()
 	if err != nil {
@@ -84,6 +85,9 @@ func (o *outbox) submit(ctx context.Context, c *fsmpb.Command) (*fsmpb.Result, u
 	}
 	select {
 	case out := <-p.done:
+		if out.result.GetCode() == fsmpb.Code_CODE_CLOSED {
+			return nil, out.index, o.whyClosed()
+		}
 		return out.result, out.index, out.err
 	case <-ctx.Done():
 		return p.giveUp()

@@ -361,7 +361,10 @@ type ClusterStatus struct {
 	SessionsOf  string // the node whose Sessions are counted; "" = all of the cluster
 	Healthy     bool
 	Failures    int // servers that may still be lost while a majority stays
-	Members     []Member
+	// Phase says whether the cluster serves; PhaseSince is when the phase began, zero while it is open.
+	Phase      MovePhase
+	PhaseSince time.Time
+	Members    []Member
 }
 
 // Member is one server of the cluster.

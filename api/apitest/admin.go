@@ -316,9 +316,10 @@ func (s *Service) ClusterStatus(ctx context.Context, c session.Call) (session.Cl
 		return session.ClusterStatus{}, err
 	}
 	defer leave()
+	moving := s.moving(session.Meta{})
 	return session.ClusterStatus{
 		ClusterID: "c1", NodeID: "n1", LeaderID: "n1", Term: 3, CommitIndex: s.index, Applied: s.index, FormatLevel: 1, Time: s.now,
-		Sessions: len(s.sessions), SessionsOf: s.own, Healthy: true, Failures: 1, Members: slices.Clone(s.members),
+		Sessions: len(s.sessions), SessionsOf: s.own, Healthy: true, Failures: 1, Phase: moving.Phase, PhaseSince: moving.At, Members: slices.Clone(s.members),
 	}, nil
 }
 

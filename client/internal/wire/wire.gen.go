@@ -131,6 +131,27 @@ func (e Method) Valid() bool {
 	}
 }
 
+// Defines values for MovePhase.
+const (
+	MovePhaseClosed  MovePhase = "closed"
+	MovePhaseFilling MovePhase = "filling"
+	MovePhaseOpen    MovePhase = "open"
+)
+
+// Valid indicates whether the value is a known member of the MovePhase enum.
+func (e MovePhase) Valid() bool {
+	switch e {
+	case MovePhaseClosed:
+		return true
+	case MovePhaseFilling:
+		return true
+	case MovePhaseOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MoveStepStep.
 const (
 	MoveStepStepBegin  MoveStepStep = "begin"
@@ -149,27 +170,6 @@ func (e MoveStepStep) Valid() bool {
 	case MoveStepStepFinish:
 		return true
 	case MoveStepStepOpen:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for MovingPhase.
-const (
-	MovingPhaseClosed  MovingPhase = "closed"
-	MovingPhaseFilling MovingPhase = "filling"
-	MovingPhaseOpen    MovingPhase = "open"
-)
-
-// Valid indicates whether the value is a known member of the MovingPhase enum.
-func (e MovingPhase) Valid() bool {
-	switch e {
-	case MovingPhaseClosed:
-		return true
-	case MovingPhaseFilling:
-		return true
-	case MovingPhaseOpen:
 		return true
 	default:
 		return false
@@ -413,8 +413,15 @@ type ClusterStatus struct {
 	Members  []Member `json:"members"`
 
 	// NodeID The answering node.
-	NodeID   string `json:"node_id"`
-	Sessions int    `json:"sessions"`
+	NodeID string `json:"node_id"`
+
+	// Phase Whether the cluster serves: `open`. It serves nobody while it is `closed`, because its sessions are being moved to another home, or were, and while it
+	// is `filling`, because another home's are being moved into it.
+	Phase MovePhase `json:"phase"`
+
+	// PhaseSince Null while it is open.
+	PhaseSince *time.Time `json:"phase_since"`
+	Sessions   int        `json:"sessions"`
 
 	// SessionsNode The id of the node whose sessions alone the answer speaks of: each node keeps its own (`user.sessionPersistence: false`). Absent: they are all of
 	// the cluster's.
@@ -584,6 +591,10 @@ type Member struct {
 // answered for the user.
 type Method string
 
+// MovePhase Whether the cluster serves: `open`. It serves nobody while it is `closed`, because its sessions are being moved to another home, or were, and while it
+// is `filling`, because another home's are being moved into it.
+type MovePhase string
+
 // MoveStep defines model for MoveStep.
 type MoveStep struct {
 	// Cluster A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `past`, `user` or `session`. docs/backends.md has its members.
@@ -618,8 +629,11 @@ type Moving struct {
 	Filling *uint64 `json:"filling"`
 
 	// Origin The home that fills the cluster or has filled it.
-	Origin *string     `json:"origin"`
-	Phase  MovingPhase `json:"phase"`
+	Origin *string `json:"origin"`
+
+	// Phase Whether the cluster serves: `open`. It serves nobody while it is `closed`, because its sessions are being moved to another home, or were, and while it
+	// is `filling`, because another home's are being moved into it.
+	Phase MovePhase `json:"phase"`
 
 	// Sessions Sessions that are there; those whose time is over may be among them.
 	Sessions int `json:"sessions"`
@@ -627,9 +641,6 @@ type Moving struct {
 	// Users Users with an account.
 	Users int `json:"users"`
 }
-
-// MovingPhase defines model for Moving.Phase.
-type MovingPhase string
 
 // NewMember defines model for NewMember.
 type NewMember struct {

@@ -17,8 +17,8 @@ func (p *Program) clusterCommand() *cobra.Command {
 
 func (p *Program) clusterMembersCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "members", Short: "Show the servers, who leads, and how far each is behind", Args: cobra.NoArgs,
-		Long: `Shows the cluster as the asked node sees it. Over --socket that works without a majority, too.`,
+		Use: "members", Aliases: []string{"status"}, Short: "Show the servers, who leads, how far each is behind, and why a cluster serves nobody", Args: cobra.NoArgs,
+		Long: `Shows the cluster as the asked node sees it. Over --socket that works without a majority, and while sessions are moved, too.`,
 	}
 	return p.remoteCommand(c, func(ctx context.Context, r *remote, _ []string) error {
 		status, err := r.ClusterStatus(ctx)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/backend"
 	"github.com/hydrastore/hydrastore/node"
@@ -113,6 +114,57 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 	if _, stderr, _ := x.run("migrate --from " + file + " --to " + home); strings.Contains(stderr, "cluster open") {
 		t.Errorf("the target is not closed: %s", stderr)
 	}
+}
+
+// TestAClusterTellsWhyItServesNobody: the command that moves was killed, and nobody saw its screen. Whoever asks a node hears what the cluster is, since when, and both ways out.
+func TestAClusterTellsWhyItServesNobody(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	home, n := clusterHome(t, nil)
+	socket := " --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
+	wantSaid := func(line string, texts ...string) {
+		t.Helper()
+		stdout, stderr, _ := x.run(line + socket)
+		for _, text := range texts {
+			if !strings.Contains(stdout+stderr, text) {
+				t.Errorf("%s: got %s%s, want %q", line, stdout, stderr, text)
+			}
+		}
+	}
+	if out := x.must("cluster members" + socket); strings.Contains(out, "since") {
+		t.Errorf("an open cluster: %s", out)
+	}
+	wantSaid("cluster members -o json", `"phase": "open"`, `"phase_since": null`)
+
+	moving, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveClose})
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := moving.At.Format(time.DateOnly)
+	wantSaid("cluster members", "CLOSED since "+day, "moved to another home, or were", "repeat hydrastore migrate", "hydrastore cluster open --socket PATH")
+	wantSaid("cluster status", "CLOSED since "+day)
+	wantSaid("cluster members -o json", `"phase": "closed"`, `"phase_since": "`+day)
+	for _, line := range []string{"health", "health --local"} {
+		wantSaid(line, "has been closed since "+day, "repeat `hydrastore migrate`", "`hydrastore cluster open`")
+	}
+	x.must("cluster open" + socket)
+	awaitReady(t, n)
+
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "all.jsonl")
+	x.must("migrate --from " + folder + " --to " + file)
+	if moving, err = n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveBegin, Cluster: recordsOf(t, file)[0]}); err != nil {
+		t.Fatal(err)
+	}
+	day = moving.At.Format(time.DateOnly)
+	wantSaid("cluster members", "FILLED since "+day, "repeat hydrastore migrate, which begins it anew", "empty data folders")
+	wantSaid("cluster members -o json", `"phase": "filling"`, `"phase_since": "`+day)
+	wantSaid("health", "has been filled since "+day, "repeat `hydrastore migrate`")
+	wantSaid("cluster open", "serves when all of them are there: repeat that move")
 }
 
 // TestARepeatedMoveBringsWhatTheSourceHasNow: the first try into a cluster broke off, and the old home was in use since: it ended a session, changed another

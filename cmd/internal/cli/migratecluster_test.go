@@ -304,7 +304,7 @@ func TestMoveIntoAClusterIsRepeated(t *testing.T) {
 		},
 		func() error { _, err := n.DeleteUser(t.Context(), operator, "ada"); return err },
 	} {
-		if err := call(); session.CodeOf(err) != session.CodeUnavailable || !strings.Contains(err.Error(), "is closed") {
+		if err := call(); session.CodeOf(err) != session.CodeUnavailable || !strings.Contains(err.Error(), "has been filled since ") {
 			t.Errorf("while it is being filled: got %v", err)
 		}
 	}

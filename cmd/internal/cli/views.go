@@ -30,6 +30,8 @@ type clusterView struct {
 	SessionsOf  string       `json:"sessions_node,omitempty"`
 	Healthy     bool         `json:"healthy"`
 	Failures    int          `json:"failures_tolerated"`
+	Phase       string       `json:"phase"`
+	PhaseSince  *time.Time   `json:"phase_since"`
 	Members     []memberView `json:"members"`
 }
 
@@ -52,7 +54,11 @@ type memberView struct {
 func viewOfCluster(s session.ClusterStatus) clusterView {
 	v := clusterView{
 		ClusterID: s.ClusterID, NodeID: s.NodeID, Term: s.Term, CommitIndex: s.CommitIndex, Applied: s.Applied, FormatLevel: s.FormatLevel,
-		Time: s.Time.UTC(), Sessions: s.Sessions, SessionsOf: s.SessionsOf, Healthy: s.Healthy, Failures: s.Failures, Members: []memberView{},
+		Time: s.Time.UTC(), Sessions: s.Sessions, SessionsOf: s.SessionsOf, Healthy: s.Healthy, Failures: s.Failures, Phase: string(s.Phase), Members: []memberView{},
+	}
+	if !s.PhaseSince.IsZero() {
+		since := s.PhaseSince.UTC()
+		v.PhaseSince = &since
 	}
 	if s.LeaderID != "" {
 		v.LeaderID = &s.LeaderID
@@ -96,7 +102,25 @@ func clusterTable(s session.ClusterStatus) *table {
 		t.add(m.Name, m.ID, m.Role, health, m.State, lag, contact, m.PeerAddress, m.APIAddress, m.Version)
 	}
 	t.foot = clusterSummary(s)
+	if moving := movingSummary(s); moving != "" {
+		t.foot += "\n" + moving
+	}
 	return t
+}
+
+// movingSummary says why a cluster serves nobody, since when, and how it comes to serve again; "" = it serves. It may be all that an operator finds of a move
+// whose command was killed.
+func movingSummary(s session.ClusterStatus) string {
+	since := " since " + instant(s.PhaseSince)
+	switch s.Phase {
+	case session.MoveClosed:
+		return "CLOSED" + since + ": the cluster serves nobody, because its sessions are being moved to another home, or were.\n" +
+			"If the move is to go on, repeat hydrastore migrate. If no other home is to serve them: hydrastore cluster open --socket PATH, on one of its machines"
+	case session.MoveFilling:
+		return "FILLED" + since + ": the cluster serves nobody until all of another home's sessions are there.\n" +
+			"If the move does not go on, repeat hydrastore migrate, which begins it anew. If it is given up, begin with empty data folders"
+	}
+	return ""
 }
 
 func clusterSummary(s session.ClusterStatus) string {
