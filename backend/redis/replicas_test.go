@@ -280,3 +280,28 @@ func mustOpen(t *testing.T, c redis.Config) *redis.Store {
 	}
 	return s
 }
+
+// TestACutOffMaster: a master that does not know that its replica was put in its place serves nothing to those who wait for replicas, and everything to others.
+func TestACutOffMaster(t *testing.T) {
+	t.Parallel()
+	master, replica := startPair(t, redistest.Options{})
+	waiting := open(t, quick(redis.Config{Address: master.Address(), WaitReplicas: 1, Timeout: 300 * time.Millisecond}))
+	eager := open(t, redis.Config{Address: master.Address()})
+	awaitReady(t, waiting)
+	version := put(t, eager, "ada", "one", "")
+	if err := raw(t, &goredis.Options{Addr: replica.Address()}).SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	successor := open(t, redis.Config{Address: replica.Address()})
+	if err := successor.Delete(t.Context(), user("ada"), version); err != nil {
+		t.Fatal(err)
+	}
+	if r := get(t, eager, "ada"); r.Version != version {
+		t.Errorf("who waits for nobody finds %+v: the master is not cut off", r)
+	}
+	_, err := waiting.Get(t.Context(), user("ada"))
+	wantCode(t, "get", err, session.CodeUnavailable)
+	_, err = waiting.Put(t.Context(), user("bob"), []byte("one"), "", time.Time{})
+	wantCode(t, "put", err, session.CodeOutcomeUnknown)
+	eventually(t, "not ready", func() bool { return waiting.Ready() != nil })
+}

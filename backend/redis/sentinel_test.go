@@ -14,10 +14,10 @@ import (
 	"github.com/hydrastore/hydrastore/session"
 )
 
-func startGuarded(t *testing.T, speaksTLS bool) *redistest.Guarded {
+func startGuarded(t *testing.T, o redistest.GuardedOptions) *redistest.Guarded {
 	t.Helper()
 	need(t)
-	g, err := redistest.StartGuarded(t.Context(), filepath.Join(t.TempDir(), "guarded"), speaksTLS)
+	g, err := redistest.StartGuarded(t.Context(), filepath.Join(t.TempDir(), "guarded"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +33,14 @@ func guarded(g *redistest.Guarded) redis.Config {
 // certificates are verified.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
-	g := startGuarded(t, true)
+	g := startGuarded(t, redistest.GuardedOptions{TLS: true})
 	c := guarded(g)
 	c.User, c.Password = redistest.User, redistest.Password
 	c.TLS = trusting(t, g.Master)
 	s := open(t, c)
 	awaitReady(t, s)
 	version := put(t, s, "ada", "one", "")
-	replica := open(t, redis.Config{Address: g.Replica.Address(), TLS: c.TLS})
+	replica := open(t, redis.Config{Address: g.Replicas[0].Address(), TLS: c.TLS})
 	eventually(t, "the replica has it", func() bool { return get(t, replica, "ada").Version == version })
 
 	g.Master.Stop()
@@ -72,7 +72,7 @@ func trusting(t *testing.T, s *redistest.Server) *tls.Config {
 // clear.
 func TestSentinelsAreVerified(t *testing.T) {
 	t.Parallel()
-	right, other := startGuarded(t, true), startServer(t, redistest.Options{TLS: true})
+	right, other := startGuarded(t, redistest.GuardedOptions{TLS: true}), startServer(t, redistest.Options{TLS: true})
 	plain := startServer(t, redistest.Options{})
 	for what, spoil := range map[string]func(*redis.Config){
 		"Sentinels of another authority": func(c *redis.Config) { c.TLS = trusting(t, other) },
@@ -104,16 +104,17 @@ func TestSentinelsAreVerified(t *testing.T) {
 // log-out that was acknowledged comes undone; not even when the replica was silent before.
 func TestFailoversLoseNothing(t *testing.T) {
 	t.Parallel()
-	g := startGuarded(t, false)
+	g := startGuarded(t, redistest.GuardedOptions{})
 	c := guarded(g)
 	c.WaitReplicas, c.Timeout = 1, 500*time.Millisecond
 	l := startLedger(t, c)
 	for round := range 2 {
 		l.await(t, "load", &l.logouts, 20)
-		master, replica := g.Roles(t.Context())
+		master, replicas := g.Roles(t.Context())
 		if master == nil {
 			t.Fatal("the Sentinels do not agree on a master")
 		}
+		replica := replicas[0]
 		silent := round == 0
 		if silent {
 			pause(t, replica)
@@ -140,17 +141,36 @@ func TestFailoversLoseNothing(t *testing.T) {
 	l.wantOrder(t)
 }
 
+// TestFailoverWithAReplicaToSpare: where there is one replica more than is waited for, service goes on when the master is killed, with all that was
+// acknowledged and without the killed one.
+func TestFailoverWithAReplicaToSpare(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, redistest.GuardedOptions{Replicas: 2})
+	c := guarded(g)
+	c.WaitReplicas, c.Timeout = 1, 500*time.Millisecond
+	l := startLedger(t, c)
+	l.await(t, "load", &l.logouts, 20)
+	g.Master.Stop()
+	l.await(t, "calls that are not acknowledged", &l.refused, 1)
+	eventually(t, "a replica takes the master's place", func() bool {
+		master, _ := g.Roles(t.Context())
+		return master != nil && master != g.Master
+	})
+	l.await(t, "load after all", &l.logouts, 20)
+	l.wantOrder(t)
+}
+
 // TestFailoverLosesWithoutWaiting shows that the test before can fail: what a silent replica did not have is lost, when nobody waits for it.
 func TestFailoverLosesWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	g := startGuarded(t, false)
+	g := startGuarded(t, redistest.GuardedOptions{})
 	l := startLedger(t, guarded(g))
 	l.await(t, "load", &l.logouts, 20)
-	pause(t, g.Replica)
+	pause(t, g.Replicas[0])
 	l.await(t, "acknowledged without the replica", &l.logouts, 20)
 	g.Master.Stop()
-	restart(t, g.Replica)
-	awaitFailover(t, g, g.Replica)
+	restart(t, g.Replicas[0])
+	awaitFailover(t, g, g.Replicas[0])
 	l.await(t, "load after all", &l.logouts, 20)
 	l.stop()
 	if logins, logouts := l.lost(t); logins == 0 || logouts == 0 {

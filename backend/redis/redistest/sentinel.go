@@ -1,10 +1,12 @@
 package redistest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,17 +20,24 @@ const MasterName = "sessions"
 
 const sentinels = 3
 
-// Guarded is a master with a replica, and Sentinels that put the replica in its place.
+// Guarded is a master with replicas, and Sentinels that put a replica in its place.
 type Guarded struct {
-	Master, Replica *Server // at first
-	Sentinels       []*Server
+	Master    *Server // at first
+	Replicas  []*Server
+	Sentinels []*Server
 }
 
-// StartGuarded runs them; with TLS they all speak nothing else. User, with Password, may do what Hydrastore needs; the default user, what it likes.
+// GuardedOptions of a Guarded. The zero value has one replica.
+type GuardedOptions struct {
+	TLS      bool // all speak nothing else
+	Replicas int  // 0 = 1
+}
+
+// StartGuarded runs them. User, with Password, may do what Hydrastore needs; the default user, what it likes.
 // Call Stop at the end.
-func StartGuarded(ctx context.Context, dir string, speaksTLS bool) (*Guarded, error) {
+func StartGuarded(ctx context.Context, dir string, o GuardedOptions) (*Guarded, error) {
 	g := &Guarded{}
-	err := g.start(ctx, dir, speaksTLS)
+	err := g.start(ctx, dir, o)
 	if err != nil {
 		g.Stop()
 		return nil, err
@@ -36,17 +45,21 @@ func StartGuarded(ctx context.Context, dir string, speaksTLS bool) (*Guarded, er
 	return g, nil
 }
 
-func (g *Guarded) start(ctx context.Context, dir string, speaksTLS bool) error {
+func (g *Guarded) start(ctx context.Context, dir string, with GuardedOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	o := Options{AppendOnly: true, TLS: speaksTLS, Lines: []string{userLine(redis.Permissions + " " + redis.WaitPermissions)}}
+	o := Options{AppendOnly: true, TLS: with.TLS, Lines: []string{userLine(redis.Permissions + " " + redis.WaitPermissions)}}
 	var err error
 	if g.Master, err = Start(ctx, filepath.Join(dir, "master"), o); err != nil {
 		return err
 	}
 	o.Master = g.Master
-	if g.Replica, err = Start(ctx, filepath.Join(dir, "replica"), o); err != nil {
-		return err
+	for i := range cmp.Or(with.Replicas, 1) {
+		s, err := Start(ctx, filepath.Join(dir, "replica"+strconv.Itoa(i)), o)
+		if err != nil {
+			return err
+		}
+		g.Replicas = append(g.Replicas, s)
 	}
 	for i := range sentinels {
 		s, err := g.startSentinel(ctx, filepath.Join(dir, "sentinel"+strconv.Itoa(i)))
@@ -69,7 +82,7 @@ func (g *Guarded) startSentinel(ctx context.Context, dir string) (*Server, error
 	})
 }
 
-// Await waits until there can be a failover: every Sentinel knows the others and one master, whose replica follows it.
+// Await waits until there can be a failover: every Sentinel knows the others and one master, whose replicas follow it.
 func (g *Guarded) Await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -78,20 +91,25 @@ func (g *Guarded) Await(ctx context.Context) error {
 		defer r.Close()
 		err := eventually(ctx, func() bool {
 			m, err := r.Master(ctx, MasterName).Result()
-			return err == nil && m["num-slaves"] == "1" && m["num-other-sentinels"] == strconv.Itoa(sentinels-1) && m["flags"] == "master"
+			return err == nil && m["num-slaves"] == strconv.Itoa(len(g.Replicas)) && m["num-other-sentinels"] == strconv.Itoa(sentinels-1) && m["flags"] == "master"
 		})
 		if err != nil {
 			return fmt.Errorf("wait for the Sentinels: %w", err)
 		}
 	}
 	return eventually(ctx, func() bool {
-		master, replica := g.Roles(ctx)
-		return master != nil && replica.Says(ctx, "role:slave") && replica.Says(ctx, "master_link_status:up") && replica.Says(ctx, "master_port:"+master.port)
+		master, replicas := g.Roles(ctx)
+		for _, s := range replicas {
+			if !s.Says(ctx, "role:slave") || !s.Says(ctx, "master_link_status:up") || !s.Says(ctx, "master_port:"+master.port) {
+				return false
+			}
+		}
+		return master != nil
 	})
 }
 
 // Roles asks the Sentinels who is the master; nil, nil while they do not agree on one that knows it.
-func (g *Guarded) Roles(ctx context.Context) (master, replica *Server) {
+func (g *Guarded) Roles(ctx context.Context) (master *Server, replicas []*Server) {
 	port := ""
 	for _, s := range g.Sentinels {
 		r := goredis.NewSentinelClient(s.options())
@@ -102,14 +120,17 @@ func (g *Guarded) Roles(ctx context.Context) (master, replica *Server) {
 		}
 		port = address[1]
 	}
-	master, replica = g.Master, g.Replica
-	if port == replica.port {
-		master, replica = replica, master
+	for _, s := range append([]*Server{g.Master}, g.Replicas...) {
+		if s.port == port {
+			master = s
+		} else {
+			replicas = append(replicas, s)
+		}
 	}
-	if !master.Says(ctx, "role:master") {
+	if master == nil || !master.Says(ctx, "role:master") {
 		return nil, nil
 	}
-	return master, replica
+	return master, replicas
 }
 
 // Says looks for a line in what a server tells of replication.
@@ -131,7 +152,7 @@ func (g *Guarded) Addresses() []string {
 
 // Stop kills all of them.
 func (g *Guarded) Stop() {
-	for _, s := range append([]*Server{g.Replica, g.Master}, g.Sentinels...) {
+	for _, s := range slices.Concat(g.Replicas, []*Server{g.Master}, g.Sentinels) {
 		if s != nil {
 			s.Stop()
 		}
