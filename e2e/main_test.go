@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hydrastore/hydrastore/backend/redis"
 )
 
 // patience bounds waits for what a good run has within seconds; a busy machine needs more.
@@ -18,6 +21,7 @@ const patience = 60 * time.Second
 var buildDir string
 
 func TestMain(m *testing.M) {
+	redis.LogTo(slog.New(slog.DiscardHandler)) // of those who start servers of it
 	var err error
 	if buildDir, err = os.MkdirTemp("", "hydrastore-e2e-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -174,7 +174,7 @@ func (s *Server) CAFile() string { return filepath.Join(s.authority, "ca.pem") }
 
 // options for a client that trusts the server's authority.
 func (s *Server) options() *goredis.Options {
-	o := &goredis.Options{Addr: s.Address(), MaxRetries: -1}
+	o := &goredis.Options{Addr: s.Address(), MaxRetries: -1, DialerRetries: 1}
 	if s.authority != "" {
 		pem, err := os.ReadFile(s.CAFile())
 		roots := x509.NewCertPool()
