@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/hydrastore/hydrastore/backend"
+	"github.com/hydrastore/hydrastore/backend/backendtest"
+	"github.com/hydrastore/hydrastore/backend/memory"
+	"github.com/hydrastore/hydrastore/session"
 )
 
 // delayed is a store that holds one write of a kind back, whose caller is told that nobody knows.
@@ -54,5 +57,38 @@ func (d *delayed) deliver(t *testing.T) {
 	}
 	if err := held(t.Context()); err != nil && !errors.Is(err, backend.ErrChanged) {
 		t.Fatal(err)
+	}
+}
+
+// TestASessionThatIsMadeLateDoesNotLive: the answer to the write that makes a session's record is lost, and the write comes after the session has ended.
+func TestASessionThatIsMadeLateDoesNotLive(t *testing.T) {
+	t.Parallel()
+	clock := newTurned()
+	store := &delayed{Store: memory.New(clock.time), kind: backend.KindSession}
+	config := backendtest.Config(t)
+	config.SweepInterval = time.Hour
+	s := backendtest.Start(t, config, store)
+	store.arm()
+	i, err := s.Login(t.Context(), operator, session.Login{User: "ada", Vouched: true})
+	if err != nil {
+		t.Fatalf("log in: %v", err)
+	}
+	if !opens(t, s, i) {
+		t.Error("the session does not live")
+	}
+	if _, err := s.Logout(t.Context(), with(i)); err != nil {
+		t.Fatal(err)
+	}
+	store.deliver(t)
+	if opens(t, s, i) || count(t, s, "ada") != 0 {
+		t.Error("a session lives after the log-out")
+	}
+	clock.pass(time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	page, err := store.Scan(t.Context(), backend.KindSession, "", backend.MaxScan)
+	if err != nil || len(page.Records) != 0 {
+		t.Errorf("%d records are left, %v", len(page.Records), err)
 	}
 }

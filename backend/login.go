@@ -32,7 +32,11 @@ type login struct {
 	begunMS   int64 // when the id was drawn
 	written   *sessionRecord
 	writtenAt Version
+	lost      int // ids whose records may have been made, and are not used
 }
+
+// mostLost bounds the ids that one log-in draws because the store did not answer.
+const mostLost = 2
 
 // Login implements session.Sessions.
 func (s *Service) Login(ctx context.Context, c session.Call, asked session.Login) (session.Issued, error) {
@@ -215,6 +219,12 @@ func (l *login) write(ctx context.Context, u *userChange, rec *sessionRecord) er
 		return internalError("write a session", err)
 	}
 	at, err := s.store.Put(ctx, sessionName(l.id), value, l.writtenAt, expires)
+	if l.written == nil && session.CodeOf(err) == session.CodeOutcomeUnknown && l.lost < mostLost && ctx.Err() == nil {
+		l.lost++
+		s.tidyIDs([]session.ID{l.id})
+		l.key = session.Key{} // it leads to that id
+		return ErrChanged
+	}
 	if err != nil {
 		return undecided("write a session", notChanged(err))
 	}

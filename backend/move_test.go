@@ -177,6 +177,35 @@ func TestMoveGoesOn(t *testing.T) {
 	wantAll(t, to, living)
 }
 
+// silentMakes is a store that does not answer every third write that makes a session's record, and does every sixth.
+type silentMakes struct {
+	backend.Store
+	n atomic.Int64
+}
+
+func (s *silentMakes) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
+	if name.Kind == backend.KindSession && was == "" {
+		if n := s.n.Add(1); n%3 == 0 {
+			if n%6 == 0 {
+				_, _ = s.Store.Put(ctx, name, value, was, expires)
+			}
+			return "", errLost
+		}
+	}
+	return s.Store.Put(ctx, name, value, was, expires)
+}
+
+// TestAMoveOutlastsLostAnswers: a store makes a session's record once, and says when nobody knows whether it was made.
+func TestAMoveOutlastsLostAnswers(t *testing.T) {
+	t.Parallel()
+	from, to := memory.New(nil), memory.New(nil)
+	living := fill(t, from, 50)
+	if _, err := portable.Move(t.Context(), backend.MoveStore(from), backend.MoveStore(&silentMakes{Store: to}), silent); err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, to, living)
+}
+
 func TestMoveIntoAnotherHome(t *testing.T) {
 	t.Parallel()
 	from, to := memory.New(nil), memory.New(nil)

@@ -315,12 +315,31 @@ func (m *storeMove) put(ctx context.Context, name Name, r formatted, was Version
 func (m *storeMove) replace(ctx context.Context, name Name, value []byte, was Version, expires time.Time) (Version, error) {
 	version, err := m.store.Put(ctx, name, value, was, expires)
 	if errors.Is(err, ErrChanged) && was != "" {
-		version, err = m.store.Put(ctx, name, value, "", expires)
+		was = ""
+		version, err = m.store.Put(ctx, name, value, was, expires)
+	}
+	for range mostLost {
+		if was != "" || session.CodeOf(err) != session.CodeOutcomeUnknown {
+			break
+		}
+		version, err = m.makeAgain(ctx, name, value, expires)
 	}
 	if errors.Is(err, ErrChanged) {
 		return "", errTargetUsed
 	}
 	return version, err
+}
+
+// makeAgain makes a record of which nobody knows whether it was made: a store makes a session's once. Here that does no harm: nobody ends one while it is moved.
+func (m *storeMove) makeAgain(ctx context.Context, name Name, value []byte, expires time.Time) (Version, error) {
+	there, err := m.store.Get(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if r := there.Records[0]; bytes.Equal(r.Value, value) {
+		return r.Version, nil
+	}
+	return m.store.Put(ctx, name, value, "", expires)
 }
 
 // named says whose error it is.

@@ -78,7 +78,8 @@ var ErrChanged = errors.New("the record has changed meanwhile")
 // clients.
 //
 // A Store that repeats a conditional write whose answer was lost must recognise its own first try: otherwise it would answer
-// ErrChanged for what it did itself. A version that the caller makes up for each write does that.
+// ErrChanged for what it did itself. A version that the caller makes up for each write does that. It does not repeat what makes a session's record
+// (attempt.Attempts.At): a try that comes late, after the record was deleted, would make it again.
 type Store interface {
 	// Get reads the records with these names, at most MaxGet. It sees every record, also those whose expiry has passed and which are
 	// not dropped yet.

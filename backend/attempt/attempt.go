@@ -20,6 +20,15 @@ type Attempts struct {
 	Store string // as errors name it
 	Most  int
 	Pause func(attempt int) time.Duration // before the attempt after this one; the first is 1
+
+	once bool // a write is tried no more once it may have been done
+}
+
+// At are the attempts at a Put. The record of a session is made once: a try whose answer was lost may still be on its way, and would bring the session back if it came after
+// the session's end. Its maker takes another id. What replaces a record comes too late by its version, and records of other kinds end nothing when they are gone.
+func (a Attempts) At(name backend.Name, was backend.Version) Attempts {
+	a.once = name.Kind == backend.KindSession && was == ""
+	return a
 }
 
 // Fault is what an error of a store, or of the way to it, means.
@@ -59,6 +68,11 @@ func (a Attempts) Write(ctx context.Context, try func() error, mine func() (bool
 	unknown := false // an earlier try may have been done
 	return a.repeat(ctx, func() error {
 		err := try()
+		if f := (*Fault)(nil); a.once && errors.As(err, &f) && !f.NotDone {
+			last := *f
+			last.Again = false
+			return &last
+		}
 		if !unknown || !errors.Is(err, backend.ErrChanged) {
 			return err
 		}

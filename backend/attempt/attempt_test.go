@@ -101,6 +101,27 @@ func TestUnknownSaysWhy(t *testing.T) {
 	}
 }
 
+// TestASessionIsMadeOnce: a try that made it, and whose answer was lost, may come late.
+func TestASessionIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	session1, user := backend.Name{Kind: backend.KindSession, ID: "1"}, backend.Name{Kind: backend.KindUser, ID: "ada"}
+	for name, c := range map[string]struct {
+		attempts attempt.Attempts
+		answers  []error
+		want     session.Code
+	}{
+		"made":                        {three().At(session1, ""), []error{lost}, session.CodeOutcomeUnknown},
+		"made, after it was not done": {three().At(session1, ""), []error{notDone, notDone, nil}, ""},
+		"replaced":                    {three().At(session1, "1"), []error{lost, nil}, ""},
+		"another kind":                {three().At(user, ""), []error{lost, nil}, ""},
+	} {
+		asked := 0
+		if err := c.attempts.Write(t.Context(), answers(&asked, c.answers...), nil); session.CodeOf(err) != c.want || asked != len(c.answers) {
+			t.Errorf("%s: %v after %d", name, err, asked)
+		}
+	}
+}
+
 // TestARequestThatEndsIsAskedForNoMore: nobody waits for the answer.
 func TestARequestThatEndsIsAskedForNoMore(t *testing.T) {
 	t.Parallel()

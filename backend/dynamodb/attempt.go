@@ -31,8 +31,8 @@ func attempts() attempt.Attempts {
 
 // write sends a conditional write, again when it may not have been done. done asks the item whether an earlier try was, when the condition fails after
 // an answer was lost.
-func (s *Store) write(ctx context.Context, try func(context.Context) error, done func(context.Context) (bool, error)) error {
-	return attempts().Write(ctx, func() error {
+func (s *Store) write(ctx context.Context, by attempt.Attempts, try func(context.Context) error, done func(context.Context) (bool, error)) error {
+	return by.Write(ctx, func() error {
 		sent, err := s.attempt(ctx, try)
 		var failed *types.ConditionalCheckFailedException
 		switch {

@@ -162,7 +162,7 @@ func (s *Store) Put(ctx context.Context, name backend.Name, value []byte, was ba
 	} else {
 		put.ConditionExpression, put.ExpressionAttributeNames, put.ExpressionAttributeValues = underVersion(was)
 	}
-	err := s.write(ctx, func(ctx context.Context) error {
+	err := s.write(ctx, attempts().At(name, was), func(ctx context.Context) error {
 		_, err := s.client.PutItem(ctx, put)
 		return err
 	}, func(ctx context.Context) (bool, error) {
@@ -191,7 +191,7 @@ func (s *Store) Delete(ctx context.Context, name backend.Name, was backend.Versi
 	}
 	del := &dynamodb.DeleteItemInput{TableName: &s.config.Table, Key: item{keyAttribute: text(keyOf(name))}}
 	del.ConditionExpression, del.ExpressionAttributeNames, del.ExpressionAttributeValues = underVersion(was)
-	return s.write(ctx, func(ctx context.Context) error {
+	return s.write(ctx, attempts(), func(ctx context.Context) error {
 		_, err := s.client.DeleteItem(ctx, del)
 		return err
 	}, func(context.Context) (bool, error) { return false, errors.New("who has deleted it cannot be told") })

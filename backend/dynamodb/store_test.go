@@ -95,8 +95,12 @@ func TestLostAnswers(t *testing.T) {
 		t.Errorf("sent %d times, want 4", n)
 	}
 
+	y.meet("PutItem", loseAnswer)
+	_, err := s.Put(t.Context(), backend.Name{Kind: backend.KindSession, ID: "1"}, []byte("made once"), "", time.Time{})
+	wantCode(t, "a session whose making was not answered", err, session.CodeOutcomeUnknown)
+
 	y.meet("PutItem", times(100, loseAnswer)...)
-	_, err := s.Put(t.Context(), user("ada"), []byte("two"), first, time.Time{})
+	_, err = s.Put(t.Context(), user("ada"), []byte("two"), first, time.Time{})
 	wantCode(t, "all answers lost", err, session.CodeOutcomeUnknown)
 	second := get(t, other, "ada").Version
 	y.meet("PutItem", loseAnswerAnd(func() { put(t, other, "ada", "another's", get(t, other, "ada").Version) }))

@@ -34,7 +34,11 @@ func (once) NoRetry() bool { return true }
 // write runs a script that answers answerDone or answerChanged, again when it is unknown whether it has run: scripts recognise what they
 // have done.
 func (s *Store) write(ctx context.Context, program script, keys []string, args ...any) error {
-	return attempts().Write(ctx, func() error {
+	return s.writeBy(ctx, attempts(), program, keys, args...)
+}
+
+func (s *Store) writeBy(ctx context.Context, by attempt.Attempts, program script, keys []string, args ...any) error {
+	return by.Write(ctx, func() error {
 		answer, err := s.run(ctx, program, keys, args...)
 		switch {
 		case err != nil:

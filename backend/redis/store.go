@@ -118,7 +118,7 @@ func (s *Store) Put(ctx context.Context, name backend.Name, value []byte, was ba
 		return "", err
 	}
 	b, version := s.bucketOf(name), newVersion()
-	err := s.write(ctx, s.put, []string{b.record + name.ID, b.index, b.due}, string(was), string(version), value, name.ID, s.dropAt(expires))
+	err := s.writeBy(ctx, attempts().At(name, was), s.put, []string{b.record + name.ID, b.index, b.due}, string(was), string(version), value, name.ID, s.dropAt(expires))
 	if err != nil {
 		return "", err
 	}

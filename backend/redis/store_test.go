@@ -103,8 +103,12 @@ func TestLostAnswers(t *testing.T) {
 		t.Errorf("after two lost answers: got %+v, want version %q", r, first)
 	}
 
+	way.loseAnswers(1, "made once", nil)
+	_, err := s.Put(t.Context(), backend.Name{Kind: backend.KindSession, ID: "1"}, []byte("made once"), "", time.Time{})
+	wantCode(t, "a session whose making was not answered", err, session.CodeOutcomeUnknown)
+
 	way.loseAnswers(3, "precious", nil)
-	_, err := s.Put(t.Context(), user("ada"), []byte("precious too"), first, time.Time{})
+	_, err = s.Put(t.Context(), user("ada"), []byte("precious too"), first, time.Time{})
 	wantCode(t, "all answers lost", err, session.CodeOutcomeUnknown)
 	now := get(t, other, "ada")
 	if string(now.Value) != "precious too" {
