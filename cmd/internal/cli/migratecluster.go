@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/hydrastore/hydrastore/client"
@@ -245,10 +246,11 @@ func (s *clusterSide) AbridgesPast() {}
 // explain says what the cluster answered in terms of a move: it is not about the command line, nor are other nodes to be asked.
 func (s *clusterSide) explain(what string, err error) error {
 	var e *session.Error
+	var unconnected *net.OpError
 	switch {
 	case !errors.As(err, &e):
 		return err
-	case e.Code == session.CodeUnavailable && e.Err != nil:
+	case errors.As(e.Err, &unconnected):
 		return fmt.Errorf("%s: the cluster cannot be asked: a server of it must run on this machine, with its socket at %s (api.socket): %w", what, s.socket, e.Err)
 	}
 	return fmt.Errorf("%s: %s", what, e.Message)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/hydrastore/hydrastore/client"
 	"github.com/hydrastore/hydrastore/cmd/internal/cli"
 	"github.com/hydrastore/hydrastore/node"
 	"github.com/hydrastore/hydrastore/session"
@@ -253,7 +254,7 @@ func TestAClusterThatLosesWhatIsPastIsNotVerified(t *testing.T) {
 	verifyHome(t, "in the cluster", n, all)
 }
 
-// TestAMoveWaitsForSealKeys: while nodes derive them, which takes its time, the command says what it waits for, and goes on when they have.
+// TestAMoveWaitsForSealKeys: while nodes derive them, which takes its time, the command says what it waits for, and goes on when they have. It gives nodes that time.
 func TestAMoveWaitsForSealKeys(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
@@ -264,22 +265,63 @@ func TestAMoveWaitsForSealKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	home, n := clusterHome(t, nil)
-	asked := map[session.MoveStepKind]*atomic.Int32{session.MoveBegin: {}, session.MoveFinish: {}}
+	steps := map[session.MoveStepKind]*struct {
+		deriving session.Code
+		refusals int32 // the client asks some times by itself what is unavailable
+		asked    atomic.Int32
+	}{
+		session.MoveBegin:  {deriving: session.CodeUnavailable, refusals: client.DefaultRounds},
+		session.MoveFinish: {deriving: session.CodeConflict, refusals: 1},
+	}
 	cluster, _ := between(t, home, &meddled{Node: n, beforeStep: func(s session.MoveStep) error {
-		if asked[s.Kind].Add(1) > 1 {
+		step := steps[s.Kind]
+		if step.asked.Add(1) > step.refusals {
 			return nil
 		}
-		code := map[session.MoveStepKind]session.Code{session.MoveBegin: session.CodeUnavailable, session.MoveFinish: session.CodeConflict}[s.Kind]
-		return &session.Error{Code: code, Field: session.SealsField, Message: "deriving for " + string(s.Kind)}
+		return &session.Error{Code: step.deriving, Field: session.SealsField, Message: "deriving for " + string(s.Kind)}
 	}})
 	stdout, stderr, code := x.run("migrate --from " + folder + " --to " + cluster)
 	if code != cli.ExitOK || !strings.Contains(stdout, "moved and verified: 35 sessions") {
 		t.Errorf("got %d %s%s", code, stdout, stderr)
 	}
-	for kind, n := range asked {
-		if n.Load() != 2 || kind == session.MoveFinish && !strings.Contains(stderr, "waiting: deriving for finish\n") {
-			t.Errorf("%s was asked for %d times: %s", kind, n.Load(), stderr)
+	for kind, step := range steps {
+		if got := step.asked.Load(); got != step.refusals+1 || !strings.Contains(stderr, "waiting: deriving for "+string(kind)+"\n") {
+			t.Errorf("%s was asked for %d times: %s", kind, got, stderr)
 		}
 	}
 	verifyHome(t, "in the cluster", n, all)
+}
+
+// TestAMoveWaitsForSealKeysAlone: a step that is refused for anything else ends it.
+func TestAMoveWaitsForSealKeysAlone(t *testing.T) {
+	t.Parallel()
+	x, dir := newTerminal(t), t.TempDir()
+	folder, path := folderHome(t, dir, "folder")
+	s := serviceIn(t, path)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	home, n := clusterHome(t, nil)
+	for _, refused := range []struct {
+		step  session.MoveStepKind
+		asked int32
+		err   *session.Error
+	}{
+		{session.MoveBegin, 1, &session.Error{Code: session.CodeConflict, Field: session.SealsField, Message: "no password opens it"}},
+		{session.MoveBegin, client.DefaultRounds, &session.Error{Code: session.CodeUnavailable, Message: "this node is starting"}},
+		{session.MoveFinish, 1, &session.Error{Code: session.CodeConflict, Field: "sessions", Message: "some are missing"}},
+		{session.MoveFinish, 1, &session.Error{Code: session.CodeConflict, Message: "some are missing"}},
+	} {
+		var asked atomic.Int32
+		cluster, _ := between(t, home, &meddled{Node: n, beforeStep: func(s session.MoveStep) error {
+			if s.Kind != refused.step || asked.Add(1) > refused.asked {
+				return nil
+			}
+			return refused.err
+		}})
+		_, stderr, code := x.run("migrate --from " + folder + " --to " + cluster)
+		if code == cli.ExitOK || asked.Load() != refused.asked || !strings.Contains(stderr, refused.err.Message) || strings.Contains(stderr, "waiting") || strings.Contains(stderr, "must run on this machine") {
+			t.Errorf("%s, %s for %q: asked %d times, %d %s", refused.step, refused.err.Code, refused.err.Field, asked.Load(), code, stderr)
+		}
+	}
 }
