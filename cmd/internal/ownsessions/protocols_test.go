@@ -9,15 +9,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hydrastore/hydrastore/api"
 	"github.com/hydrastore/hydrastore/api/faircom"
 	"github.com/hydrastore/hydrastore/api/livejournal"
 	"github.com/hydrastore/hydrastore/api/netx"
 	"github.com/hydrastore/hydrastore/api/protocol"
+	"github.com/hydrastore/hydrastore/cmd/internal/cli"
 	"github.com/hydrastore/hydrastore/session"
 )
 
@@ -62,7 +65,7 @@ func (c *counter) post(path, contentType, body string, headers ...string) string
 func newCounters(t *testing.T) (here, there *counter) {
 	t.Helper()
 	w := newWorld(t)
-	names := []string{session.PresetLiveJournalShort, session.PresetLiveJournalLong, session.PresetNetX, session.PresetFairCom}
+	names := []string{session.PresetLiveJournalShort, session.PresetLiveJournalLong, session.PresetNetX, session.PresetFairCom, session.PresetFlowTraq}
 	for _, name := range names {
 		p, _ := session.Preset(name)
 		ch := p.AsChange()
@@ -316,4 +319,63 @@ func TestFairCom(t *testing.T) {
 	do(here, ok, "deleteSession", mine, nil)
 	do(here, none, "pingSession", mine, nil)
 	do(there, ok, "pingSession", theirs, nil)
+}
+
+// command runs the command line against the node, as FlowTraq's scripts do.
+func (c *counter) command(line string) (stdout, stderr string, code int) {
+	c.Helper()
+	server := httptest.NewServer(c.handler)
+	defer server.Close()
+	var out, errs strings.Builder
+	program := cli.Program{
+		Args: strings.Fields(line), Stdin: strings.NewReader("password of test"), Stdout: &out, Stderr: &errs,
+		Environ: []string{"HYDRASTORE_ADDRESS=" + strings.TrimPrefix(server.URL, "http://"), "HYDRASTORE_LOGIN_FILE=" + filepath.Join(c.TempDir(), "login.json")},
+	}
+	code = program.Run(c.Context())
+	return out.String(), errs.String(), code
+}
+
+// TestFlowTraq: a key is issued beside a command and works at its node alone, for as long as it is used there or until the password is another one.
+func TestFlowTraq(t *testing.T) {
+	t.Parallel()
+	here, there := newCounters(t)
+	clock := here.at.config.Clock.(*clock)
+	key := regexp.MustCompile(`^[0-9a-f]{32}`)
+	issue := func(c *counter) string {
+		t.Helper()
+		stdout, stderr, code := c.command("whoami -un test --password-file - -us")
+		issued := key.FindString(stderr)
+		if code != cli.ExitOK || issued == "" {
+			t.Fatalf("issue a key: %d %s%s", code, stdout, stderr)
+		}
+		return issued
+	}
+	want := func(what string, c *counter, key string, want int) {
+		t.Helper()
+		if stdout, stderr, code := c.command("session list --of-user test -us " + key); code != want || (code == cli.ExitOK) != strings.Contains(stdout, "flowtraq") {
+			t.Errorf("%s: got %d, want %d: %s%s", what, code, want, stdout, stderr)
+		}
+	}
+	mine, theirs := issue(here), issue(there)
+	if _, _, code := here.command("whoami -un test -up another -us"); code != cli.ExitUnauthenticated {
+		t.Errorf("a wrong password: %d", code)
+	}
+	want("good here", here, mine, cli.ExitOK)
+	want("not there", there, mine, cli.ExitUnauthenticated)
+	want("the other node's", there, theirs, cli.ExitOK)
+	if n := here.ofTest(); n != 1 {
+		t.Errorf("%d sessions here, want the one", n)
+	}
+	clock.advance(time.Minute)
+	want("a use at the other node", there, mine, cli.ExitUnauthenticated)
+	want("a use of its own", there, theirs, cli.ExitOK)
+	clock.advance(70 * time.Second)
+	want("which extends nothing here", here, mine, cli.ExitUnauthenticated)
+	want("the one that was used", there, theirs, cli.ExitOK)
+	mine = issue(here)
+	if _, err := here.at.UpdateUser(t.Context(), operator, "test", session.UserChange{Password: ptr("another password")}); err != nil {
+		t.Fatal(err)
+	}
+	want("after another password, here", here, mine, cli.ExitUnauthenticated)
+	want("after another password, there", there, theirs, cli.ExitUnauthenticated)
 }
