@@ -34,6 +34,31 @@ func serviceIn(t *testing.T, folder string) *backend.Service {
 	return backendtest.Start(t, backendtest.Config(t), store)
 }
 
+// emptyHome is a folder in which a server was once, and nobody is any more.
+func emptyHome(t *testing.T, dir, name string) (config string) {
+	t.Helper()
+	config, folder := folderHome(t, dir, name)
+	leave(t, serviceIn(t, folder))
+	return config
+}
+
+// furnishedHome is such a folder with all that furnish makes.
+func furnishedHome(t *testing.T, dir, name string) (config string, all []known) {
+	t.Helper()
+	config, folder := folderHome(t, dir, name)
+	s := serviceIn(t, folder)
+	all = furnish(t, s)
+	leave(t, s)
+	return config, all
+}
+
+func leave(t *testing.T, s *backend.Service) {
+	t.Helper()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestMigrate: sessions go from a folder into a file and from there into another folder, and their keys open them there.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
@@ -53,9 +78,7 @@ func TestMigrate(t *testing.T) {
 	if _, stderr, code := x.run("migrate --from " + oldConfig + " --to " + file); code == 0 || !strings.Contains(stderr, "another process uses the folder") {
 		t.Errorf("while the server runs: %d %s", code, stderr)
 	}
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	leave(t, s)
 	for _, line := range []string{"migrate --from " + oldConfig + " --to " + file, "migrate --from " + file + " --to " + newConfig, "migrate --from " + oldConfig + " --to " + newConfig} {
 		if out := x.must(line); !strings.Contains(out, "moved and verified: 20 sessions, 1 account, checksum ") {
 			t.Errorf("%s: got %s", line, out)

@@ -150,11 +150,7 @@ func TestAClusterTellsWhyItServesNobody(t *testing.T) {
 	x.must("cluster open" + socket)
 	awaitReady(t, n)
 
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder := emptyHome(t, dir, "folder")
 	file := filepath.Join(dir, "all.jsonl")
 	x.must("migrate --from " + folder + " --to " + file)
 	if moving, err = n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveBegin, Cluster: recordsOf(t, file)[0]}); err != nil {
@@ -178,9 +174,7 @@ func TestARepeatedMoveBringsWhatTheSourceHasNow(t *testing.T) {
 		t.Helper()
 		s := serviceIn(t, folder)
 		use(s)
-		if err := s.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		leave(t, s)
 	}
 	login := func(s *backend.Service, user string) {
 		t.Helper()

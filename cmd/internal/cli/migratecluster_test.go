@@ -201,12 +201,7 @@ func verifyHome(t *testing.T, where string, s session.Service, all []known) {
 func TestMigrateThroughClusters(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	first, folder := folderHome(t, dir, "first")
-	s := serviceIn(t, folder)
-	all := furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	first, all := furnishedHome(t, dir, "first")
 	one, oneNode := clusterHome(t, func(c *node.Config) { c.AdminPassword = adminOfCluster })
 	move := func(want, line string) {
 		t.Helper()
@@ -254,12 +249,7 @@ const adminOfCluster = "correct-horse-battery"
 func TestMoveIntoAClusterIsRepeated(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	config, folder := folderHome(t, dir, "first")
-	s := serviceIn(t, folder)
-	all := furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	config, all := furnishedHome(t, dir, "first")
 	file := filepath.Join(dir, "all.jsonl")
 	x.must("migrate --from " + config + " --to " + file)
 	cluster, n := clusterHome(t, nil)
@@ -331,12 +321,7 @@ func TestMovesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %q", line, code, stderr, want)
 		}
 	}
-	folderConfig, folder := folderHome(t, dir, "folder")
-	s := serviceIn(t, folder)
-	furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folderConfig, _ := furnishedHome(t, dir, "folder")
 	other, n := clusterHome(t, func(c *node.Config) { c.Sealing.Password = "another-safe-password" })
 	refused("what is sealed there opens with no password of this node", "migrate --from "+folderConfig+" --to "+other)
 	if m, err := n.Moving(t.Context(), operator); err != nil || m.Phase != session.MoveOpen || n.Ready(false) != nil {

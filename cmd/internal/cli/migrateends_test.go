@@ -129,12 +129,7 @@ func TestAClosingWhoseAnswerIsLost(t *testing.T) {
 func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder, _ := furnishedHome(t, dir, "folder")
 	home, n := clusterHome(t, nil)
 	other, _ := folderHome(t, dir, "other")
 	interrupted := func(line string, by func(m *meddled, cancel func()), want ...string) {
@@ -178,11 +173,7 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 func TestAClusterThatCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder := emptyHome(t, dir, "folder")
 	none := filepath.Join(dir, "none.yaml")
 	if err := os.WriteFile(none, fmt.Appendf(nil, "node: {data_dir: %s}\n", dir), 0o600); err != nil {
 		t.Fatal(err)
@@ -201,12 +192,7 @@ func TestAClusterThatCannotBeAsked(t *testing.T) {
 func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	all := furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder, all := furnishedHome(t, dir, "folder")
 	home, n := clusterHome(t, nil)
 	cluster, _ := between(t, home, &meddled{Node: n, afterStep: func(s session.MoveStep) error {
 		if s.Kind == session.MoveFinish {
@@ -224,12 +210,7 @@ func TestAMoveWhoseLastAnswerIsLostIsDone(t *testing.T) {
 func TestAClusterThatLosesWhatIsPastIsNotVerified(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	all := furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder, all := furnishedHome(t, dir, "folder")
 	home, n := clusterHome(t, nil)
 	for what, change := range map[string]func(p *portable.Past){
 		"one form less":    func(p *portable.Past) { p.Forms = p.Forms[:len(p.Forms)-1] },
@@ -258,12 +239,7 @@ func TestAClusterThatLosesWhatIsPastIsNotVerified(t *testing.T) {
 func TestAMoveWaitsForSealKeys(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	all := furnish(t, s)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder, all := furnishedHome(t, dir, "folder")
 	home, n := clusterHome(t, nil)
 	steps := map[session.MoveStepKind]*struct {
 		deriving session.Code
@@ -296,11 +272,7 @@ func TestAMoveWaitsForSealKeys(t *testing.T) {
 func TestAMoveWaitsForSealKeysAlone(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
-	folder, path := folderHome(t, dir, "folder")
-	s := serviceIn(t, path)
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	folder := emptyHome(t, dir, "folder")
 	home, n := clusterHome(t, nil)
 	for _, refused := range []struct {
 		step  session.MoveStepKind
