@@ -136,9 +136,13 @@ func (l *ledger) await(t *testing.T, what string, count *atomic.Int64, more int6
 func (l *ledger) lost(t *testing.T) (logins, logouts int) {
 	t.Helper()
 	for _, f := range l.fates {
-		_, err := l.service.Check(t.Context(), session.Call{Key: f.issued.Key}, false)
-		switch code := session.CodeOf(err); {
-		case err != nil && code != session.CodeUnauthenticated:
+		var err error
+		eventually(t, "an answer", func() bool { // a replica may be away for a moment again
+			_, err = l.service.Check(t.Context(), session.Call{Key: f.issued.Key}, false)
+			return session.CodeOf(err) != session.CodeUnavailable
+		})
+		switch {
+		case err != nil && session.CodeOf(err) != session.CodeUnauthenticated:
 			t.Fatalf("check: %v", err)
 		case err == nil && f.ended:
 			logouts++

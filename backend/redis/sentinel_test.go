@@ -118,7 +118,7 @@ func TestFailoversLoseNothing(t *testing.T) {
 		silent := round == 0
 		if silent {
 			pause(t, replica)
-			l.await(t, "calls that are not acknowledged", &l.refused, workers)
+			l.await(t, "calls that are not acknowledged", &l.refused, 2)
 		} else {
 			l.await(t, "the last answer", &l.logouts, 1)
 		}

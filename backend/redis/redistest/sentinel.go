@@ -76,7 +76,8 @@ func (g *Guarded) startSentinel(ctx context.Context, dir string) (*Server, error
 	return start(ctx, place{dir: dir, authority: authority, mode: "--sentinel"}, func(port string) []string {
 		return append(listen(authority, port),
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %s 2", MasterName, g.Master.port),
-			"sentinel down-after-milliseconds "+MasterName+" 1000",
+			// A disk that much else writes to holds a server up for a second now and then.
+			"sentinel down-after-milliseconds "+MasterName+" 2000",
 			"sentinel failover-timeout "+MasterName+" 4000",
 		)
 	})
