@@ -41,11 +41,11 @@ func TestTwoNodesOverSentinels(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitUnready(t, c)
-	for i := range c.nodes {
+	for i, requests := range [][]request{{logOut(ended), logOut(ended)}, {vouch(service, "bob", nil), check(kept)}} {
 		if a := c.ask(i, ready()); !strings.Contains(string(a.text), "tokenizer.wait_replicas") {
 			t.Errorf("node %d is not ready, and does not say why: %s", i, a.text)
 		}
-		for _, r := range []request{logOut(ended), logOut(ended), vouch(service, "bob", nil), check(kept)} {
+		for _, r := range requests {
 			if a := c.ask(i, r); a.status != http.StatusServiceUnavailable && a.status != http.StatusGatewayTimeout {
 				t.Errorf("%s %s without the replica: status %d: %s", r.method, r.path, a.status, a.text)
 			}

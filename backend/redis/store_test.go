@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,50 @@ import (
 	"github.com/hydrastore/hydrastore/backend/redis/redistest"
 	"github.com/hydrastore/hydrastore/session"
 )
+
+// TestMaxConnections: reads and writes have no more connections together than the setting says, and reads can have all of them.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	const most, callers = 12, 40
+	server := startServer(t, redistest.Options{})
+	s := open(t, redis.Config{Address: server.Address(), MaxConnections: most})
+	awaitReady(t, s)
+	client := raw(t, &goredis.Options{Addr: server.Address(), PoolSize: 1})
+	connections := func() int {
+		list, err := client.ClientList(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(list, "id=") - 1 // its own
+	}
+	// What is held up needs a connection of its own.
+	if err := client.ClientPause(t.Context(), 2*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	for range callers {
+		work.Go(func() {
+			if _, err := s.Get(t.Context(), user("ada")); err != nil {
+				t.Errorf("get: %v", err)
+			}
+		})
+	}
+	work.Wait()
+	if got := connections(); got != most {
+		t.Errorf("%d reads at once had %d connections, want %d", callers, got, most)
+	}
+	for i := range callers {
+		work.Go(func() {
+			if _, err := s.Put(t.Context(), user(fmt.Sprint(i)), []byte("v"), "", time.Time{}); err != nil {
+				t.Errorf("put: %v", err)
+			}
+		})
+	}
+	work.Wait()
+	if got := connections(); got > most {
+		t.Errorf("%d connections, want %d at most", got, most)
+	}
+}
 
 // TestTLSAndUser: certificates are verified, a user with the documented permissions can do everything, and no other can.
 func TestTLSAndUser(t *testing.T) {
