@@ -37,6 +37,9 @@ type storeMove struct {
 	arrivals  arrivals
 }
 
+// Begun tells whether the store may hold what is moved, from this move or an earlier one.
+func (m *storeMove) Begun() bool { return m.begun }
+
 // Underway tells whether this move has begun to write, and is not verified.
 func (m *storeMove) Underway() bool { return m.moving != "" }
 

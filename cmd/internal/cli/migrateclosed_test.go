@@ -91,8 +91,8 @@ func TestAClusterThatIsOpenedWhileItIsMoved(t *testing.T) {
 	}
 }
 
-// TestAFailedMoveSaysThatItsSourceIsClosed, for it serves nobody from then on, and how that ends.
-func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
+// TestAFailedMoveOpensWhatItHasClosed, where nothing has arrived at the new home. What somebody else has closed stays so, and it says how that ends.
+func TestAFailedMoveOpensWhatItHasClosed(t *testing.T) {
 	t.Parallel()
 	x, dir := newTerminal(t), t.TempDir()
 	home, n := clusterHome(t, nil)
@@ -104,11 +104,20 @@ func TestAFailedMoveSaysThatItsSourceIsClosed(t *testing.T) {
 		t.Errorf("a file that exists: %d %s, want that nothing is closed for it", code, stderr)
 	}
 	awaitReady(t, n)
-	_, stderr, code := x.run("migrate --from " + home + " --to " + filepath.Join(dir, "none", "all.jsonl"))
-	open := "hydrastore cluster open --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
-	if code == 0 || !strings.Contains(stderr, "no such file") || !strings.Contains(stderr, "is closed and serves nobody; if it is to serve again, and no other home does: "+open) {
-		t.Errorf("got %d %s, want that it says %q", code, stderr, open)
+	fails := func(want string) {
+		t.Helper()
+		_, stderr, code := x.run("migrate --from " + home + " --to " + filepath.Join(dir, "none", "all.jsonl"))
+		if code == 0 || !strings.Contains(stderr, "no such file") || !strings.Contains(stderr, "The old home, "+home+", is "+want) {
+			t.Errorf("got %d %s, want that it says %q", code, stderr, want)
+		}
 	}
+	fails("open, and serves.")
+	awaitReady(t, n)
+	if _, err := n.Move(t.Context(), operator, session.MoveStep{Kind: session.MoveClose}); err != nil {
+		t.Fatal(err)
+	}
+	open := "hydrastore cluster open --socket " + filepath.Join(filepath.Dir(home), "operator.sock")
+	fails("closed and serves nobody; if it is to serve again, and no other home does: " + open)
 	x.must(strings.TrimPrefix(open, "hydrastore "))
 	awaitReady(t, n)
 	if _, stderr, _ := x.run("migrate --from " + file + " --to " + home); strings.Contains(stderr, "cluster open") {

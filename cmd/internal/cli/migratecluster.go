@@ -29,6 +29,7 @@ type clusterSide struct {
 	say     func(format string, args ...any)
 
 	closing  bool      // it is the source, and it was asked to close
+	served   bool      // until then it was open
 	closedAt time.Time // since when it has been closed; the zero time = that is not known
 
 	beginning bool // it is the target, and it was asked to begin
@@ -82,9 +83,11 @@ func (s *clusterSide) Each(ctx context.Context, f func(portable.Record) error) e
 
 // shut closes the cluster, and says so before it does: whatever becomes of this process, its screen tells how the cluster comes to serve again.
 func (s *clusterSide) shut(ctx context.Context) error {
-	if err := s.reach(ctx); err != nil {
+	before, err := s.reach(ctx)
+	if err != nil {
 		return err
 	}
+	s.served = before.Phase == session.MoveOpen
 	s.say("closing the cluster at %s: from here on it serves nobody. Where the move is given up: %s", s.socket, s.howToOpen())
 	s.closing = true
 	moving, err := s.node.Move(ctx, session.MoveStep{Kind: session.MoveClose})
@@ -95,10 +98,23 @@ func (s *clusterSide) shut(ctx context.Context) error {
 	return nil
 }
 
+// reopen lets the cluster serve again which this move has closed, where nothing has arrived anywhere.
+func (s *clusterSide) reopen(ctx context.Context) {
+	if !s.served || s.closedAt.IsZero() {
+		return
+	}
+	if now, err := s.now(ctx); err != nil || now.Phase != session.MoveClosed || !now.At.Equal(s.closedAt) {
+		return // somebody else has to do with it
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	_, _ = s.node.Move(ctx, session.MoveStep{Kind: session.MoveReopen}) // leftSource asks what it is now
+}
+
 // reach makes sure that the cluster can be asked, before anything is: where it cannot, nothing was changed.
-func (s *clusterSide) reach(ctx context.Context) error {
-	_, err := s.node.Moving(ctx)
-	return s.explain("ask the cluster", err)
+func (s *clusterSide) reach(ctx context.Context) (session.Moving, error) {
+	now, err := s.node.Moving(ctx)
+	return now, s.explain("ask the cluster", err)
 }
 
 func (s *clusterSide) howToOpen() string { return "hydrastore cluster open --socket " + s.socket }
@@ -122,7 +138,7 @@ func (s *clusterSide) Begin(ctx context.Context, c *portable.Cluster) (time.Time
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := s.reach(ctx); err != nil {
+	if _, err := s.reach(ctx); err != nil {
 		return time.Time{}, err
 	}
 	s.beginning = true

@@ -333,14 +333,15 @@ func TestMovesThatCannotBe(t *testing.T) {
 	}
 	refused("must run on this machine, with its socket at "+filepath.Join(dir, "operator.sock"), "migrate --from "+folderConfig+" --to "+none)
 
-	// What the cluster can do and a folder cannot is refused before the folder is written to; the cluster stays closed until it is opened.
+	// What the cluster can do and a folder, or another cluster that has users, cannot is refused before anything is written; the cluster serves again.
 	limited, l := clusterHome(t, nil)
 	if _, err := l.PutPolicy(t.Context(), operator, "narrow", session.PolicyChange{LimitsChange: session.LimitsChange{MaxSessionsPerAddress: ptr(3)}}); err != nil {
 		t.Fatal(err)
 	}
 	target, targetFolder := folderHome(t, dir, "target")
 	refused("max_sessions_per_address", "migrate --from "+limited+" --to "+target)
-	x.must("cluster open --socket " + filepath.Join(filepath.Dir(limited), "operator.sock"))
+	awaitReady(t, l)
+	refused("The old home, "+limited+", is open, and serves.", "migrate --from "+limited+" --to "+other)
 	awaitReady(t, l)
 	fresh := serviceIn(t, targetFolder)
 	if list, err := fresh.ListUsers(t.Context(), operator, session.Page{}); err != nil || len(list.Items) != 1 {

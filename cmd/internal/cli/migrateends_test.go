@@ -163,7 +163,18 @@ func TestAnInterruptedMoveSaysWhereBothSidesStand(t *testing.T) {
 		"The old home, CLUSTER, was not changed.", "The new home, "+other+", was not changed.")
 	awaitReady(t, n)
 	interrupted(out+"CLUSTER", func(m *meddled, cancel func()) { m.onExport = cancel },
-		"The old home, CLUSTER, is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket SOCKET.\n", "The new home, "+other+", was not changed.")
+		"The old home, CLUSTER, is open, and serves.", "The new home, "+other+", was not changed.")
+	awaitReady(t, n)
+	asked := 0
+	interrupted(out+"CLUSTER", func(m *meddled, cancel func()) {
+		m.onMoving = func() error {
+			if asked++; asked == 2 { // whether it is still closed, when all has arrived
+				cancel()
+			}
+			return nil
+		}
+	},
+		"The old home, CLUSTER, is closed and serves nobody; if it is to serve again, and no other home does: hydrastore cluster open --socket SOCKET.\n", "The new home, "+other+", holds a part")
 	if got := x.must(out + home); !strings.Contains(got, "moved and verified: 35 sessions") {
 		t.Errorf("repeated: %s", got)
 	}

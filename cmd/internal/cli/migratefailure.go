@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,10 +32,13 @@ func (f *moveFailure) Error() string {
 
 func (f *moveFailure) Unwrap() error { return f.cause }
 
-// moveFailed says what a failed move leaves behind.
+// moveFailed says what a failed move leaves behind. A cluster that it has closed serves again where nothing has arrived at the new home.
 func moveFailed(ctx context.Context, from, to *moveSide, err error) error {
 	if ctx.Err() != nil {
 		err = errors.Join(context.Canceled, err)
+	}
+	if c, ok := from.cluster(); ok && to.untouched(ctx, err) {
+		c.reopen(ctx)
 	}
 	f := &moveFailure{cause: err}
 	f.left = append(f.left, "The old home, "+from.name+", "+from.leftSource(ctx, err)+".")
@@ -81,6 +86,31 @@ func (m *moveSide) leftTarget(ctx context.Context, err error) string {
 		return "was not changed"
 	}
 	return "holds a part, and no server serves that: repeat the command, which brings the rest and takes away what the old home has no more"
+}
+
+// untouched tells whether the home into which everything was to be moved certainly holds nothing of it, from this move or an earlier one.
+func (m *moveSide) untouched(ctx context.Context, err error) bool {
+	if errors.Is(err, errMovedBefore) {
+		return false
+	}
+	switch target := m.Target.(type) {
+	case *clusterSide:
+		return target.untouched(ctx)
+	case *portable.File:
+		_, err := os.Lstat(m.name)
+		return errors.Is(err, fs.ErrNotExist)
+	case interface{ Begun() bool }:
+		return !target.Begun()
+	}
+	return false
+}
+
+func (s *clusterSide) untouched(ctx context.Context) bool {
+	if !s.beginning {
+		return true
+	}
+	now, err := s.now(ctx)
+	return err == nil && s.filling.Number == 0 && now.Phase == session.MoveOpen
 }
 
 func (s *clusterSide) leftSource(ctx context.Context) string {
