@@ -1,4 +1,4 @@
-// Package redis keeps sessions in Redis: in one server, in one that Sentinels guard, or in a Redis Cluster. Version 6.2 or newer, or a server
+// Package redis keeps sessions in Redis: in one server, in one that Sentinels guard, or in a Redis Cluster. Version 7.0 or newer, or a server
 // that speaks as it does.
 //
 // # Layout
