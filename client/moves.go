@@ -24,6 +24,10 @@ func (c *Client) Move(ctx context.Context, s session.MoveStep, options ...Option
 	case session.MoveBegin:
 		step.Cluster, step.Restart = &s.Cluster, &s.Restart
 		r.idempotent = !s.Restart
+	case session.MoveReopen:
+		if s.Filling.Number != 0 {
+			step.Filling = &s.Filling.Number
+		}
 	case session.MoveFinish:
 		step.Filling, step.Users, step.Sessions = &s.Filling.Number, &s.Users, &s.Sessions
 		r.idempotent = false

@@ -23,7 +23,16 @@ func TestMoves(t *testing.T) {
 	if got, err := c.Moving(ctx); err != nil || got.Phase != session.MoveOpen || !got.At.IsZero() || got.Users != 1 || got.Sessions != 1 || got.Number != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if got, err := c.Move(ctx, session.MoveStep{Kind: session.MoveClose}); err != nil || got.Phase != session.MoveClosed || !got.At.Equal(apitest.Start()) || got.Index == "" {
+	if got, err := c.Move(ctx, session.MoveStep{Kind: session.MoveClose}); err != nil || got.Phase != session.MoveClosed || !got.At.Equal(apitest.Start()) || got.Index == "" || got.Number != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.Move(ctx, session.MoveStep{Kind: session.MoveClose}); err != nil || got.Number != 2 {
+		t.Errorf("closed again: %+v, %v", got, err)
+	}
+	if _, err := c.Move(ctx, session.MoveStep{Kind: session.MoveReopen, Filling: session.Filling{Number: 1}}); session.CodeOf(err) != session.CodeConflict {
+		t.Errorf("opened for the first closing: %v", err)
+	}
+	if got, err := c.Move(ctx, session.MoveStep{Kind: session.MoveReopen, Filling: session.Filling{Number: 2}}); err != nil || got.Phase != session.MoveOpen {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	origin := `{"cluster":{}}`

@@ -222,7 +222,7 @@ func (s *state) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	case *fsmpb.Command_CloseCluster:
 		s.closeCluster(r)
 	case *fsmpb.Command_OpenCluster:
-		s.openCluster(r)
+		s.openCluster(k.OpenCluster, r)
 	case *fsmpb.Command_LoginFailed:
 		s.loginFailed(k.LoginFailed, r)
 	}

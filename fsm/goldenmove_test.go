@@ -48,7 +48,7 @@ func goldenMove() []goldenStep {
 		{"import_sessions", importSessions(&fsmpb.ImportSessions{Origin: origin, Filling: 3, Sessions: []*fsmpb.MovedSession{first, lasting}})},
 		{"finish_import", finishFilling(3, origin, 2, 2)},
 		{"close_cluster", closeCluster()},
-		{"open_cluster", openCluster()},
+		{"open_cluster", openClosing(1)},
 		{"close_cluster_again", closeCluster()},
 	}
 }
@@ -84,6 +84,8 @@ func closeCluster() *fsmpb.Command {
 	return &fsmpb.Command{Kind: &fsmpb.Command_CloseCluster{CloseCluster: &fsmpb.CloseCluster{}}}
 }
 
-func openCluster() *fsmpb.Command {
-	return &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{}}}
+func openCluster() *fsmpb.Command { return openClosing(0) }
+
+func openClosing(closing uint64) *fsmpb.Command {
+	return &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{Closing: closing}}}
 }

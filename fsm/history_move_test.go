@@ -24,7 +24,9 @@ func (h *history) move() *fsmpb.Command {
 	case fsm.PhaseClosed:
 		switch {
 		case h.chance(25):
-			return openCluster()
+			return openClosing(pick(h, []uint64{0, now.Closing, now.Closing, now.Closing - 1}))
+		case h.chance(10):
+			return closeCluster()
 		case h.chance(10):
 			return h.anyMove(now)
 		}

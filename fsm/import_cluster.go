@@ -150,7 +150,7 @@ func (s *state) startImport(c *fsmpb.BeginImport, in importedCluster) {
 	limitsBefore, policiesBefore := s.limits, s.storedPolicies()
 	s.history++
 	s.moving = moving{
-		phase: PhaseFilling, origin: c.Origin, atMS: s.clock, sealOffset: s.seals.last, sealLast: s.seals.last + c.LastSealKey,
+		phase: PhaseFilling, closing: s.moving.closing, origin: c.Origin, atMS: s.clock, sealOffset: s.seals.last, sealLast: s.seals.last + c.LastSealKey,
 	}
 	s.reportMove(EventImportBegun)
 	s.empty()

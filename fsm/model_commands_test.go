@@ -88,7 +88,7 @@ func (m *model) dispatch(c *fsmpb.Command, r *fsmpb.Result) {
 	case *fsmpb.Command_CloseCluster:
 		m.closeCluster(r)
 	case *fsmpb.Command_OpenCluster:
-		m.openCluster(r)
+		m.openCluster(k.OpenCluster, r)
 	case *fsmpb.Command_PutSealKey:
 		m.putSealKey(k.PutSealKey, r)
 	case *fsmpb.Command_HoldSealKeys:

@@ -32,8 +32,6 @@ func (m *model) accounts() (n int) {
 	return n
 }
 
-func (m *model) at(r *fsmpb.Result) { r.Payload = &fsmpb.Result_AtMs{AtMs: m.moving.AtMS} }
-
 func (m *model) closeCluster(r *fsmpb.Result) {
 	switch {
 	case m.moving.Phase == fsm.PhaseFilling:
@@ -45,12 +43,17 @@ func (m *model) closeCluster(r *fsmpb.Result) {
 	case m.open():
 		m.moving.Phase, m.moving.AtMS = fsm.PhaseClosed, m.clock
 	}
-	m.at(r)
+	m.moving.Closing++
+	r.Payload = &fsmpb.Result_Closing{Closing: m.moving.Closing}
 }
 
-func (m *model) openCluster(r *fsmpb.Result) {
-	if m.moving.Phase == fsm.PhaseFilling {
+func (m *model) openCluster(c *fsmpb.OpenCluster, r *fsmpb.Result) {
+	switch {
+	case m.moving.Phase == fsm.PhaseFilling:
 		set(r, fsmpb.Code_CODE_CONFLICT, "filling")
+		return
+	case !m.open() && c.Closing != 0 && c.Closing != m.moving.Closing:
+		set(r, fsmpb.Code_CODE_CONFLICT, "closing")
 		return
 	}
 	m.moving.Phase, m.moving.AtMS = fsm.PhaseOpen, 0
@@ -110,7 +113,7 @@ func (m *model) beginImport(c *fsmpb.BeginImport, r *fsmpb.Result) {
 	m.policies, m.limits, m.version2 = policies, limits, c.Limits.GetVersion()
 	m.users, m.sessions, m.reaps, m.bare, m.gracesUntil = map[string]*modelUser{}, nil, nil, nil, 0
 	m.history++
-	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Filling: m.history, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
+	m.moving = fsm.Moving{Phase: fsm.PhaseFilling, Filling: m.history, Closing: m.moving.Closing, Origin: c.Origin, AtMS: m.clock, SealOffset: m.lastSealKey}
 	own = own[max(0, len(own)+len(c.SealKeys)-16):]
 	for _, k := range c.SealKeys {
 		own = append(own, m.lastSealKey+k.Id)

@@ -123,6 +123,39 @@ func TestNoLogInMeetsTheDeadAfterOpening(t *testing.T) {
 	}
 }
 
+// TestAClosingIsOpenedWhileItIsTheLast: whoever has closed the cluster may open it until another move has closed it too, also after a restart, and never ends a later closing.
+func TestAClosingIsOpenedWhileItIsTheLast(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, fsm.Options{})
+	wantClosing := func(want uint64) {
+		t.Helper()
+		if got := l.must(closeCluster()).GetClosing(); got != want || l.m.Moving().Closing != want {
+			t.Errorf("closing %d, and then %d, want %d", got, l.m.Moving().Closing, want)
+		}
+	}
+	wantClosing(1)
+	l.must(openClosing(1))
+	l.must(openClosing(1)) // it is open: the answer to the first one may have been lost
+	wantClosing(2)
+	at := l.m.Moving().AtMS
+	l.clock += 1000
+	wantClosing(3)
+	if l.m.Moving().AtMS != at {
+		t.Error("what is closed has been closed since it was asked for again")
+	}
+	for closing := range uint64(2) {
+		wantRefusal(l, openClosing(closing+1), codeConflict, "closing")
+	}
+	wantRefusal(l, openClosing(4), codeConflict, "closing")
+	if err := l.m.Restore(bytes.NewReader(snapshotOf(t, l.m))); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(l, openClosing(2), codeConflict, "closing")
+	l.must(openClosing(3))
+	wantClosing(4)
+	l.must(openCluster())
+}
+
 func TestBeginImportJudges(t *testing.T) {
 	t.Parallel()
 	key := putSealKey(0)
@@ -233,7 +266,7 @@ func TestWhoMayBeFilled(t *testing.T) {
 	wantRefusal(l, finishImport("home", 0, 1), codeConflict, "sessions")
 	history := l.m.History()
 	l.must(finishImport("home", 0, 0))
-	if now := l.m.Moving(); now != (fsm.Moving{Origin: "home", SealLast: 0}) || l.m.History() != history+1 {
+	if now := l.m.Moving(); now != (fsm.Moving{Closing: 1, Origin: "home", SealLast: 0}) || l.m.History() != history+1 {
 		t.Errorf("%+v in history %d, want to be open in %d", now, l.m.History(), history+1)
 	}
 	wantRefusal(l, begin("home"), fsmpb.Code_CODE_EXISTS, "origin")

@@ -33,6 +33,7 @@ const maxMoved = 1 << 60
 type Moving struct {
 	Phase      Phase
 	Filling    uint64 // which one it is, of all that were begun; 0 while the cluster is not being filled
+	Closing    uint64 // which one was the last, of all
 	Origin     string // of the home that fills the cluster, or has filled it; "" = none
 	AtMS       int64  // since when nothing but the move changes the cluster; 0 while it is open
 	SealOffset uint32 // what was added to the ids of the origin's seal keys
@@ -44,6 +45,7 @@ type Moving struct {
 // moving is what the state knows of moves.
 type moving struct {
 	phase      Phase
+	closing    uint64 // how often a move out of it has closed the cluster, or found it closed
 	origin     string
 	atMS       int64
 	sealOffset uint32
@@ -54,7 +56,7 @@ type moving struct {
 func (m *Machine) Moving() Moving {
 	return reading(m, func(s *state) Moving {
 		now := Moving{
-			Phase: s.moving.phase, Origin: s.moving.origin, AtMS: s.moving.atMS, SealOffset: s.moving.sealOffset, SealLast: s.moving.sealLast,
+			Phase: s.moving.phase, Closing: s.moving.closing, Origin: s.moving.origin, AtMS: s.moving.atMS, SealOffset: s.moving.sealOffset, SealLast: s.moving.sealLast,
 			Accounts: s.users.accounts.Len(), Sessions: s.sessions.n,
 		}
 		if now.Phase == PhaseFilling {
@@ -100,8 +102,7 @@ func (s *state) isFilledBy(filling uint64, origin string, r *fsmpb.Result) bool 
 	return false
 }
 
-func setAt(r *fsmpb.Result, ms int64) { r.Payload = &fsmpb.Result_AtMs{AtMs: ms} }
-
+// closeCluster makes each closing another one: a move that fails opens what it has closed, and must not where another move has relied on that since.
 func (s *state) closeCluster(r *fsmpb.Result) {
 	switch {
 	case s.moving.phase == PhaseFilling:
@@ -114,14 +115,18 @@ func (s *state) closeCluster(r *fsmpb.Result) {
 		s.moving.phase, s.moving.atMS = PhaseClosed, s.clock
 		s.reportMove(EventClusterClosed)
 	}
-	setAt(r, s.moving.atMS)
+	s.moving.closing++
+	r.Payload = &fsmpb.Result_Closing{Closing: s.moving.closing}
 }
 
-func (s *state) openCluster(r *fsmpb.Result) {
-	switch s.moving.phase {
-	case PhaseFilling:
+func (s *state) openCluster(c *fsmpb.OpenCluster, r *fsmpb.Result) {
+	switch {
+	case s.moving.phase == PhaseFilling:
 		fail(r, fsmpb.Code_CODE_CONFLICT, PhaseFilling.String())
-	case PhaseClosed:
+	case s.open():
+	case c.Closing != 0 && c.Closing != s.moving.closing:
+		fail(r, fsmpb.Code_CODE_CONFLICT, "closing")
+	default:
 		s.serve()
 		s.reportMove(EventClusterOpened)
 	}

@@ -125,8 +125,8 @@ func (b *builder) meta(f *fields) bool {
 // moving takes what meta says of moves, and tells whether any log can have made it.
 func (b *builder) moving(f *fields) bool {
 	s := b.s
-	phase, at, offset, last, origin := f.uint(), f.instant(), f.uint(), f.uint(), f.bytes(MaxOriginBytes)
-	s.moving = moving{phase: Phase(phase), atMS: at, sealOffset: uint32(offset), sealLast: uint32(last), origin: string(origin)}
+	phase, closing, at, offset, last, origin := f.uint(), f.uint(), f.instant(), f.uint(), f.uint(), f.bytes(MaxOriginBytes)
+	s.moving = moving{phase: Phase(phase), closing: closing, atMS: at, sealOffset: uint32(offset), sealLast: uint32(last), origin: string(origin)}
 	switch {
 	case phase > uint64(PhaseClosed) || at > s.clock || !utf8.Valid(origin),
 		offset > last || last > uint64(s.seals.last) || len(origin) == 0 && last > 0:
@@ -136,7 +136,7 @@ func (b *builder) moving(f *fields) bool {
 	case s.moving.phase == PhaseFilling:
 		return len(origin) > 0
 	}
-	return true
+	return closing > 0
 }
 
 func (b *builder) policy(f *fields) bool {

@@ -221,7 +221,7 @@ func appendShort(out, b []byte) []byte {
 func (m meta) append(out []byte) []byte {
 	out = appendUints(out, m.index, m.clock, m.level, m.history, m.version, m.lastSeq, m.userSerial, m.floor, m.reapTurn, m.idempotencySerial,
 		m.attemptSerial, m.challengeSerial, m.lastSealKey, m.maxSessions, m.onLimit, m.limitsVersion, m.home, m.homeVersion, m.endingFloor,
-		uint64(m.moving.phase), uint64(m.moving.atMS), uint64(m.moving.sealOffset), uint64(m.moving.sealLast))
+		uint64(m.moving.phase), m.moving.closing, uint64(m.moving.atMS), uint64(m.moving.sealOffset), uint64(m.moving.sealLast))
 	return appendShort(out, []byte(m.moving.origin))
 }
 

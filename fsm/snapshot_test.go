@@ -167,7 +167,7 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 }
 
 // metaBytes is the length of a snapshot's first record, of a cluster that was never filled.
-const metaBytes = 23*8 + 2
+const metaBytes = 24*8 + 2
 
 // Two snapshots of the same shape: a block of one in the other passes every checksum but the trailer's.
 func TestABlockOfAnotherSnapshotIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,8 +77,14 @@ func (n *Node) Moving(ctx context.Context, c session.Call) (session.Moving, erro
 
 func (n *Node) moving(meta session.Meta) session.Moving {
 	m := n.fsm.Moving()
-	out := session.Moving{Origin: m.Origin, Number: m.Filling, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
+	out := session.Moving{Origin: m.Origin, Users: m.Accounts, Sessions: m.Sessions, Meta: meta}
 	out.Phase, out.At = phaseOf(m)
+	switch m.Phase {
+	case fsm.PhaseFilling:
+		out.Number = m.Filling
+	case fsm.PhaseClosed:
+		out.Number = m.Closing
+	}
 	return out
 }
 
@@ -98,9 +105,10 @@ func (n *Node) Move(ctx context.Context, c session.Call, s session.MoveStep) (se
 	}
 	switch s.Kind {
 	case session.MoveClose:
-		return n.step(ctx, "close the cluster", &fsmpb.Command{Kind: &fsmpb.Command_CloseCluster{CloseCluster: &fsmpb.CloseCluster{}}})
+		return n.numbered(ctx, "close the cluster", &fsmpb.Command{Kind: &fsmpb.Command_CloseCluster{CloseCluster: &fsmpb.CloseCluster{}}})
 	case session.MoveReopen:
-		return n.step(ctx, "open the cluster", &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{}}})
+		closing := cmp.Or(s.Filling.Number, n.fsm.Moving().Closing) // one that comes late must not undo a later closing
+		return n.step(ctx, "open the cluster", &fsmpb.Command{Kind: &fsmpb.Command_OpenCluster{OpenCluster: &fsmpb.OpenCluster{Closing: closing}}})
 	case session.MoveBegin:
 		return n.beginMove(ctx, s)
 	case session.MoveFinish:
@@ -125,12 +133,17 @@ func (n *Node) beginMove(ctx context.Context, s session.MoveStep) (session.Movin
 	if err := n.sealing.trials.fits(ctx, record.Cluster.Seals); err != nil {
 		return session.Moving{}, err
 	}
-	result, index, err := n.throughLog(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart, history)}})
+	return n.numbered(ctx, "begin the move", &fsmpb.Command{Kind: &fsmpb.Command_BeginImport{BeginImport: beginImport(record.Cluster, s.Restart, history)}})
+}
+
+// numbered takes a step that begins something, and answers with its number: another one may have begun since.
+func (n *Node) numbered(ctx context.Context, what string, c *fsmpb.Command) (session.Moving, error) {
+	result, index, err := n.throughLog(ctx, what, c)
 	if err != nil {
 		return session.Moving{}, err
 	}
 	begun := n.moving(n.writeMeta(index))
-	begun.Number = result.GetFilling() // another one may have begun since: then this one has ended
+	begun.Number = cmp.Or(result.GetFilling(), result.GetClosing())
 	return begun, nil
 }
 
@@ -181,7 +194,9 @@ func moveError(r *fsmpb.Result, what string) error {
 	case "filling":
 		return conflict("the sessions of another home are being moved into the cluster, which serves when all of them are there: repeat that move, if it does not go on")
 	case "history":
-		return conflict("another move into the cluster has begun meanwhile, or has ended: of two moves into one cluster the later one goes on")
+		return conflict("another move has begun meanwhile, or has ended: of two moves into one cluster the later one goes on")
+	case "closing":
+		return conflict("another move has closed it meanwhile, and may have moved its sessions: where it is to serve all the same, ask again")
 	case "open":
 		return conflict("no move into the cluster has begun")
 	case "origin":

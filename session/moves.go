@@ -19,7 +19,7 @@ const (
 type Moving struct {
 	Phase  MovePhase
 	Origin string    // the home that fills the cluster, or has filled it; "" = none
-	Number uint64    // of this filling among all that were begun, for Filling; 0 = the cluster is not being filled
+	Number uint64    // of this filling among all that were begun, for Filling, or of the last closing; 0 = the cluster is open
 	At     time.Time // when the phase began, by the cluster's clock: sessions whose time was over then are not moved; zero while open
 	Users  int       // with an account
 	// Sessions that are there; those whose time is over may be among them.
@@ -33,7 +33,8 @@ type MoveStep struct {
 	// Cluster is the portable record with which MoveBegin begins; Restart drops what an open cluster holds, or a filling of another home has brought.
 	Cluster json.RawMessage
 	Restart bool
-	// Filling, Users and Sessions are what MoveFinish must find: what was begun, and how many of each.
+	// Filling, Users and Sessions are what MoveFinish must find: what was begun, and how many of each. MoveReopen opens what was closed under Filling.Number,
+	// unless it has been closed again since, by another move; 0 = whatever is closed.
 	Filling         Filling
 	Users, Sessions int
 }
@@ -51,7 +52,7 @@ type Filling struct {
 type MoveStepKind string
 
 const (
-	MoveClose  MoveStepKind = "close" // before sessions are moved out; again and again is no error
+	MoveClose  MoveStepKind = "close" // before sessions are moved out; again and again is no error, and each time has its number
 	MoveReopen MoveStepKind = "open"  // after all: the cluster serves again what it served before
 	// MoveBegin comes before sessions are moved in, and forgets what an earlier one of the same home has brought. CodeExists: this home's are there
 	// already, from a move that was finished. CodeUnavailable for the field "seals": it takes time to see whether this node opens what is sealed there; ask again.

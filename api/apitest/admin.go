@@ -408,8 +408,11 @@ func (s *Service) moving(m session.Meta) session.Moving {
 	if s.phase != session.MoveOpen {
 		out.At = s.now
 	}
-	if s.phase == session.MoveFilling {
+	switch s.phase {
+	case session.MoveFilling:
 		out.Number = s.fillings
+	case session.MoveClosed:
+		out.Number = s.closings
 	}
 	return out
 }
@@ -424,10 +427,14 @@ func (s *Service) Move(ctx context.Context, c session.Call, step session.MoveSte
 	switch step.Kind {
 	case session.MoveClose:
 		s.phase = session.MoveClosed
+		s.closings++
 	case session.MoveBegin:
 		s.phase, s.origin = session.MoveFilling, string(step.Cluster)
 		s.fillings++
 	case session.MoveReopen:
+		if s.phase == session.MoveClosed && step.Filling.Number != 0 && step.Filling.Number != s.closings {
+			return session.Moving{}, session.Errorf(session.CodeConflict, "it was closed again")
+		}
 		s.phase = session.MoveOpen
 	case session.MoveFinish:
 		if (step.Filling != session.Filling{Origin: s.origin, Number: s.fillings}) || step.Users != len(s.users) || step.Sessions != len(s.sessions) {

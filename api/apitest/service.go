@@ -31,6 +31,7 @@ type Service struct {
 	phase    session.MovePhase
 	origin   string
 	fillings uint64
+	closings uint64
 	records  []json.RawMessage // that were imported
 }
 

@@ -5102,7 +5102,7 @@ func (x *FinishImport) GetFilling() uint64 {
 	return 0
 }
 
-// CloseCluster lets all sessions be moved out, as they stand now: the result's at_ms says when that is. A closed cluster stays as it is. CODE_CONFLICT
+// CloseCluster lets all sessions be moved out, as they stand now. A closed cluster stays as it is, and this is another closing all the same, as the result's closing says. CODE_CONFLICT
 // with field "filling" for one that is being filled, or "session_home" where sessions live at nodes.
 type CloseCluster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5140,9 +5140,10 @@ func (*CloseCluster) Descriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{51}
 }
 
-// OpenCluster opens a closed cluster. CODE_CONFLICT with field "filling" for one that is being filled.
+// OpenCluster opens a closed cluster. CODE_CONFLICT with field "filling" for one that is being filled, or "closing" where another closing has come since.
 type OpenCluster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Closing       uint64                 `protobuf:"varint,1,opt,name=closing,proto3" json:"closing,omitempty"` // the one that it ends, as its result said, if no other has come since; 0 = any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5175,6 +5176,13 @@ func (x *OpenCluster) ProtoReflect() protoreflect.Message {
 // Deprecated: Use OpenCluster.ProtoReflect.Descriptor instead.
 func (*OpenCluster) Descriptor() ([]byte, []int) {
 	return file_fsm_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *OpenCluster) GetClosing() uint64 {
+	if x != nil {
+		return x.Closing
+	}
+	return 0
 }
 
 // SetFormatLevel raises the format level; a lower or equal one does nothing.
@@ -5439,8 +5447,8 @@ type Result struct {
 	//	*Result_Version
 	//	*Result_Attempt
 	//	*Result_RetryAfterMs
-	//	*Result_AtMs
 	//	*Result_Filling
+	//	*Result_Closing
 	Payload       isResult_Payload `protobuf_oneof:"payload"`
 	Successors    []*Successor     `protobuf:"bytes,40,rep,name=successors,proto3" json:"successors,omitempty"` // of a key that had been rotated before, up to the present key
 	unknownFields protoimpl.UnknownFields
@@ -5550,19 +5558,19 @@ func (x *Result) GetRetryAfterMs() int64 {
 	return 0
 }
 
-func (x *Result) GetAtMs() int64 {
+func (x *Result) GetFilling() uint64 {
 	if x != nil {
-		if x, ok := x.Payload.(*Result_AtMs); ok {
-			return x.AtMs
+		if x, ok := x.Payload.(*Result_Filling); ok {
+			return x.Filling
 		}
 	}
 	return 0
 }
 
-func (x *Result) GetFilling() uint64 {
+func (x *Result) GetClosing() uint64 {
 	if x != nil {
-		if x, ok := x.Payload.(*Result_Filling); ok {
-			return x.Filling
+		if x, ok := x.Payload.(*Result_Closing); ok {
+			return x.Closing
 		}
 	}
 	return 0
@@ -5599,12 +5607,12 @@ type Result_RetryAfterMs struct {
 	RetryAfterMs int64 `protobuf:"varint,61,opt,name=retry_after_ms,json=retryAfterMs,proto3,oneof"` // CODE_THROTTLED: when an attempt would be let through
 }
 
-type Result_AtMs struct {
-	AtMs int64 `protobuf:"varint,110,opt,name=at_ms,json=atMs,proto3,oneof"` // close: since when nothing else changes the cluster
-}
-
 type Result_Filling struct {
 	Filling uint64 `protobuf:"varint,111,opt,name=filling,proto3,oneof"` // begin import: which one it is
+}
+
+type Result_Closing struct {
+	Closing uint64 `protobuf:"varint,112,opt,name=closing,proto3,oneof"` // close: which one it is
 }
 
 func (*Result_Session) isResult_Payload() {}
@@ -5617,9 +5625,9 @@ func (*Result_Attempt) isResult_Payload() {}
 
 func (*Result_RetryAfterMs) isResult_Payload() {}
 
-func (*Result_AtMs) isResult_Payload() {}
-
 func (*Result_Filling) isResult_Payload() {}
+
+func (*Result_Closing) isResult_Payload() {}
 
 // SessionState is a session right after a command.
 type SessionState struct {
@@ -6284,8 +6292,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\x05users\x18\x02 \x01(\x04R\x05users\x12\x1a\n" +
 	"\bsessions\x18\x03 \x01(\x04R\bsessions\x12\x18\n" +
 	"\afilling\x18\x04 \x01(\x04R\afilling\"\x0e\n" +
-	"\fCloseCluster\"\r\n" +
-	"\vOpenCluster\"&\n" +
+	"\fCloseCluster\"'\n" +
+	"\vOpenCluster\x12\x18\n" +
+	"\aclosing\x18\x01 \x01(\x04R\aclosing\"&\n" +
 	"\x0eSetFormatLevel\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\"D\n" +
 	"\x0eSetSessionHome\x122\n" +
@@ -6309,7 +6318,7 @@ const file_fsm_proto_rawDesc = "" +
 	"\x10REASON_THROTTLED\x10\x06\"7\n" +
 	"\tSuccessor\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\xb4\x03\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\xb9\x03\n" +
 	"\x06Result\x12+\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x17.hydrastore.fsm.v1.CodeR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -6318,9 +6327,9 @@ const file_fsm_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\x04H\x00R\x05count\x12\x1a\n" +
 	"\aversion\x18\x06 \x01(\x04H\x00R\aversion\x126\n" +
 	"\aattempt\x18< \x01(\v2\x1a.hydrastore.fsm.v1.AttemptH\x00R\aattempt\x12&\n" +
-	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12\x15\n" +
-	"\x05at_ms\x18n \x01(\x03H\x00R\x04atMs\x12\x1a\n" +
-	"\afilling\x18o \x01(\x04H\x00R\afilling\x12<\n" +
+	"\x0eretry_after_ms\x18= \x01(\x03H\x00R\fretryAfterMs\x12\x1a\n" +
+	"\afilling\x18o \x01(\x04H\x00R\afilling\x12\x1a\n" +
+	"\aclosing\x18p \x01(\x04H\x00R\aclosing\x12<\n" +
 	"\n" +
 	"successors\x18( \x03(\v2\x1c.hydrastore.fsm.v1.SuccessorR\n" +
 	"successorsB\t\n" +
@@ -6664,8 +6673,8 @@ func file_fsm_proto_init() {
 		(*Result_Version)(nil),
 		(*Result_Attempt)(nil),
 		(*Result_RetryAfterMs)(nil),
-		(*Result_AtMs)(nil),
 		(*Result_Filling)(nil),
+		(*Result_Closing)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -4462,6 +4462,11 @@ func (m *OpenCluster) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Closing != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Closing))
+		i--
+		dAtA[i] = 0x8
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -4834,20 +4839,6 @@ func (m *Result_RetryAfterMs) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	dAtA[i] = 0xe8
 	return len(dAtA) - i, nil
 }
-func (m *Result_AtMs) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *Result_AtMs) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	i := len(dAtA)
-	i = protohelpers.EncodeVarint(dAtA, i, uint64(m.AtMs))
-	i--
-	dAtA[i] = 0x6
-	i--
-	dAtA[i] = 0xf0
-	return len(dAtA) - i, nil
-}
 func (m *Result_Filling) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
@@ -4860,6 +4851,20 @@ func (m *Result_Filling) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	dAtA[i] = 0x6
 	i--
 	dAtA[i] = 0xf8
+	return len(dAtA) - i, nil
+}
+func (m *Result_Closing) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Result_Closing) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Closing))
+	i--
+	dAtA[i] = 0x7
+	i--
+	dAtA[i] = 0x80
 	return len(dAtA) - i, nil
 }
 func (m *SessionState) MarshalVT() (dAtA []byte, err error) {
@@ -6969,6 +6974,9 @@ func (m *OpenCluster) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	if m.Closing != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Closing))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7131,15 +7139,6 @@ func (m *Result_RetryAfterMs) SizeVT() (n int) {
 	n += 2 + protohelpers.SizeOfVarint(uint64(m.RetryAfterMs))
 	return n
 }
-func (m *Result_AtMs) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	n += 2 + protohelpers.SizeOfVarint(uint64(m.AtMs))
-	return n
-}
 func (m *Result_Filling) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -7147,6 +7146,15 @@ func (m *Result_Filling) SizeVT() (n int) {
 	var l int
 	_ = l
 	n += 2 + protohelpers.SizeOfVarint(uint64(m.Filling))
+	return n
+}
+func (m *Result_Closing) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	n += 2 + protohelpers.SizeOfVarint(uint64(m.Closing))
 	return n
 }
 func (m *SessionState) SizeVT() (n int) {
@@ -18219,6 +18227,25 @@ func (m *OpenCluster) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: OpenCluster: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Closing", wireType)
+			}
+			m.Closing = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Closing |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -18982,26 +19009,6 @@ func (m *Result) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Payload = &Result_RetryAfterMs{RetryAfterMs: v}
-		case 110:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AtMs", wireType)
-			}
-			var v int64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				v |= int64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			m.Payload = &Result_AtMs{AtMs: v}
 		case 111:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Filling", wireType)
@@ -19022,6 +19029,26 @@ func (m *Result) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Payload = &Result_Filling{Filling: v}
+		case 112:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Closing", wireType)
+			}
+			var v uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Payload = &Result_Closing{Closing: v}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -601,7 +601,7 @@ type MoveStep struct {
 	// Cluster A record as `hydrastore migrate` writes it into files: an object with the one member `cluster`, `past`, `user` or `session`. docs/backends.md has its members.
 	Cluster *PortableRecord `json:"cluster,omitempty"`
 
-	// Filling With `finish`, as `begin` was answered.
+	// Filling With `finish`, as `begin` was answered, and with `open`, as `close` was.
 	Filling *uint64 `json:"filling,omitempty"`
 
 	// Origin With `finish`.
@@ -626,7 +626,7 @@ type Moving struct {
 	// At When the phase began; null while open.
 	At *Timestamp `json:"at"`
 
-	// Filling Which filling it is, of all that were begun; null unless the cluster is being filled.
+	// Filling Which filling or closing it is, of all; null while open.
 	Filling *uint64 `json:"filling"`
 
 	// Origin The home that fills the cluster or has filled it.

@@ -125,6 +125,40 @@ func TestAFailedMoveOpensWhatItHasClosed(t *testing.T) {
 	}
 }
 
+// TestAFailedMoveLeavesClosedWhatAnotherHasMoved: two moves out of one cluster, of which the first fails when the second is done. Two homes would serve the same sessions.
+func TestAFailedMoveLeavesClosedWhatAnotherHasMoved(t *testing.T) {
+	t.Parallel()
+	x, second, dir := newTerminal(t), newTerminal(t), t.TempDir()
+	home, n := clusterHome(t, nil)
+	if _, err := n.Login(t.Context(), operator, session.Login{User: "guest", Vouched: true}); err != nil {
+		t.Fatal(err)
+	}
+	gone, socket := filepath.Join(dir, "gone"), filepath.Join(filepath.Dir(home), "other.sock")
+	if err := os.Mkdir(gone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	target, _ := folderHome(t, dir, "target")
+	serveOperator(t, openedOnce{n, &sync.Once{}, func() {
+		if out := second.must("migrate --from " + home + " --to " + target); !strings.Contains(out, "moved and verified: 1 session") {
+			t.Errorf("the second move: %s", out)
+		}
+		if err := os.RemoveAll(gone); err != nil {
+			t.Error(err)
+		}
+	}}, socket)
+	first := filepath.Join(dir, "first.yaml")
+	if err := os.WriteFile(first, fmt.Appendf(nil, "api: {socket: %s}\n", socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := x.run("migrate --from " + first + " --to " + filepath.Join(gone, "all.jsonl"))
+	if code == 0 || !strings.Contains(stderr, "no such file") || !strings.Contains(stderr, "is closed and serves nobody") {
+		t.Errorf("the first move: %d %s", code, stderr)
+	}
+	if now, err := n.Moving(t.Context(), operator); err != nil || now.Phase != session.MoveClosed {
+		t.Errorf("the cluster is %s, %v, and so is the new home", now.Phase, err)
+	}
+}
+
 // TestAClusterTellsWhyItServesNobody: the command that moves was killed, and nobody saw its screen. Whoever asks a node hears what the cluster is, since when, and both ways out.
 func TestAClusterTellsWhyItServesNobody(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,7 @@ type clusterSide struct {
 	closing  bool      // it is the source, and it was asked to close
 	served   bool      // until then it was open
 	closedAt time.Time // since when it has been closed; the zero time = that is not known
+	closedAs uint64    // which of all closings this one is
 
 	beginning bool // it is the target, and it was asked to begin
 	filling   session.Filling
@@ -94,21 +95,18 @@ func (s *clusterSide) shut(ctx context.Context) error {
 	if err != nil {
 		return s.explain("close it", err)
 	}
-	s.closedAt = moving.At
+	s.closedAt, s.closedAs = moving.At, moving.Number
 	return nil
 }
 
-// reopen lets the cluster serve again which this move has closed, where nothing has arrived anywhere.
+// reopen lets the cluster serve again which this move has closed, where nothing has arrived anywhere. Where another move has closed it since, that one may be done.
 func (s *clusterSide) reopen(ctx context.Context) {
 	if !s.served || s.closedAt.IsZero() {
 		return
 	}
-	if now, err := s.now(ctx); err != nil || now.Phase != session.MoveClosed || !now.At.Equal(s.closedAt) {
-		return // somebody else has to do with it
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	_, _ = s.node.Move(ctx, session.MoveStep{Kind: session.MoveReopen}) // leftSource asks what it is now
+	_, _ = s.node.Move(ctx, session.MoveStep{Kind: session.MoveReopen, Filling: session.Filling{Number: s.closedAs}}) // leftSource asks what it is now
 }
 
 // reach makes sure that the cluster can be asked, before anything is: where it cannot, nothing was changed.
