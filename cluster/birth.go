@@ -20,6 +20,7 @@ import (
 const (
 	probeInterval = 200 * time.Millisecond // between rounds, plus up to half of it at random
 	newsInterval  = 10 * time.Millisecond  // between rounds of which the first had news
+	mostHaste     = 32                     // rounds that news bring at once; each one that was waited for allows one more
 	probeTimeout  = 2 * time.Second        // for one answer
 	joinTimeout   = 15 * time.Second       // for one attempt to be let in
 	maxKnown      = 64                     // unborn nodes remembered
@@ -42,17 +43,18 @@ type birth struct {
 	known      map[string]knownPeer
 	invited    []string // addresses to ask beside Config.Join
 
-	news chan struct{} // of this node or of another one: the next round need not wait
+	news  chan struct{} // of this node or of another one: the next round need not wait
+	haste int           // rounds that news may bring; where nodes are set up wrongly it does not end. Used by run only
 }
 
 type knownPeer struct {
 	birthplace
 	heard time.Time
-	stand string // where it said that it stands
+	stand string // where it said that it stands; "" = it has not been heard, only heard of
 }
 
 func newBirth(c *Cluster) *birth {
-	return &birth{c: c, known: map[string]knownPeer{}, news: make(chan struct{}, 1)}
+	return &birth{c: c, known: map[string]knownPeer{}, news: make(chan struct{}, 1), haste: mostHaste}
 }
 
 // run searches until this node belongs to a cluster, and returns nil then.
@@ -76,9 +78,15 @@ func (b *birth) pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	news := b.news
+	if b.haste == 0 {
+		news = nil
+	}
 	select {
-	case <-b.news:
+	case <-news:
+		b.haste--
 	case <-rest:
+		b.haste = min(b.haste+1, mostHaste)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

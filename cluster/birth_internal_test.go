@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hydrastore/hydrastore/cluster/clusterpb"
@@ -42,6 +43,59 @@ func awaitLeading(t *testing.T, c *Cluster) {
 		}
 	}
 	t.Fatal("the node does not lead")
+}
+
+// TestNewsHastensSoManyRoundsOnly: of two nodes with one id, from a copied data folder, each answer is news.
+func TestNewsHastensSoManyRoundsOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBirth(nil)
+		rounds := func(d time.Duration) (n int) {
+			for end := time.Now().Add(d); time.Now().Before(end); n++ {
+				b.spread()
+				if err := b.pause(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return n
+		}
+		if n, want := rounds(mostHaste*newsInterval), mostHaste; n != want {
+			t.Errorf("%d rounds at first, want %d: nobody waits where there is news", n, want)
+		}
+		if n, most := rounds(time.Minute), int(2*time.Minute/probeInterval); n > most {
+			t.Errorf("%d rounds in a minute of nothing but news, want at most %d", n, most)
+		}
+	})
+}
+
+// TestADeadNodeIsForgotten: nodes that know of one by each other alone do not keep it known for ever.
+func TestADeadNodeIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := openAlone(t, 3).birth
+	dead := birthplace{ID: "dead", Name: "dead", PeerAddress: "127.0.0.1:1"}
+	other := &clusterpb.Probe{Peer: toPeer(birthplace{ID: "other", Name: "other", PeerAddress: "127.0.0.1:2"}), Known: toPeers([]birthplace{dead})}
+	wantTold := func(want bool, when string) {
+		t.Helper()
+		told := false
+		for _, p := range b.standing().Known {
+			told = told || p.Id == dead.ID
+		}
+		if told != want {
+			t.Errorf("%s: others are told of it %v, want %v", when, told, want)
+		}
+	}
+	b.hear(other)
+	if _, known := b.known[dead.ID]; !known {
+		t.Error("it is not asked")
+	}
+	wantTold(false, "heard of by another")
+	b.hear(&clusterpb.Probe{Peer: toPeer(dead)})
+	wantTold(true, "heard")
+	k := b.known[dead.ID]
+	k.heard = k.heard.Add(-knownFor - time.Second)
+	b.known[dead.ID] = k
+	b.hear(other)
+	wantTold(false, "dead for long, and told by another who has not forgotten it yet")
 }
 
 // TestNoBirthWhileEntering: a node that a cluster is letting in agrees to no

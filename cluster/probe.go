@@ -67,7 +67,9 @@ func (b *birth) standing() *clusterpb.Probe {
 	defer b.mu.Unlock()
 	p.Candidates = toPeers(b.candidates)
 	for _, k := range b.known {
-		p.Known = append(p.Known, toPeer(k.birthplace))
+		if k.stand != "" { // or nodes would keep a dead one known by telling each other of it
+			p.Known = append(p.Known, toPeer(k.birthplace))
+		}
 	}
 	return p
 }
