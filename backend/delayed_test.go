@@ -92,3 +92,37 @@ func TestASessionThatIsMadeLateDoesNotLive(t *testing.T) {
 		t.Errorf("%d records are left, %v", len(page.Records), err)
 	}
 }
+
+// late is a store whose held write comes just before the next one of its kind.
+type late struct{ *delayed }
+
+func (l late) Put(ctx context.Context, name backend.Name, value []byte, was backend.Version, expires time.Time) (backend.Version, error) {
+	l.mu.Lock()
+	held := l.held
+	if name.Kind == l.kind {
+		l.held = nil
+	}
+	l.mu.Unlock()
+	if name.Kind == l.kind && held != nil {
+		if err := held(ctx); err != nil {
+			return "", err
+		}
+	}
+	return l.delayed.Put(ctx, name, value, was, expires)
+}
+
+// TestAMovedSessionMayComeLate: the move asks whether what it has sent is there, and it comes after that.
+func TestAMovedSessionMayComeLate(t *testing.T) {
+	t.Parallel()
+	clock := newTurned()
+	from := memory.New(clock.time)
+	s := backendtest.Start(t, backendtest.Config(t), from)
+	if _, err := s.Login(t.Context(), operator, session.Login{User: "ada", Vouched: true}); err != nil {
+		t.Fatal(err)
+	}
+	to := late{&delayed{Store: memory.New(clock.time), kind: backend.KindSession}}
+	to.arm()
+	if moved := move(t, backend.MoveStore(from), backend.MoveStore(to)); moved.Sessions != 1 {
+		t.Errorf("%d sessions were moved, want 1", moved.Sessions)
+	}
+}

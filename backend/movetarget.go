@@ -342,7 +342,17 @@ func (m *storeMove) makeAgain(ctx context.Context, name Name, value []byte, expi
 	if r := there.Records[0]; bytes.Equal(r.Value, value) {
 		return r.Version, nil
 	}
-	return m.store.Put(ctx, name, value, "", expires)
+	version, err := m.store.Put(ctx, name, value, "", expires)
+	if !errors.Is(err, ErrChanged) {
+		return version, err
+	}
+	if there, err = m.store.Get(ctx, name); err != nil { // the first may have come in between
+		return "", err
+	}
+	if r := there.Records[0]; bytes.Equal(r.Value, value) {
+		return r.Version, nil
+	}
+	return "", ErrChanged
 }
 
 // named says whose error it is.
