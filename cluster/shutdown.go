@@ -73,8 +73,12 @@ func (c *Cluster) stopRaft() error {
 	if r == nil {
 		return c.closeTransport() // Raft was never started, or failed to
 	}
+	stopped := r.Shutdown()
+	// From here on Raft answers nobody, and it does not end before it has been answered. So whoever asks is told now, or two nodes that stop at
+	// once would wait for each other until both run out of time.
+	err := c.transport.Close()
 	done := make(chan error, 1)
-	go func() { done <- r.Shutdown().Error() }()
+	go func() { done <- errors.Join(err, stopped.Error()) }()
 	select {
 	case err := <-done:
 		c.reports.Close()

@@ -102,7 +102,7 @@ func TestABeginningOfACutOffNodeComesTooLate(t *testing.T) {
 	default:
 	}
 	c.heal()
-	if err := <-answer; session.CodeOf(err) != session.CodeConflict || !strings.Contains(err.Error(), "another move into the cluster") {
+	if err := <-answer; session.CodeOf(err) != session.CodeConflict || !strings.Contains(err.Error(), "another move has begun meanwhile") {
 		t.Errorf("the late step: %v", err)
 	}
 	for i, n := range c.nodes {
